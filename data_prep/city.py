@@ -1,0 +1,144 @@
+"""`CityData`: the readings of one city, the one data type between preparation and experiment."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data_prep.files import atomic_path
+
+STATION_COLUMNS = ("station", "latitude", "longitude", "cell")
+
+
+class DataError(ValueError):
+    """The data given is not what was expected; the message says what and where."""
+
+
+@dataclass(frozen=True, eq=False)
+class CityData:
+    """Readings of T times at S stations that stand in the cells of an (H, W) grid.
+
+    Readings are kept per station, never as a dense (T, H, W) cube.
+
+    Parameters
+    ----------
+    name : str
+        The city, as shown in tables and figures.
+    times : array of datetime64[s], shape (T,)
+        Strictly increasing. Steps may be absent between them.
+    stations : DataFrame, S rows
+        Columns `station` (name), `latitude` and `longitude` (degrees) and `cell`
+        (``row * width + column``, row 0 in the south), and whatever else is known of a station.
+    values : array of float32, shape (T, S)
+        Readings in `unit`; NaN where there is none.
+    grid : (int, int)
+        Height and width of the grid in cells.
+    quantity, unit : str
+        What was measured. Defaults ``"PM2.5"`` and ``"ug/m3"``.
+    synthetic : bool
+        Whether the readings were made by a generator. Shown wherever the data is shown.
+    report : dict
+        What the preparation dropped and why, counted. Anything JSON can hold.
+
+    Raises
+    ------
+    DataError
+        If shapes, types, order or cells do not fit together.
+    """
+
+    name: str
+    times: npt.NDArray[np.datetime64]
+    stations: pd.DataFrame
+    values: npt.NDArray[np.float32]
+    grid: tuple[int, int]
+    quantity: str = "PM2.5"
+    unit: str = "ug/m3"
+    synthetic: bool = False
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        missing = [column for column in STATION_COLUMNS if column not in self.stations]
+        if missing:
+            raise DataError(f"stations lacks the columns {missing}; it has {[*self.stations]}")
+        expected = (len(self.times), len(self.stations))
+        if self.values.shape != expected or self.values.dtype != np.float32:
+            raise DataError(
+                f"values must be float32 of shape {expected} (times, stations), "
+                f"got {self.values.dtype} of shape {self.values.shape}"
+            )
+        if self.times.dtype != np.dtype("datetime64[s]"):
+            raise DataError(f"times must be datetime64[s], got {self.times.dtype}")
+        if not (np.diff(self.times) > np.timedelta64(0, "s")).all():
+            raise DataError("times must be strictly increasing")
+        if self.stations["station"].duplicated().any():
+            raise DataError("station names must be unique")
+        cells = self.cells
+        if ((cells < 0) | (cells >= self.grid[0] * self.grid[1])).any():
+            raise DataError(f"cells must lie in the grid {self.grid}, got {cells.tolist()}")
+        if len(np.unique(cells)) != len(cells):
+            raise DataError(f"two stations share a cell: {cells.tolist()}")
+
+    @cached_property
+    def observed(self) -> npt.NDArray[np.bool_]:
+        """Mask of real readings, shape (T, S); False = missing."""
+        return ~np.isnan(self.values)
+
+    @property
+    def cells(self) -> npt.NDArray[np.int64]:
+        """Cell of each station, shape (S,)."""
+        return self.stations["cell"].to_numpy(np.int64)
+
+    @property
+    def step(self) -> np.timedelta64:
+        """The smallest distance between two times: a minute, an hour."""
+        if len(self.times) < 2:
+            raise DataError(f"{self.name} has {len(self.times)} times; a step needs two")
+        return np.timedelta64(np.diff(self.times).min())
+
+    def save(self, directory: Path) -> None:
+        """Write `readings.parquet`, `stations.parquet` and `city.json` into `directory`.
+
+        `city.json` is written last: a folder that has it is complete.
+        """
+        directory = Path(directory)
+        (directory / "city.json").unlink(missing_ok=True)
+        readings = pd.DataFrame(self.values, columns=self.stations["station"].to_list())
+        readings.insert(0, "time", self.times)
+        for name, table in (("readings", readings), ("stations", self.stations)):
+            with atomic_path(directory / f"{name}.parquet") as path:
+                table.to_parquet(path, index=False)
+        facts = {
+            "name": self.name,
+            "grid": self.grid,
+            "quantity": self.quantity,
+            "unit": self.unit,
+            "synthetic": self.synthetic,
+            "report": self.report,
+        }
+        with atomic_path(directory / "city.json") as path:
+            path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path) -> "CityData":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If `directory` does not hold a saved city.
+        """
+        directory = Path(directory)
+        try:
+            facts = json.loads((directory / "city.json").read_text(encoding="utf-8"))
+            readings = pd.read_parquet(directory / "readings.parquet")
+            stations = pd.read_parquet(directory / "stations.parquet")
+        except (OSError, ValueError) as error:
+            raise DataError(f"{directory} does not hold a prepared city: {error}") from error
+        times = readings.pop("time").to_numpy("datetime64[s]")
+        facts["grid"] = tuple(facts["grid"])
+        return cls(times=times, stations=stations, values=readings.to_numpy(np.float32), **facts)
