@@ -1,0 +1,317 @@
+"""`local_batch_norm` against PyTorch's own batch norm, applied segment by segment in float64."""
+
+import pytest
+import torch
+from per_segment import per_segment
+
+from tritonbn import Segments, local_batch_norm
+
+GRID = (4, 5)
+SEGMENTS = {
+    "single": Segments.single(GRID),
+    "per_cell": Segments.per_cell(GRID),
+    "nearest": Segments.nearest([0, 7, 19], GRID),
+    "pool": Segments.stations([19, 0, 7], GRID),
+    "identity": Segments.stations([19, 0, 7], GRID, rest="identity"),
+}
+TOLERANCE = {
+    torch.float64: {"rtol": 1e-12, "atol": 1e-12},
+    torch.float32: {"rtol": 1e-5, "atol": 2e-6},
+    torch.bfloat16: {"rtol": 2**-8, "atol": 1e-4},
+    torch.float16: {"rtol": 2**-11, "atol": 1e-5},
+}
+
+
+def sample(segments, dtype=torch.float32, extra=(), channels=3, batch=6, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+
+    def randn(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    columns = (channels, segments.num_segments)
+    x = (randn(batch, channels, *extra, *segments.grid) * 2 + 3).to(dtype)
+    weight, bias = randn(*columns), randn(*columns)
+    running_mean, running_var = randn(*columns), randn(*columns).square() + 0.5
+    parameters = [p.to(torch.promote_types(dtype, torch.float32)) for p in (weight, bias)]
+    return x, running_mean, running_var, *parameters
+
+
+def in_layout(x, layout):
+    if layout == "channels_last":
+        return x.movedim(1, -1).contiguous().movedim(-1, 1)
+    if layout == "strided":
+        return x.repeat_interleave(2, dim=-1)[..., ::2]
+    return x
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "strided"])
+@pytest.mark.parametrize("extra", [(), (2,), (2, 3)])
+@pytest.mark.parametrize("name", SEGMENTS)
+def test_forward_backward_and_running_statistics(name, extra, layout, training, backend):
+    segments = SEGMENTS[name]
+    x, mean, var, weight, bias = sample(segments, torch.float64, extra)
+    leaves = [t.requires_grad_() for t in (x, weight, bias)]
+    results = []
+    for function, options in ((per_segment, {}), (local_batch_norm, {"backend": backend})):
+        running = mean.clone(), var.clone()
+        y = function(
+            in_layout(x, layout), segments, *running, weight, bias, training, 0.3, 1e-3, **options
+        )
+        dy = torch.linspace(-1, 2, y.numel(), dtype=y.dtype).sin().view(y.shape)
+        results.append((y, *running, *torch.autograd.grad(y, leaves, dy)))
+    for got, expected in zip(*reversed(results), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_types_are_kept_and_computed_in_float32_at_least(dtype, training, layout):
+    segments = SEGMENTS["nearest"]
+    x, mean, var, weight, bias = sample(segments, dtype, batch=40)
+    x = in_layout(x, layout).requires_grad_()
+    weight.requires_grad_()
+    expected_running = mean.clone(), var.clone()
+    y = local_batch_norm(x, segments, mean, var, weight, bias, training)
+    expected = per_segment(x, segments, *expected_running, weight, bias, training)
+    assert y.dtype == dtype
+    assert y.stride() == x.stride()
+    torch.testing.assert_close(y.double(), expected, **TOLERANCE[dtype])
+    torch.testing.assert_close(mean, expected_running[0], rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(var, expected_running[1], rtol=1e-6, atol=1e-7)
+    dy = expected.detach().cos()
+    dx, dweight = torch.autograd.grad(y, (x, weight), dy.to(dtype))
+    expected_dx, expected_dweight = torch.autograd.grad(
+        expected, (x, weight), dy.to(dtype).double()
+    )
+    assert dx.dtype == dtype
+    assert dx.stride() == x.stride()
+    assert dweight.dtype == weight.dtype
+    torch.testing.assert_close(dx, expected_dx, **TOLERANCE[dtype])
+    torch.testing.assert_close(dweight, expected_dweight, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["single", "nearest", "per_cell"])
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1e4, 1.0), (100.0, 0.1), (-3e5, 1.0)])
+def test_a_large_mean_costs_no_digits(name, mean, std):
+    """Against two passes in float64: PyTorch's own layer is off by 1e-3 at mean 1e4 and std 1."""
+    segments = SEGMENTS[name]
+    generator = torch.Generator().manual_seed(1)
+    x = (torch.randn(300, 3, *GRID, generator=generator, dtype=torch.float64) * std + mean).float()
+    x.requires_grad_()
+    var = torch.ones(3, segments.num_segments)
+    y = local_batch_norm(x, segments, torch.zeros_like(var), var, None, None, True, 1.0, 1e-12)
+    expected_var = torch.ones_like(var, dtype=torch.float64)
+    expected = per_segment(
+        x, segments, torch.zeros_like(var), expected_var, None, None, True, 1.0, 1e-12
+    )
+    assert (y - expected).abs().max() < 2e-6  # |y| reaches 4, where float32 steps by 5e-7
+    torch.testing.assert_close(var.double(), expected_var, rtol=1e-6, atol=0.0)
+    dy = expected.detach().float().sin()
+    dx, expected_dx = (torch.autograd.grad(out, x, dy.to(out.dtype))[0] for out in (y, expected))
+    assert (dx - expected_dx).abs().max() < 2e-6 * expected_dx.abs().max()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 257, 1000])
+def test_any_number_of_rows(batch):
+    segments = SEGMENTS["pool"]
+    x, *_ = sample(segments, batch=batch, extra=(2,))
+    expected = per_segment(x, segments, training=True).float()
+    torch.testing.assert_close(local_batch_norm(x, segments, training=True), expected)
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("shape", [(6, 1, 2, 4, 5), (1, 1, 1, 4, 5), (4, 5), (6, 1, 1, 1, 1)])
+def test_mask_leaves_entries_out_of_the_statistics(shape, layout, backend):
+    """Statistics are those of the counted values; everything is normalized with them."""
+    segments = SEGMENTS["identity"]
+    x, *_, weight, bias = sample(segments, torch.float64, extra=(2,))
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(3)) > 0.4
+    leaves = [t.requires_grad_() for t in (x, weight, bias)]
+    running = torch.zeros_like(weight), torch.ones_like(weight)
+    y = local_batch_norm(
+        in_layout(x, layout),
+        segments,
+        *running,
+        weight,
+        bias,
+        True,
+        1.0,
+        mask=mask,
+        backend=backend,
+    )
+    expected = x.clone()
+    counted = mask.expand(6, 1, 2, *GRID)
+    for c in range(3):
+        for k in range(segments.num_segments):
+            inside = segments.ids == k
+            values = x[:, c, :, inside][counted[:, 0, :, inside]]
+            if len(values) == 0:
+                assert running[0][c, k] == 0
+                assert running[1][c, k] == 1
+                continue
+            var, mean = torch.var_mean(values, correction=0)
+            normalized = (x[:, c, :, inside] - mean) / torch.sqrt(var + 1e-5)
+            expected[:, c, :, inside] = normalized * weight[c, k] + bias[c, k]
+            torch.testing.assert_close(running[0][c, k], mean)
+            torch.testing.assert_close(running[1][c, k], values.var())
+    torch.testing.assert_close(y, expected)
+    dy = expected.detach().cos()
+    gradients = torch.autograd.grad(y, leaves, dy)
+    for got, wanted in zip(gradients, torch.autograd.grad(expected, leaves, dy), strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
+def test_what_the_mask_leaves_out_may_be_anything():
+    segments = SEGMENTS["nearest"]
+    x, *_ = sample(segments)
+    mask = torch.rand(6, 1, *GRID, generator=torch.Generator().manual_seed(3)) > 0.4
+    counted = mask.expand_as(x)
+    clean = local_batch_norm(x, segments, training=True, mask=mask)
+    for value in (float("nan"), float("inf"), 1e30):
+        spoilt = x.masked_fill(~counted, value)
+        y = local_batch_norm(spoilt, segments, training=True, mask=mask)
+        torch.testing.assert_close(y[counted], clean[counted], rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1e-45, 3e38, float("inf")])
+def test_cells_in_no_segment_pass_to_the_bit(value):
+    segments = SEGMENTS["identity"]
+    x, *_ = sample(segments)
+    outside = segments.ids < 0
+    x[:, :, outside] = value
+    x.requires_grad_()
+    y = local_batch_norm(x, segments, training=True)
+    assert torch.equal(y[:, :, outside].view(torch.int32), x[:, :, outside].view(torch.int32))
+    dy = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    (dx,) = torch.autograd.grad(y, x, dy)
+    assert torch.equal(dx[:, :, outside], dy[:, :, outside])
+
+
+def test_a_masked_out_segment_is_left_alone():
+    segments = SEGMENTS["nearest"]
+    x, mean, var, weight, bias = sample(segments)
+    x.requires_grad_()
+    gone = segments.ids == 1
+    before = mean.clone(), var.clone()
+    y = local_batch_norm(x, segments, mean, var, weight, bias, True, mask=~gone)
+    assert torch.equal(y[:, :, gone], x[:, :, gone])
+    for running, kept in zip((mean, var), before, strict=True):
+        assert torch.equal(running[:, 1], kept[:, 1])
+        assert not torch.equal(running[:, 0], kept[:, 0])
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_gradients_of_gradients(training, masked):
+    segments = Segments([[0, 1], [1, -1]])
+    x, mean, var, weight, bias = sample(segments, torch.float64, channels=2, batch=3)
+    mask = torch.tensor([[[True, True], [False, True]]] * 3)[:, None] if masked else None
+    leaves = [t.requires_grad_() for t in (x, weight, bias)]
+
+    def function(x, weight, bias):
+        return local_batch_norm(
+            x, segments, mean.clone(), var.clone(), weight, bias, training, mask=mask
+        )
+
+    assert torch.autograd.gradcheck(function, leaves)
+    assert torch.autograd.gradgradcheck(function, leaves)
+
+
+def test_third_derivative():
+    segments = Segments([[0, 0], [1, 1]])
+    results = []
+    for backend in ("native", "reference"):
+        x, *_ = sample(segments, torch.float64, channels=1, batch=3)
+        x.requires_grad_()
+        out = local_batch_norm(x, segments, training=True, backend=backend).sin()
+        for _ in range(3):
+            (out,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+        results.append(out)
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu", "sigmoid", "tanh"])
+def test_activation_is_torchs_own(activation):
+    segments = SEGMENTS["identity"]
+    x, *_ = sample(segments)
+    y = local_batch_norm(x, segments, training=True, activation=activation)
+    function = getattr(torch.nn.functional, activation)
+    assert torch.equal(y, function(local_batch_norm(x, segments, training=True)))
+
+
+def test_one_value_in_one_of_two_rows_repeats_to_the_bit():
+    segments = SEGMENTS["nearest"]
+    x, *_ = sample(segments, batch=500)
+    first, second = (local_batch_norm(x, segments, training=True) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_empty_batch():
+    x = torch.empty(0, 3, *GRID)
+    assert local_batch_norm(x, SEGMENTS["nearest"], training=True).shape == x.shape
+
+
+def test_registered_operator_is_consistent():
+    segments = SEGMENTS["identity"]
+    x, mean, var, weight, bias = sample(segments)
+    ids = segments.flat_ids(x.device)
+    leaves = [t.requires_grad_() for t in (x, weight, bias)]
+    for running in ((None, None), (mean, var)):
+        arguments = (x, ids, segments.num_segments, *leaves[1:], None, *running, 1e-5)
+        torch.library.opcheck(torch.ops.tritonbn.local_batch_norm, arguments)
+
+
+X = torch.zeros(2, 3, *GRID)
+COLUMNS = torch.zeros(3, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "words"),
+    [
+        ((X, torch.zeros(4, 5)), {}, TypeError, "segments must be a tritonbn.Segments, got Tensor"),
+        ((X.long(),), {}, TypeError, "x must be of a floating type, got torch.int64"),
+        ((X[..., :4],), {}, ValueError, r"x must have shape \(N, C, ..., 4, 5\) .* \(2, 3, 4, 4\)"),
+        ((X[0],), {}, ValueError, "x must have shape"),
+        ((X,), {"weight": COLUMNS[0]}, ValueError, r"weight must have shape \(3, 3\)"),
+        ((X,), {"bias": COLUMNS.long()}, TypeError, "bias must be of a floating type"),
+        (
+            (X,),
+            {"weight": COLUMNS.to("meta")},
+            ValueError,
+            "weight must be on the device of x, cpu",
+        ),
+        ((X,), {"running_mean": COLUMNS}, ValueError, "running_mean and running_var"),
+        ((X,), {"mask": torch.ones(4, 5)}, TypeError, "mask must be of type torch.bool"),
+        (
+            (X,),
+            {"mask": torch.ones(2, 3, 4, 5).bool()},
+            ValueError,
+            r"broadcastable to \(2, 1, 4, 5\)",
+        ),
+        ((X,), {"mask": torch.ones(3, 1, 4, 5).bool()}, ValueError, "mask must be broadcastable"),
+        ((X,), {"activation": "gelu"}, ValueError, "activation must be one of"),
+        ((X,), {"backend": "cuda"}, ValueError, "backend must be one of"),
+    ],
+)
+def test_bad_input_names_the_argument(arguments, options, error, words):
+    x, segments = (*arguments, SEGMENTS["nearest"])[:2]
+    with pytest.raises(error, match=words):
+        local_batch_norm(x, segments, **{"training": True, **options})
+
+
+@pytest.mark.parametrize(
+    ("segments", "mask", "name"),
+    [
+        (Segments([[1, 0], [1, 0]]), torch.tensor([[True, False], [True, True]]), "segment 0"),
+        (Segments([[0, 1], [0, 0]]), None, "segment 1"),
+    ],
+)
+def test_a_single_value_per_channel_is_refused(segments, mask, name):
+    running = torch.zeros(3, 2), torch.ones(3, 2)
+    with pytest.raises(ValueError, match=f"{name} has a single value per channel"):
+        local_batch_norm(torch.randn(1, 3, 2, 2), segments, *running, training=True, mask=mask)
+    assert torch.equal(running[0], torch.zeros(3, 2))

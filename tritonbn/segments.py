@@ -1,0 +1,184 @@
+"""`Segments`: the partition of a grid into sets of cells that share statistics."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+class Segments:
+    """A partition of a grid into segments.
+
+    Parameters
+    ----------
+    ids : integer Tensor or nested sequence of int, any shape
+        The segment of each cell: ``0 .. S-1``, every one of them used, or ``-1`` for a cell in no
+        segment. Its shape is the grid.
+
+    Attributes
+    ----------
+    ids : Tensor of int64, shape `grid`, on the CPU
+        Not to be changed.
+    num_segments : int
+        S.
+    grid : tuple of int
+    cell_counts : Tensor of int64, shape (S,)
+        How many cells each segment has; at least one.
+
+    Raises
+    ------
+    TypeError
+        If `ids` are not integers.
+    ValueError
+        If `ids` are empty, below -1, all -1, or leave out a number.
+
+    Examples
+    --------
+    >>> Segments([[0, 0, 1], [0, -1, 1]]).cell_counts
+    tensor([3, 2])
+    """
+
+    ids: Tensor
+    num_segments: int
+    grid: tuple[int, ...]
+    cell_counts: Tensor
+
+    def __init__(self, ids: Tensor | Sequence[Any]) -> None:
+        ids = torch.as_tensor(ids)
+        if ids.dtype not in _INTEGERS:
+            raise TypeError(f"ids must be integers, got {ids.dtype}")
+        if ids.dim() == 0 or ids.numel() == 0:
+            raise ValueError(f"ids must have at least one cell, got shape {tuple(ids.shape)}")
+        self.ids = ids.detach().to("cpu", torch.int64, copy=True).contiguous()
+        lowest, highest = int(self.ids.min()), int(self.ids.max())
+        if lowest < -1 or highest < 0:
+            raise ValueError(
+                f"ids must be 0 .. S-1, or -1 for no segment, got {lowest} .. {highest}"
+            )
+        self.num_segments = highest + 1
+        self.grid = tuple(self.ids.shape)
+        self.cell_counts = torch.bincount(
+            self.ids[self.ids >= 0].flatten(), minlength=self.num_segments
+        )
+        unused = (self.cell_counts == 0).nonzero().flatten().tolist()
+        if unused:
+            raise ValueError(
+                f"ids must use every number from 0 to {highest}; no cell has {unused[:10]}"
+            )
+        self._flat_ids = {torch.device("cpu"): self.ids.flatten()}
+
+    @classmethod
+    def single(cls, grid: Sequence[int]) -> "Segments":
+        """One segment over the whole grid, as `torch.nn.BatchNorm2d` has it."""
+        return cls(torch.zeros(*_checked_grid(grid), dtype=torch.int64))
+
+    @classmethod
+    def per_cell(cls, grid: Sequence[int]) -> "Segments":
+        """One segment per cell, numbered like the cells."""
+        grid = _checked_grid(grid)
+        return cls(torch.arange(prod(grid)).reshape(grid))
+
+    @classmethod
+    def nearest(cls, cells: Tensor | Sequence[int], grid: Sequence[int]) -> "Segments":
+        """Each cell belongs to its nearest station (a Voronoi partition).
+
+        Parameters
+        ----------
+        cells : S ints
+            The cell of each station, ``row * width + column``; station k makes segment k.
+        grid : (int, int)
+            Height and width.
+
+        Returns
+        -------
+        Segments
+            By Euclidean distance in cells; of equally near stations the first.
+
+        Raises
+        ------
+        ValueError
+            If a cell is outside the grid or given twice.
+        """
+        grid = _checked_grid(grid)
+        positions = torch.cartesian_prod(*(torch.arange(size) for size in grid)).view(
+            prod(grid), -1
+        )
+        stations = positions[_checked_cells(cells, grid)]
+        squared = (positions[:, None] - stations[None]).square().sum(-1)  # (cells, S), integers
+        order = torch.arange(len(stations))
+        return cls((squared * len(stations) + order).argmin(1).reshape(grid))
+
+    @classmethod
+    def stations(
+        cls,
+        cells: Tensor | Sequence[int],
+        grid: Sequence[int],
+        rest: Literal["pool", "identity"] = "pool",
+    ) -> "Segments":
+        """One segment per station's own cell.
+
+        Parameters
+        ----------
+        cells : S ints
+            The cell of each station; station k makes segment k.
+        grid : sequence of int
+        rest : "pool" or "identity"
+            What becomes of all other cells: together they are segment S, or they are in none and
+            pass unchanged.
+
+        Raises
+        ------
+        ValueError
+            If a cell is outside the grid or given twice, or `rest` is another word.
+        """
+        if rest not in ("pool", "identity"):
+            raise ValueError(f'rest must be "pool" or "identity", got {rest!r}')
+        grid = _checked_grid(grid)
+        stations = _checked_cells(cells, grid)
+        ids = torch.full((prod(grid),), len(stations) if rest == "pool" else -1)
+        ids[stations] = torch.arange(len(stations))
+        return cls(ids.reshape(grid))
+
+    def flat_ids(self, device: torch.device) -> Tensor:
+        """Return the ids as a flat int64 tensor on `device`, copied there once."""
+        if device not in self._flat_ids:
+            self._flat_ids[device] = self.ids.flatten().to(device)
+        return self._flat_ids[device]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Segments) and torch.equal(self.ids, other.ids)
+
+    def __hash__(self) -> int:
+        return hash((self.grid, tuple(self.cell_counts.tolist())))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Segments, (self.ids,)
+
+    def __repr__(self) -> str:
+        outside = self.ids.numel() - int(self.cell_counts.sum())
+        rest = f", {outside} cells in none" if outside else ""
+        return f"Segments({self.num_segments} on {'x'.join(map(str, self.grid))}{rest})"
+
+
+def _checked_grid(grid: Sequence[int]) -> tuple[int, ...]:
+    sizes = tuple(int(size) for size in grid)
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"grid must be sizes of at least 1, such as (32, 32), got {grid}")
+    return sizes
+
+
+def _checked_cells(cells: Tensor | Sequence[int], grid: tuple[int, ...]) -> Tensor:
+    stations = torch.as_tensor(cells)
+    if stations.dtype not in _INTEGERS or stations.dim() != 1 or len(stations) == 0:
+        raise ValueError(f"cells must be a list of at least one integer, got {cells}")
+    stations = stations.to("cpu", torch.int64)
+    outside = stations[(stations < 0) | (stations >= prod(grid))].tolist()
+    if outside:
+        raise ValueError(f"cells must be 0 .. {prod(grid) - 1} on the grid {grid}, got {outside}")
+    if len(set(stations.tolist())) != len(stations):
+        raise ValueError(f"cells must differ from one another, got {stations.tolist()}")
+    return stations
