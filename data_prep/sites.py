@@ -1,0 +1,24 @@
+"""The 32 sites of the SensEURCity campaign in Antwerp."""
+
+from importlib.resources import files
+
+import pandas as pd
+
+
+def antwerp_sites() -> pd.DataFrame:
+    """Return the site table of Antwerp, in the order that decides which of two stations moves.
+
+    Returns
+    -------
+    DataFrame, 32 rows
+        `site` (as in ``Location.ID``), `name`, `latitude` and `longitude` (degrees, the official
+        ones), `distance_to_road_m` (metres) and `traffic_per_hour` (vehicles per hour; NaN for
+        the one site whose street was not counted).
+
+    Notes
+    -----
+    Source: `metadata_sites.csv` of SensEURCity (Van Poppel et al., 2023,
+    doi:10.5281/zenodo.7669644), CC BY 4.0.
+    """
+    with files("data_prep").joinpath("antwerp_sites.csv").open(encoding="utf-8") as table:
+        return pd.read_csv(table)

@@ -1,0 +1,106 @@
+"""A made-up Antwerp in the true archive layout, from a seed."""
+
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.progress import track
+
+from data_prep.city import CityData, DataError
+from data_prep.files import atomic_path
+from data_prep.senseurcity import read_archive
+from data_prep.sites import antwerp_sites
+from data_prep.synthetic_air import Air, make_air
+from data_prep.synthetic_device import COLOCATION_SITE, DEPLOYMENT, record
+from data_prep.synthetic_layout import device_csv
+
+FIRST_MINUTE = np.datetime64("2020-07-06T00:00", "m")  # all devices are deployed
+DATASET = "senseurcity_data_v02/dataset"
+COLUMNS_MISSING = {"4043A7": ("OPCN3PM25_flag",)}
+
+
+def write_archive(
+    path: Path,
+    *,
+    start: str | np.datetime64,
+    end: str | np.datetime64,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Write an archive of 34 devices on the 32 Antwerp sites, as SensEURCity publishes them.
+
+    Parameters
+    ----------
+    path : Path
+        The zip to write, whole or not at all. A day takes 26 MB unpacked and 9 MB in the zip.
+    start, end : str or datetime64
+        First and last minute, UTC. Devices are deployed from June 2020 to February 2021 and
+        stand together at one reference station before and after.
+    seed : int
+        The same arguments give the same bytes. Default 0.
+    progress : bool
+        Whether to show a progress bar. Default True.
+
+    Raises
+    ------
+    DataError
+        If `end` is not after `start`.
+    """
+    times = pd.date_range(start, end, freq="min").to_numpy("datetime64[s]")
+    if len(times) < 2:
+        raise DataError(f"end must be after start, got start {start} and end {end}")
+    sites = antwerp_sites()
+    rng_of_air, *rngs = np.random.default_rng(seed).spawn(1 + len(DEPLOYMENT))
+    air = make_air(times, sites, rng_of_air)
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
+        with archive.open(f"{DATASET}/{COLOCATION_SITE}_Fidas_UTC.csv", "w") as file:
+            file.write(_fidas_csv(air, sites).encode())
+        devices = track(DEPLOYMENT, "Writing the synthetic archive", disable=not progress)
+        for device, rng in zip(devices, rngs, strict=True):
+            log = record(air, sites, device, rng)
+            pieces = device_csv(air, sites, log, rng, COLUMNS_MISSING.get(device, ()))
+            with archive.open(f"{DATASET}/Antwerp_{device}.csv", "w", force_zip64=True) as file:
+                for piece in pieces:
+                    file.write(piece)
+
+
+def synthetic_city(
+    seed: int = 0, days: int = 14, grid: tuple[int, int] = (32, 32), progress: bool = True
+) -> CityData:
+    """Make a city by writing a synthetic archive to a temporary folder and reading it.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed and days give the same city. Default 0.
+    days : int
+        Days of minutes, from 2020-07-06. Default 14.
+    grid : (int, int)
+        Height and width of the grid in cells. Default ``(32, 32)``.
+    progress : bool
+        Whether to show progress bars. Default True.
+
+    Returns
+    -------
+    CityData
+        Marked as synthetic. The 32 stations of Antwerp, a reading a minute.
+    """
+    end = FIRST_MINUTE + np.timedelta64(days * 1440 - 1, "m")
+    with tempfile.TemporaryDirectory(prefix="synthetic-") as folder:
+        path = Path(folder) / "senseurcity_synthetic.zip"
+        write_archive(path, start=FIRST_MINUTE, end=end, seed=seed, progress=progress)
+        city = read_archive(path, grid=grid, progress=progress)
+    return replace(city, name="Antwerp (synthetic)", synthetic=True)
+
+
+def _fidas_csv(air: Air, sites: pd.DataFrame) -> str:
+    """Return the hourly file of a reference instrument that lies among the devices."""
+    site = sites["site"].to_list().index(COLOCATION_SITE)
+    table = pd.DataFrame({"date": air.times[::60], "PM2.5": air.pm25[::60, site].round(1)})
+    return table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ", lineterminator="\n")

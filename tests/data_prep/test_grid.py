@@ -1,0 +1,91 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_prep.city import DataError
+from data_prep.grid import cells_of, shared_cells
+from data_prep.sites import antwerp_sites
+
+
+@pytest.fixture
+def stations():
+    return antwerp_sites().rename(columns={"site": "station"})
+
+
+def test_antwerp_station_621_is_park_spoor_noord(stations):
+    cells = cells_of(stations["latitude"], stations["longitude"])
+    assert stations["station"][cells.tolist().index(621)] == "ANT_REF_R803"
+    assert cells.dtype == np.int64
+
+
+def test_antwerp_32_stations_stand_in_32_cells_and_only_r802_moved(stations):
+    assert shared_cells(stations) == [["ANT_REF_R801", "ANT_REF_R802"]]
+    cells = pd.Series(cells_of(stations["latitude"], stations["longitude"]), stations["station"])
+    assert cells.nunique() == 32
+    lat, lon = stations["latitude"], stations["longitude"]
+    by_rule = [
+        int(31 * (a - lat.min()) / (lat.max() - lat.min())) * 32
+        + int(31 * (b - lon.min()) / (lon.max() - lon.min()))
+        for a, b in zip(lat, lon, strict=True)
+    ]
+    assert cells.index[cells != by_rule].tolist() == ["ANT_REF_R802"]
+    row, column = divmod(int(cells["ANT_REF_R801"]), 32)
+    moved_row, moved_column = divmod(int(cells["ANT_REF_R802"]), 32)
+    assert (moved_row - row) ** 2 + (moved_column - column) ** 2 == 1
+
+
+def test_rows_count_from_the_south_and_columns_from_the_west():
+    south_west, south_east, north_west, north_east = cells_of(
+        [50, 50, 51, 51], [4, 5, 4, 5], (3, 4)
+    )
+    assert (south_west, south_east, north_west, north_east) == (0, 3, 8, 11)
+
+
+def test_later_station_moves_to_the_nearest_free_cell_and_ties_go_to_the_lower_number():
+    # Rows 0..4, columns 0..4; four stations in the middle cell 12, two that span the grid.
+    latitude = [0, 4, 2, 2, 2, 2]
+    cells = cells_of(latitude, latitude, (5, 5))
+    assert cells.tolist() == [0, 24, 12, 7, 11, 13]
+
+
+def test_a_moved_station_never_takes_the_cell_of_one_that_is_later_in_the_table():
+    # Both 2s fall into cell 12; its lowest neighbour, 7, belongs to the last station.
+    cells = cells_of([0, 4, 2, 2, 1], [0, 4, 2, 2, 2], (5, 5))
+    assert cells.tolist() == [0, 24, 12, 11, 7]
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "expected"),
+    [
+        ([51.2], [4.4], [0]),
+        ([51.2, 51.2, 51.2], [4.0, 4.5, 5.0], [0, 1, 3]),
+        ([51.0, 51.5, 52.0], [4.4, 4.4, 4.4], [0, 4, 12]),
+    ],
+)
+def test_one_station_or_a_line_of_stations(latitude, longitude, expected):
+    assert cells_of(latitude, longitude, (4, 4)).tolist() == expected
+
+
+def test_a_full_grid_is_filled_and_one_more_station_is_an_error():
+    assert sorted(cells_of([51.2] * 6, [4.4] * 6, (2, 3))) == list(range(6))
+    with pytest.raises(DataError, match=r"7 stations do not fit into a grid of \(2, 3\)"):
+        cells_of([51.2] * 7, [4.4] * 7, (2, 3))
+
+
+@pytest.mark.parametrize("latitude", [[], [51.2, np.nan]])
+def test_no_station_or_no_number_is_an_error(latitude):
+    with pytest.raises(DataError, match="latitude must be one finite number per station"):
+        cells_of(latitude, [4.4] * len(latitude))
+
+
+@given(
+    st.lists(st.tuples(st.floats(-80, 80), st.floats(-180, 180)), min_size=1, max_size=20),
+    st.tuples(st.integers(4, 8), st.integers(5, 8)),
+)
+def test_cells_are_distinct_and_in_the_grid(positions, grid):
+    latitude, longitude = zip(*positions, strict=True)
+    cells = cells_of(latitude, longitude, grid)
+    assert len(set(cells)) == len(positions)
+    assert all(0 <= cell < grid[0] * grid[1] for cell in cells)

@@ -1,0 +1,183 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_prep.city import CityData, DataError
+from data_prep.fill import distances_km, idw
+from data_prep.tidy import read_tidy
+
+STATIONS = """station,latitude,longitude,kind
+007,51.20,4.40,road
+B,51.25,4.45,park
+C,51.30,4.50,park
+D,51.22,4.41,road
+"""
+READINGS = """time,station,value
+2024-01-01T05:00:00,B,4.5
+2024-01-01T00:00:00,007,1.5
+2024-01-01T00:00:00,B,-0.5
+2024-01-01T01:00:00,007,inf
+2024-01-01T01:00:00,007,-999
+2024-01-01T01:00:00,B,
+2024-01-01T05:00:00,007,2.0
+2024-01-01T05:00:00,007,4.0
+2024-01-01T05:00:00,007,
+2024-01-01T02:00:00,X,9.0
+2024-01-01T02:00:00,,9.0
+2024-01-01T05:00:00,C,7.0
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write the two files into a folder named `Kleinstadt` and return it."""
+    folder = tmp_path / "Kleinstadt"
+    folder.mkdir()
+
+    def write(readings=READINGS, stations=STATIONS):
+        (folder / "readings.csv").write_text(readings)
+        (folder / "stations.csv").write_text(stations)
+        return folder
+
+    return write
+
+
+def test_readings_stand_at_their_time_and_station(write):
+    city = read_tidy(write())
+    assert city.name == "Kleinstadt"
+    assert not city.synthetic
+    assert (
+        city.times.tolist()
+        == pd.to_datetime(["2024-01-01T00:00", "2024-01-01T01:00", "2024-01-01T05:00"])
+        .to_pydatetime()
+        .tolist()
+    )
+    assert city.stations["station"].tolist() == ["007", "B", "C"]
+    assert city.stations["kind"].tolist() == ["road", "park", "park"]
+    nan = np.nan
+    expected = np.array([[1.5, -0.5, nan], [nan, nan, nan], [3.0, 4.5, 7.0]], np.float32)
+    np.testing.assert_array_equal(city.values, expected)
+
+
+def test_the_report_counts_what_was_dropped_and_why(write):
+    assert read_tidy(write()).report == {
+        "rows": 12,
+        "readings": 6,
+        "rows_of_unknown_stations": 2,
+        "unknown_stations": ["X"],
+        "stations_without_readings": ["D"],
+        "infinite_values": 1,
+        "missing_codes": 1,
+        "duplicates_averaged": 1,
+        "shared_cells": [],
+    }
+
+
+def test_shared_cells_are_reported_and_the_grid_is_as_asked(write):
+    city = read_tidy(write(), grid=(2, 2), name="Two by two")
+    assert city.name == "Two by two"
+    assert city.grid == (2, 2)
+    assert city.report["shared_cells"] == [["007", "B"]]
+    assert city.cells.tolist() == [0, 1, 3]
+
+
+def test_parquet_and_csv_give_the_same_city_and_it_survives_saving(write, tmp_path):
+    folder = write()
+    from_csv = read_tidy(folder)
+    table = pd.read_csv(folder / "readings.csv", dtype={"station": str}, parse_dates=["time"])
+    table.rename(columns={"value": "pm25"}).to_parquet(folder / "readings.parquet")
+    (folder / "readings.csv").unlink()
+    from_parquet = read_tidy(folder)
+    from_csv.save(tmp_path / "saved")
+    for other in (from_parquet, CityData.load(tmp_path / "saved")):
+        np.testing.assert_array_equal(other.times, from_csv.times)
+        np.testing.assert_array_equal(other.values, from_csv.values)
+        pd.testing.assert_frame_equal(other.stations, from_csv.stations)
+        assert other.report == from_csv.report
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2024-01-01T05:30:00+05:30", "2024-01-01T00:00:00"),
+        ("2024-01-01T05:30:00Z", "2024-01-01T05:30:00"),
+        ("2024-01-01 05:30", "2024-01-01T05:30:00"),
+    ],
+)
+def test_times_with_an_offset_become_utc(write, text, utc):
+    city = read_tidy(write(f"time,station,value\n{text},B,1.0\n"))
+    assert city.times.tolist() == [pd.Timestamp(utc).to_pydatetime()]
+
+
+def test_timezone_of_a_parquet_column_becomes_utc(write):
+    folder = write()
+    time = pd.date_range("2024-01-01", periods=2, freq="h", tz="Asia/Kolkata")
+    table = pd.DataFrame({"time": time, "station": "B", "pm25": [1.0, 2.0], "note": "x"})
+    table.to_parquet(folder / "readings.parquet")
+    assert str(read_tidy(folder).times[0]) == "2023-12-31T18:30:00"
+
+
+@pytest.mark.parametrize(
+    ("readings", "stations", "message"),
+    [
+        ("time,value\n2024-01-01,1\n", STATIONS, r"readings\.csv lacks the columns \['station'\]"),
+        (READINGS, "station,lat,lon\nB,1,2\n", r"stations\.csv lacks .*'latitude', 'longitude'"),
+        ("time,station\n2024-01-01,B\n", STATIONS, r"one column with the readings.*has \[\]"),
+        ("time,station,a,b\n2024-01-01,B,1,2\n", STATIONS, r"one column.*has \['a', 'b'\]"),
+        ("time,station,value\n2024-01-01,B,low\n", STATIONS, "value must hold numbers.*low"),
+        ("time,station,value\n2024-01-01,B,1\n03/04/2024,B,1\n", STATIONS, "'03/04/2024' in row 2"),
+        ("time,station,value\n,B,1\n", STATIONS, "time must be ISO 8601, got 'nan' in row 1"),
+        ("time,station,value\n1704067200,B,1\n", STATIONS, "ISO 8601, got '1704067200' in row 1"),
+        ("time,station,value\n2024-01-01,X,1\n", STATIONS, "no reading of a station that"),
+        ("time,station,value\n2024-01-01,B,\n", STATIONS, "no reading that is a finite number"),
+        (READINGS, STATIONS + "B,51.0,4.4,road\n", "station 'B' occurs twice"),
+        (READINGS, STATIONS + "E,,4.4,road\n", "every station needs a name and a position.*'E'"),
+        ("", STATIONS, r"readings\.csv cannot be read"),
+    ],
+)
+def test_bad_input_gives_one_clear_error(write, readings, stations, message):
+    with pytest.raises(DataError, match=message):
+        read_tidy(write(readings, stations))
+
+
+@pytest.mark.parametrize("missing", ["readings.csv", "stations.csv"])
+def test_a_missing_file_is_named(write, missing):
+    folder = write()
+    (folder / missing).unlink()
+    with pytest.raises(DataError, match=f"{missing} not found; a city needs"):
+        read_tidy(folder)
+
+
+def test_a_broken_parquet_file_is_named(write):
+    folder = write()
+    (folder / "readings.parquet").write_bytes(b"PAR1 but no more")
+    with pytest.raises(DataError, match=r"readings\.parquet cannot be read"):
+        read_tidy(folder)
+
+
+# Facts and leave-one-station-out IDW figures from the notes that come with the two data sets.
+@pytest.mark.parametrize(
+    ("folder", "stations", "hours", "missing", "first", "sprmse"),
+    [
+        ("kolkata_2023", 25, 3363, 0.340, "2023-03-28T00", 5.89),
+        ("mexico_city_2024", 19, 8784, 0.332, "2024-01-01T00", 8.80),
+    ],
+)
+def test_real_cities(folder, stations, hours, missing, first, sprmse):
+    if "TRITONBN_REAL_DATA" not in os.environ:
+        pytest.skip("TRITONBN_REAL_DATA is not set: no real cities to read")
+    city = read_tidy(Path(os.environ["TRITONBN_REAL_DATA"]) / folder)
+    assert city.values.shape == (hours, stations)
+    assert city.times[0] == np.datetime64(first)
+    assert city.step == np.timedelta64(1, "h")
+    assert 1 - city.observed.mean() == pytest.approx(missing, abs=5e-4)
+
+    distances = distances_km(city.stations["latitude"], city.stations["longitude"])
+    last = city.values[int(0.8 * hours) :]
+    error = (idw(last, distances) - last).astype(np.float64)
+    enough = (~np.isnan(error)).sum(axis=0) >= 24
+    rmse = np.sqrt(np.nanmean(error[:, enough] ** 2, axis=0))
+    assert rmse.mean() == pytest.approx(sprmse, abs=0.01)
