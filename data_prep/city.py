@@ -137,8 +137,9 @@ class CityData:
             facts = json.loads((directory / "city.json").read_text(encoding="utf-8"))
             readings = pd.read_parquet(directory / "readings.parquet")
             stations = pd.read_parquet(directory / "stations.parquet")
-        except (OSError, ValueError) as error:
+            times = readings.pop("time").to_numpy("datetime64[s]")
+            values = readings.to_numpy(np.float32)
+            facts["grid"] = tuple(facts["grid"])
+            return cls(times=times, stations=stations, values=values, **facts)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{directory} does not hold a prepared city: {error}") from error
-        times = readings.pop("time").to_numpy("datetime64[s]")
-        facts["grid"] = tuple(facts["grid"])
-        return cls(times=times, stations=stations, values=readings.to_numpy(np.float32), **facts)

@@ -95,7 +95,9 @@ def synthetic_city(
     with tempfile.TemporaryDirectory(prefix="synthetic-") as folder:
         path = Path(folder) / "senseurcity_synthetic.zip"
         write_archive(path, start=FIRST_MINUTE, end=end, seed=seed, progress=progress)
-        city = read_archive(path, grid=grid, progress=progress)
+        city = read_archive(
+            path, start=str(FIRST_MINUTE), end=str(end), grid=grid, progress=progress
+        )
     return replace(city, name="Antwerp (synthetic)", synthetic=True)
 
 

@@ -1,0 +1,138 @@
+"""The files of a SensEURCity archive: a zip, which is never unpacked, or a folder."""
+
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pandas as pd
+
+from data_prep.city import DataError
+
+File = Path | zipfile.Path
+_DEVICE = re.compile(r"(?P<city>[A-Za-z]+)_[0-9A-Za-z]+\.csv")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An open archive.
+
+    Attributes
+    ----------
+    name : str
+        The name of the zip or folder.
+    dataset : Path or zipfile.Path
+        The folder with one CSV per device.
+    metadata : Path or zipfile.Path
+        The folder around it, or itself.
+    """
+
+    name: str
+    dataset: File
+    metadata: File
+
+    def devices(self, city: str) -> list[File]:
+        """Return the device files of `city`, sorted by name.
+
+        Raises
+        ------
+        DataError
+            If there is none; the message says which cities there are.
+        """
+        cities = {file: match["city"].lower() for file in self._tables() if (match := _match(file))}
+        devices = [file for file in cities if cities[file] == city.lower()]
+        if not devices:
+            there = ", ".join(
+                f"{name} ({n})" for name, n in sorted(Counter(cities.values()).items())
+            )
+            raise DataError(
+                f"{self.name} has no device of the city {city!r}; it has {there or 'no devices'}"
+            )
+        return devices
+
+    def strays(self) -> list[str]:
+        """Return the names of the other CSV files, such as a reference station's."""
+        return [file.name for file in self._tables() if not _match(file)]
+
+    def site_table(self) -> pd.DataFrame:
+        """Return `metadata_sites.csv`: columns `site`, `city`, `latitude` and `longitude`.
+
+        Rows whose coordinates are no degrees are left out; without the file there is no row.
+        """
+        columns = {
+            "location_id": "site",
+            "city": "city",
+            "latitude_dd": "latitude",
+            "longitude_dd": "longitude",
+        }
+        for folder in (self.dataset, self.metadata, self.metadata / "metadata"):
+            file = folder / "metadata_sites.csv"
+            if file.is_file():
+                with open_binary(file) as source:  # the units in it are no UTF-8
+                    table = pd.read_csv(source, usecols=[*columns], encoding="latin-1")
+                table = table.rename(columns=columns)[[*columns.values()]]
+                for name, limit in (("latitude", 90), ("longitude", 180)):
+                    table[name] = pd.to_numeric(table[name], errors="coerce")
+                    table = table[table[name].abs() <= limit]
+                return table
+        return pd.DataFrame(columns=[*columns.values()])
+
+    def _tables(self) -> list[File]:
+        return sorted(_csv_files(self.dataset), key=lambda file: file.name)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open the zip or folder at `path`.
+
+    The device files lie in `dataset/`, in `<any folder>/dataset/`, or directly in `path`.
+
+    Raises
+    ------
+    DataError
+        If `path` does not exist, is no readable zip, or has no such folder.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist; expected a SensEURCity zip or folder")
+    if path.is_dir():
+        yield _find(path, path.name)
+        return
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path} is not a whole zip file: {error}") from error
+    with archive:
+        yield _find(zipfile.Path(archive), path.name)
+
+
+def open_binary(file: File) -> BinaryIO:
+    """Open a file of the archive to read its bytes."""
+    return cast(BinaryIO, file.open("rb"))
+
+
+def size_of(file: File) -> int:
+    """Return the size of a file in bytes, unpacked."""
+    if isinstance(file, zipfile.Path):
+        return file.root.getinfo(file.at).file_size
+    return file.stat().st_size
+
+
+def _find(root: File, name: str) -> Archive:
+    inside = sorted((f for f in root.iterdir() if f.is_dir()), key=lambda folder: folder.name)
+    places = [(folder / "dataset", folder) for folder in (root, *inside)]
+    for dataset, metadata in (*places, (root, root)):
+        if dataset.is_dir() and any(_csv_files(dataset)):
+            return Archive(name, dataset, metadata)
+    raise DataError(f"{name} is no SensEURCity archive: it has no dataset folder with CSV files")
+
+
+def _csv_files(folder: File) -> Iterator[File]:
+    return (file for file in folder.iterdir() if file.name.endswith(".csv"))
+
+
+def _match(file: File) -> re.Match[str] | None:
+    return _DEVICE.fullmatch(file.name)

@@ -1,0 +1,131 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_prep.city import CityData, DataError
+
+VALUES = np.array([[1, 2, np.nan], [np.nan, 0, 3]], np.float32)
+
+
+@pytest.fixture
+def city():
+    return CityData(
+        name="Kleinstadt",
+        times=np.array(["2024-01-01T00:00", "2024-01-01T01:00"], "datetime64[s]"),
+        stations=pd.DataFrame(
+            {
+                "station": ["a", "b", "c"],
+                "latitude": [51.0, 51.1, 51.2],
+                "longitude": [4.0, 4.1, 4.2],
+                "cell": [0, 3, 5],
+                "kind": ["road", None, "park"],
+            }
+        ),
+        values=VALUES,
+        grid=(2, 3),
+        quantity="PM10",
+        synthetic=True,
+        report={"rows": 7, "window": {"start": "2024-01-01"}, "lost": ["x"]},
+    )
+
+
+def test_observed_marks_real_readings(city):
+    assert city.observed.tolist() == [[True, True, False], [False, True, True]]
+    assert city.cells.tolist() == [0, 3, 5]
+
+
+def test_step_is_the_smallest_distance_between_times(city):
+    times = np.array(["2024-01-01", "2024-01-03", "2024-01-04"], "datetime64[s]")
+    gaps = replace(city, times=times, values=np.zeros((3, 3), np.float32))
+    assert gaps.step == np.timedelta64(1, "D")
+    with pytest.raises(DataError, match="Kleinstadt has 1 times; a step needs two"):
+        _ = replace(city, times=times[:1], values=VALUES[:1]).step
+
+
+def test_a_saved_city_is_the_same_when_loaded(city, tmp_path):
+    city.save(tmp_path / "city")
+    loaded = CityData.load(tmp_path / "city")
+    np.testing.assert_array_equal(loaded.times, city.times)
+    assert loaded.times.dtype == "datetime64[s]"
+    np.testing.assert_array_equal(loaded.values, city.values)
+    assert loaded.stations.equals(city.stations)
+    for name in ("name", "grid", "quantity", "unit", "synthetic", "report"):
+        assert getattr(loaded, name) == getattr(city, name)
+    assert {path.name for path in (tmp_path / "city").iterdir()} == {
+        "city.json",
+        "readings.parquet",
+        "stations.parquet",
+    }
+
+
+def test_a_city_that_was_saved_in_half_does_not_load(city, tmp_path):
+    city.save(tmp_path)
+    with pytest.raises(TypeError):
+        replace(city, values=VALUES + 1, report={"not for JSON": object()}).save(tmp_path)
+    with pytest.raises(DataError, match="does not hold a prepared city"):
+        CityData.load(tmp_path)
+
+
+@pytest.mark.parametrize("broken", ["city.json", "readings.parquet", "stations.parquet"])
+def test_a_folder_that_holds_no_whole_city_is_an_error(city, tmp_path, broken):
+    city.save(tmp_path)
+    (tmp_path / broken).write_text("{")
+    with pytest.raises(DataError, match="does not hold a prepared city"):
+        CityData.load(tmp_path)
+    (tmp_path / broken).unlink()
+    with pytest.raises(DataError, match="does not hold a prepared city"):
+        CityData.load(tmp_path)
+
+
+@pytest.mark.parametrize("facts", ["{}", "[]", '{"grid": [2, 3], "colour": "red"}'])
+def test_a_foreign_city_json_is_an_error(city, tmp_path, facts):
+    city.save(tmp_path)
+    (tmp_path / "city.json").write_text(facts)
+    with pytest.raises(DataError, match="does not hold a prepared city"):
+        CityData.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": VALUES[:1]}, r"float32 of shape \(2, 3\) .* got float32 of shape \(1, 3\)"),
+        ({"values": VALUES.astype(np.float64)}, r"must be float32 .* got float64"),
+        ({"grid": (1, 5)}, r"cells must lie in the grid \(1, 5\), got \[0, 3, 5\]"),
+    ],
+)
+def test_parts_that_do_not_fit_are_an_error(city, change, message):
+    with pytest.raises(DataError, match=message):
+        replace(city, **change)
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (["2024-01-01T01:00:00", "2024-01-01T00:00:00"], "strictly increasing"),
+        (["2024-01-01T00:00:00", "2024-01-01T00:00:00"], "strictly increasing"),
+        (["2024-01-01T00:00", "2024-01-01T01:00"], r"must be datetime64\[s\], got datetime64\[m\]"),
+    ],
+)
+def test_times_must_increase_in_seconds(city, times, message):
+    with pytest.raises(DataError, match=message):
+        replace(city, times=np.array(times, "datetime64"))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("cell", [0, 3, 3], r"two stations share a cell: \[0, 3, 3\]"),
+        ("cell", [0, 3, -1], "cells must lie in the grid"),
+        ("station", ["a", "b", "a"], "names must be unique"),
+    ],
+)
+def test_stations_must_be_told_apart(city, column, values, message):
+    with pytest.raises(DataError, match=message):
+        replace(city, stations=city.stations.assign(**{column: values}))
+
+
+def test_stations_need_their_columns(city):
+    with pytest.raises(DataError, match=r"stations lacks the columns \['cell'\]"):
+        replace(city, stations=city.stations.drop(columns="cell"))

@@ -1,0 +1,152 @@
+import subprocess
+import sys
+
+import pytest
+from senseurcity_files import stay, write_archive
+
+from data_prep import CityData
+from data_prep.__main__ import main
+
+ROWS = stay("ANT_REF_R803", "2020-07-01T10:00", [1, 2, 3, 4], OPCN3PM10=30)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return str(write_archive(tmp_path / "data.zip", {"Antwerp_402B00.csv": ROWS}))
+
+
+@pytest.fixture
+def tidy(tmp_path):
+    folder = tmp_path / "tidy"
+    folder.mkdir()
+    (folder / "stations.csv").write_text("station,latitude,longitude\na,1,2\nb,1.5,2.5\n")
+    (folder / "readings.csv").write_text(
+        "time,station,value\n2024-01-01T00:00,a,4\n2024-01-01T01:00,b,5\n"
+    )
+    return str(folder)
+
+
+def test_senseurcity_saves_a_city_and_describes_it(archive, tmp_path, capsys):
+    out = tmp_path / "new" / "city"
+    assert main(["senseurcity", archive, "--out", str(out), "--grid", "16x8"]) == 0
+    city = CityData.load(out)
+    assert city.values.tolist() == [[1], [2], [3], [4]]
+    assert city.grid == (16, 8)
+    printed = capsys.readouterr().out
+    assert "2020-07-01 10:00:00" in printed
+    assert "2020-06-29T10:20" in printed, "the published window"
+    assert main(["describe", str(out)]) == 0
+    assert capsys.readouterr().out == printed[: printed.rindex("\nsaved in")]
+
+
+def test_senseurcity_takes_a_window_and_a_quantity(archive, tmp_path):
+    options = [
+        "--quantity",
+        "OPCN3PM10",
+        "--start",
+        "2020-07-01T10:01",
+        "--end",
+        "2020-07-01 10:02",
+    ]
+    assert main(["senseurcity", archive, "--out", str(tmp_path / "out"), *options]) == 0
+    city = CityData.load(tmp_path / "out")
+    assert city.quantity == "PM10"
+    assert city.values.tolist() == [[30], [30]]
+
+
+def test_senseurcity_without_a_path_reads_what_was_downloaded(archive, tmp_path, monkeypatch):
+    monkeypatch.setattr("data_prep.__main__.download", lambda: archive)
+    assert main(["senseurcity", "--out", str(tmp_path / "out")]) == 0
+    assert CityData.load(tmp_path / "out").name == "Antwerp"
+
+
+def test_download_prints_the_path(tmp_path, monkeypatch, capsys):
+    path = tmp_path / ("long" * 40) / "archive.zip"
+    monkeypatch.setattr("data_prep.__main__.download", lambda cache: cache / path.name)
+    assert main(["download", "--cache", str(path.parent)]) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+
+
+def test_tidy_saves_a_city(tidy, tmp_path):
+    assert main(["tidy", tidy, "--out", str(tmp_path / "out"), "--grid", "4x4"]) == 0
+    assert CityData.load(tmp_path / "out").observed.tolist() == [[True, False], [False, True]]
+
+
+def test_synthetic_saves_a_labelled_city(tmp_path, capsys):
+    assert main(["synthetic", "--days", "1", "--seed", "3", "--out", str(tmp_path / "out")]) == 0
+    city = CityData.load(tmp_path / "out")
+    assert city.synthetic
+    assert len(city.stations) == 32
+    assert "synthetic" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["senseurcity", "nowhere.zip"], "nowhere.zip does not exist"),
+        (["senseurcity", "{archive}", "--city", "paris"], "no device of the city 'paris'"),
+        (["senseurcity", "{archive}", "--start", "soon"], "start must be a time like"),
+        (["senseurcity", "{archive}", "--start", "2021-01-01"], "no minute in which"),
+        (["tidy", "nowhere"], "nowhere"),
+        (["tidy", "{tidy}", "--grid", "1x1"], "2 stations do not fit"),
+        (["synthetic", "--days", "0"], "end"),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_nothing(
+    archive, tidy, tmp_path, capsys, arguments, message
+):
+    arguments = [argument.format(archive=archive, tidy=tidy) for argument in arguments]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_must_be_a_folder(archive, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert main(["senseurcity", archive, "--out", str(tmp_path / "file")]) == 2
+    assert "--out must be a folder" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_describe_wants_a_prepared_city(tmp_path, capsys):
+    assert main(["describe", str(tmp_path)]) == 2
+    assert "does not hold a prepared city" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["senseurcity", "x.zip"], "--out"),
+        (["tidy", "x", "--out", "y", "--grid", "32"], "expected HEIGHTxWIDTH like 32x32, got '32'"),
+        (["tidy", "x", "--out", "y", "--grid", "0x4"], "got '0x4'"),
+        (["senseurcity", "x", "--out", "y", "--quantity", "SHT31TE"], "SHT31TE"),
+        (["synthetic", "--out", "y", "--days", "two"], "two"),
+    ],
+)
+def test_wrong_options_exit_with_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_ctrl_c_exits_with_130_and_leaves_nothing(archive, tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("data_prep.senseurcity.read_device", interrupted)
+    assert main(["senseurcity", archive, "--out", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_module_runs_as_a_command(tmp_path):
+    command = [sys.executable, "-m", "data_prep", "describe", str(tmp_path / "nowhere")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
