@@ -1,0 +1,39 @@
+import pytest
+
+from tritonbn.experiment.config import PRESETS, RunConfig
+
+
+def test_name_tells_what_differs_between_the_runs_of_an_experiment():
+    assert RunConfig("convlstm", "local", "paper").name == "convlstm-local-paper-0"
+    assert RunConfig("cnn", "none", "masked", seed=3).name == "cnn-none-masked-3"
+
+
+def test_published_sizes_are_the_default_and_the_paper_preset():
+    default = RunConfig("cnn", "none", "paper")
+    preset = RunConfig("cnn", "none", "paper", **PRESETS["paper"])
+    for config in (default, preset):
+        assert (config.steps, config.batch_size, config.validate_every) == (1200, 128, 20)
+        assert (config.learning_rate, config.timesteps, config.test_times) == (1e-3, 1, None)
+
+
+def test_quick_preset_is_a_valid_configuration():
+    assert RunConfig("convlstm", "local", "masked", **PRESETS["quick"]).steps < 1200
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"backbone": "lstm"}, r"backbone must be one of \('convlstm', 'cnn'\), got 'lstm'"),
+        ({"norm": "batch"}, "norm must be one of .*, got 'batch'"),
+        ({"protocol": "unseen"}, "protocol must be one of .*, got 'unseen'"),
+        ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"test_times": 0}, "test_times must be at least 1, got 0"),
+        ({"learning_rate": 0.0}, r"learning_rate must be positive, got 0\.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
+    ],
+)
+def test_wrong_values_are_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        RunConfig(**{"backbone": "cnn", "norm": "none", "protocol": "paper"} | wrong)

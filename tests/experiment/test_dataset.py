@@ -1,0 +1,160 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from data_prep.city import CityData, DataError
+from tritonbn.experiment.dataset import Scaler, Windows, split, to_grid
+
+
+def with_values(city: CityData, values: np.ndarray) -> CityData:
+    return replace(city, values=values.astype(np.float32))
+
+
+def without_times(city: CityData, dropped: list[int]) -> CityData:
+    kept = np.setdiff1d(np.arange(len(city.times)), dropped)
+    return replace(city, times=city.times[kept], values=city.values[kept])
+
+
+@pytest.mark.parametrize("times", [10, 11, 335_339])
+def test_split_is_6_to_2_to_2_in_the_order_of_time(times):
+    parts = split(times)
+    assert list(parts) == ["train", "validation", "test"]
+    joined = np.concatenate([np.arange(times)[part] for part in parts.values()])
+    assert joined.tolist() == list(range(times))
+    sizes = [part.stop - part.start for part in parts.values()]
+    assert sizes == pytest.approx([0.6 * times, 0.2 * times, 0.2 * times], abs=1)
+
+
+class TestScaler:
+    def test_takes_minimum_and_maximum_over_all_stations(self, city):
+        scaled = Scaler.fit(city).scale(city.values[split(len(city.times))["train"]])
+        assert scaled.dtype == np.float32
+        assert np.nanmin(scaled) == 0
+        assert np.nanmax(scaled) == 1
+        assert np.count_nonzero(np.nanmax(scaled, axis=0) == 1) == 1
+
+    @pytest.mark.parametrize("later", [1e9, -1e9, np.nan])
+    def test_knows_nothing_of_validation_and_test(self, city, later):
+        values = city.values.copy()
+        values[split(len(values))["train"].stop :] = later
+        assert Scaler.fit(with_values(city, values)) == Scaler.fit(city)
+
+    def test_unscale_undoes_scale(self, city):
+        scaler = Scaler.fit(city)
+        np.testing.assert_allclose(scaler.unscale(scaler.scale(city.values)), city.values, 1e-6)
+
+    @pytest.mark.parametrize("value", [np.nan, 7.0])
+    def test_needs_two_different_readings(self, city, value):
+        with pytest.raises(DataError, match="Testville has no two different readings"):
+            Scaler.fit(with_values(city, np.full_like(city.values, value)))
+
+
+class TestWindows:
+    @pytest.mark.parametrize("timesteps", [1, 3])
+    @pytest.mark.parametrize("horizon", [0, 1])
+    def test_times_are_those_with_a_whole_window_in_their_part(self, make_city, timesteps, horizon):
+        city = without_times(make_city(times=100), [10, 11, 40, 65, 90])
+        values = city.values.copy()
+        values[[5, 30, 70, 71]] = np.nan
+        city = with_values(city, values)
+        windows = Windows(city, timesteps, horizon)
+        for name, part in split(len(city.times)).items():
+            expected = []
+            for time in range(part.start, part.stop):
+                window = [time - back for back in range(timesteps + horizon)]
+                if min(window) < part.start:
+                    continue
+                hours_back = (city.times[time] - city.times[window]) / np.timedelta64(1, "h")
+                consecutive = hours_back.tolist() == list(range(len(window)))
+                if consecutive and city.observed[window].any(axis=1).all():
+                    expected.append(time)
+            assert windows.times(name).tolist() == expected
+
+    def test_count_takes_them_evenly(self, city):
+        windows = Windows(city, 1, 0)
+        times = windows.times("test", 7)
+        assert len(times) == 7
+        assert times[[0, -1]].tolist() == windows.times("test")[[0, -1]].tolist()
+        assert np.ptp(np.diff(times)) <= 1
+        assert len(windows.times("test", 10**6)) == len(windows.times("test"))
+
+    def test_no_window_is_an_error_that_says_where(self, make_city):
+        with pytest.raises(DataError, match=r"the validation part .* has no 5 consecutive"):
+            Windows(make_city(times=20), 4, 1).times("validation")
+
+    def test_one_station_is_an_error(self, make_city):
+        with pytest.raises(DataError, match="Testville has one station"):
+            Windows(make_city(stations=1), 1, 0)
+
+    def test_inputs_are_the_readings_before_the_horizon_filled_by_idw(self, city):
+        windows = Windows(city, timesteps=3, horizon=1)
+        times = windows.times("train", 20)
+        hidden = np.random.default_rng(0).random((len(times), 6)) < 0.3
+        inputs = windows.inputs(times, hidden)
+        assert inputs.shape == (20, 3, 6)
+        assert inputs.dtype == np.float32
+        for b, time in enumerate(times):
+            for k, at in enumerate((time - 3, time - 2, time - 1)):
+                visible = city.observed[at] & ~hidden[b]
+                for s in range(6):
+                    if hidden[b, s]:
+                        expected = np.nan
+                    elif city.observed[at, s]:
+                        expected = city.values[at, s]
+                    else:
+                        weights = windows.distances[s, visible] ** -2
+                        expected = np.average(city.values[at, visible], weights=weights)
+                    np.testing.assert_allclose(inputs[b, k, s], expected, rtol=1e-5)
+
+    @pytest.mark.parametrize("secret", [np.nan, 1e6])
+    def test_inputs_know_nothing_of_hidden_stations(self, city, secret):
+        times = Windows(city, 2, 1).times("test")
+        hidden = np.zeros((len(times), 6), bool)
+        hidden[:, 2] = True
+        values = city.values.copy()
+        values[:, 2] = secret
+        inputs, blind = (
+            Windows(c, 2, 1).inputs(times, hidden) for c in (city, with_values(city, values))
+        )
+        assert inputs.tobytes() == blind.tobytes()
+
+    def test_scored_are_the_readings_that_others_can_inform_of(self, make_city):
+        city = make_city(stations=3, missing=0.6)
+        windows = Windows(city, 1, 1)
+        times = windows.times("test")
+        rows, stations = windows.scored(times)
+        expected = [
+            (row, s)
+            for row, time in enumerate(times)
+            for s in range(3)
+            if city.observed[time, s] and np.delete(city.observed[time - 1], s).any()
+        ]
+        assert list(zip(rows, stations, strict=True)) == expected
+        assert len(expected) < city.observed[times].sum()
+
+    def test_require_names_what_is_missing(self, city):
+        windows = Windows(without_times(city, [50]), timesteps=2, horizon=1)
+        windows.require(2)
+        windows.require(49)
+        with pytest.raises(DataError, match=r"time_index must be 2 \.\. 298 in Testville, got 1"):
+            windows.require(1)
+        with pytest.raises(DataError, match="got 299"):
+            windows.require(299)
+        with pytest.raises(DataError, match="times are missing between 2023-01-03T01:00:00 and"):
+            windows.require(51)
+
+
+def test_to_grid_puts_values_into_cells_and_zero_elsewhere(city):
+    stations = torch.rand(4, 2, 6)
+    stations[1, 1, 3] = torch.nan
+    grid = to_grid(stations, city)
+    assert grid.shape == (4, 2, 1, 5, 6)
+    expected = torch.zeros(4, 2, 1, 5, 6)
+    for b in range(4):
+        for t in range(2):
+            for s, cell in enumerate(city.cells.tolist()):
+                if (b, t, s) != (1, 1, 3):
+                    expected[b, t, 0, cell // 6, cell % 6] = stations[b, t, s]
+    assert torch.equal(grid, expected)

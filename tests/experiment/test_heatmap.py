@@ -1,0 +1,140 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from data_prep.city import CityData, DataError
+from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.heatmap import draw_heatmap, find_station, find_time, typical_time
+from tritonbn.experiment.plots import save
+
+MakeCity = Callable[..., CityData]
+RUN = RunConfig("convlstm", "local", "paper")
+MASKED = RunConfig("convlstm", "local", "masked")
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
+
+
+def field_of(city: CityData) -> npt.NDArray[np.float32]:
+    """Another value in each cell, growing to the north and to the east."""
+    height, width = city.grid
+    return np.linspace(1, 40, height * width, dtype=np.float32).reshape(height, width)
+
+
+def test_a_station_is_found_by_name_and_by_cell(city: CityData) -> None:
+    for row, station in city.stations.iterrows():
+        assert find_station(city, station["station"]) == row
+        assert find_station(city, str(station["cell"])) == row
+
+
+def test_an_unknown_station_is_answered_with_those_that_exist(city: CityData) -> None:
+    with pytest.raises(DataError, match="no station S99 in Testville") as caught:
+        find_station(city, "S99")
+    for station in city.stations.itertuples():
+        assert f"{station.cell} {station.station}" in str(caught.value)
+
+
+def test_the_default_station_stands_in_cell_621(make_city: MakeCity) -> None:
+    city = make_city(grid=(32, 32))
+    stations = city.stations.assign(cell=[*range(620, 626)])
+    assert find_station(replace(city, stations=stations)) == 1
+
+
+def test_where_no_station_stands_in_cell_621_the_one_with_most_readings_is_shown(
+    city: CityData,
+) -> None:
+    values = city.values.copy()
+    values[:, 3] = 20.0
+    assert find_station(replace(city, values=values)) == 3
+
+
+def test_a_time_is_found_in_iso_8601(city: CityData) -> None:
+    assert find_time(city, "2023-01-02T05:00") == 29
+    assert find_time(city, "2023-01-02") == 24
+
+
+@pytest.mark.parametrize("wanted", ["2023-01-02T05:30", "2031-01-01", "yesterday"])
+def test_a_time_that_the_city_lacks_is_an_error(city: CityData, wanted: str) -> None:
+    with pytest.raises(DataError, match=f"no time {wanted}; it has times from 2023-01-01"):
+        find_time(city, wanted)
+
+
+def test_the_typical_time_is_a_median_reading_of_the_test_part(make_city: MakeCity) -> None:
+    city = make_city(times=200)
+    time = typical_time(city, 2, MASKED)
+    assert time >= 160
+    complete = [t for t in range(160, 200) if city.observed[t].all()]
+    readings = sorted(city.values[t, 2] for t in complete)
+    assert time in complete
+    assert city.values[time, 2] == readings[(len(readings) - 1) // 2]
+
+
+def test_a_station_without_a_test_reading_cannot_be_shown(city: CityData) -> None:
+    values = city.values.copy()
+    values[240:, 2] = np.nan
+    with pytest.raises(DataError, match="station S2 has no reading in the test part"):
+        typical_time(replace(city, values=values), 2, MASKED)
+
+
+def test_the_true_and_the_estimated_value_are_told_with_their_unit(city: CityData) -> None:
+    time = typical_time(city, 1, RUN)
+    field = field_of(city)
+    shown = texts(draw_heatmap(city, time, 1, {RUN: field}))
+    assert f"true: {city.values[time, 1]:.1f} µg/m³" in shown
+    assert f"estimated: {field.flat[city.cells[1]]:.1f} µg/m³" in shown
+    for fact in ("S1", f"cell {city.cells[1]}", "Testville", "ConvLSTM", "protocol paper"):
+        assert fact in shown
+    assert str(city.times[time])[:16].replace("T", " ") in shown
+    assert "longitude (°)" in shown
+    assert "PM2.5 (µg/m³)" in shown
+
+
+def test_synthetic_readings_are_called_so(city: CityData) -> None:
+    time = typical_time(city, 1, RUN)
+    fields = {RUN: field_of(city)}
+    assert "synthetic" not in texts(draw_heatmap(city, time, 1, fields))
+    assert "synthetic" in texts(draw_heatmap(replace(city, synthetic=True), time, 1, fields))
+
+
+def test_stations_without_a_reading_are_marked_apart(city: CityData) -> None:
+    time = int(np.flatnonzero(city.observed[:, 1] & ~city.observed.all(axis=1))[0])
+    assert "station without a reading" in texts(draw_heatmap(city, time, 1, {RUN: field_of(city)}))
+
+
+def test_each_station_lies_on_its_own_cell_with_north_up(city: CityData, tmp_path: Path) -> None:
+    """Read the colour of the field beside each marker off the written picture."""
+    time = typical_time(city, 0, RUN)
+    field = field_of(city)
+    figure = draw_heatmap(city, time, 0, {RUN: field})
+    save(figure, tmp_path / "map.png")
+    picture = imread(tmp_path / "map.png")
+    ax = figure.axes[1]
+    scale = 1.25 * np.nanmax(city.values[time])
+    left, right = ax.get_xlim()
+    bottom, top = ax.get_ylim()
+    for latitude, longitude, cell in city.stations[["latitude", "longitude", "cell"]].to_numpy():
+        # a station of this city stands in the south-west corner of its cell
+        inside = np.array(
+            [longitude + 0.1 * (right - left) / 6, latitude + 0.1 * (top - bottom) / 5]
+        )
+        x, y = ax.transData.transform(inside) * 160 / figure.dpi
+        color = picture[picture.shape[0] - 1 - round(y), round(x), :3]
+        expected = colormaps["viridis"](field.flat[int(cell)] / scale)[:3]
+        np.testing.assert_allclose(color, expected, atol=0.02)
+
+
+def test_a_city_whose_stations_stand_in_one_row_can_be_drawn(
+    city: CityData, tmp_path: Path
+) -> None:
+    stations = city.stations.assign(latitude=51.2, cell=range(6, 12))
+    row = replace(city, stations=stations)
+    save(draw_heatmap(row, typical_time(row, 0, RUN), 0, {RUN: field_of(row)}), tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").ndim == 3

@@ -1,0 +1,109 @@
+import base64
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data_prep.city import CityData
+from tritonbn.experiment.report import html_report, markdown_report
+from tritonbn.experiment.results import Results
+
+MakeCity = Callable[..., CityData]
+NAMES = ["A<b>&", "B", "C"]
+
+
+class Finished(Results):
+    """Two runs of one arm under each protocol, as if they had been trained."""
+
+    def runs(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "protocol": protocol,
+                "backbone": "cnn",
+                "norm": "local",
+                "seed": seed,
+                "sprmse": score + seed,
+                "spmae": 2.22,
+                "mean_reading": 30.7,
+                "stations": 3,
+                "idw_sprmse": 7.77,
+                "idw_spmae": 6.66,
+            }
+            for (protocol, score), seed in product((("paper", 11.1), ("masked", 5.5)), (0, 1))
+        )
+
+    def stations(self) -> pd.DataFrame:
+        scores = {"cell": 4, "readings": 40, "mean_reading": 30.7, "rmse": 9.87, "idw_rmse": 1.23}
+        keys = self.runs()[["protocol", "backbone", "norm", "seed"]].to_dict("records")
+        return pd.DataFrame({**key, "station": name, **scores} for key in keys for name in NAMES)
+
+
+@pytest.fixture
+def results(make_city: MakeCity, tmp_path: Path) -> Results:
+    city = make_city(times=100, stations=3)
+    city = replace(city, stations=city.stations.assign(station=NAMES))
+    facts = {
+        "data": "/somewhere/else",
+        "preset": "quick",
+        "settings": {"steps": 12, "batch_size": 34},
+        "versions": {"python": "3.11.0"},
+    }
+    return Finished(tmp_path, facts, city)
+
+
+def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
+    text, page = markdown_report(results), html_report(results, {})
+    for protocol in ("paper", "masked"):
+        assert f"Protocol {protocol} (seeds: 0, 1)" in text
+        assert f"Protocol {protocol} (seeds: 0, 1)" in page
+    for row in (
+        ["CNN", "local", "14.15", "11.60", "0.71", "2.22", "2"],
+        ["CNN", "local", "6.00", "0.71", "2.22", "2"],
+        ["IDW", "-", "7.77", "-", "6.66", "-"],
+    ):
+        assert f"| {' | '.join(row)} |" in text
+        assert "".join(f"<td>{cell}</td>" for cell in row) in page
+
+
+def test_both_pages_say_what_the_scores_are_made_of(results: Results) -> None:
+    for page in (markdown_report(results), html_report(results, {})):
+        for fact in (
+            "from /somewhere/else",
+            "3 stations in 5 x 6 cells",
+            "100 times from 2023-01-01 00:00 to 2023-01-05 03:00",
+            f"{1 - results.city.observed.mean():.1%} missing",
+            "quick (steps 12, batch_size 34)",
+            "The mean reading is 30.70",
+        ):
+            assert fact in page
+
+
+def test_only_synthetic_readings_are_called_so(results: Results) -> None:
+    made_up = replace(results, city=replace(results.city, synthetic=True))
+    for write in (markdown_report, lambda of: html_report(of, {})):
+        assert "synthetic" not in write(results)
+        assert "Testville (synthetic)" in write(made_up)
+        assert "The readings are synthetic" in write(made_up)
+
+
+def test_stations_are_listed_with_their_names_escaped(results: Results) -> None:
+    page = html_report(results, {})
+    assert page.count("<td>A&lt;b&gt;&amp;</td><td>4</td><td>40</td>") == 2
+    assert "A<b>" not in page
+    assert page.count("<td>1.23</td><td>9.87</td>") == 6
+
+
+def test_images_are_embedded_with_their_captions(results: Results, tmp_path: Path) -> None:
+    images = {f"Figure {k}": tmp_path / f"{k}.png" for k in range(2)}
+    for k, path in enumerate(images.values()):
+        path.write_bytes(b"picture %d" % k)
+    page = html_report(results, images)
+    found = re.findall(r'src="data:image/png;base64,([^"]+)" alt="([^"]+)"', page)
+    assert {caption: base64.b64decode(code) for code, caption in found} == {
+        caption: path.read_bytes() for caption, path in images.items()
+    }
+    assert "<figcaption>Figure 1</figcaption>" in page

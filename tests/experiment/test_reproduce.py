@@ -1,0 +1,257 @@
+import base64
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from data_prep.city import CityData, DataError
+from tritonbn.experiment import results as results_module
+from tritonbn.experiment.baselines import score_idw
+from tritonbn.experiment.config import PRESETS
+from tritonbn.experiment.evaluate import sp_scores
+from tritonbn.experiment.reproduce import make_runs, reproduce
+from tritonbn.experiment.results import Results, open_run
+
+MakeCity = Callable[..., CityData]
+TINY = {"steps": 4, "batch_size": 8, "validate_every": 2, "test_times": 28, "validation_times": 2}
+ARMS = [
+    (backbone, norm) for backbone in ("convlstm", "cnn") for norm in ("none", "global", "local")
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_preset() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "quick", TINY)
+        yield
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO(), width=120)
+
+
+def prepare(directory: Path, data: Path, protocols: tuple[str, ...] = ("paper",)) -> Results:
+    return Results.prepare(directory, str(data), "quick", protocols)
+
+
+@pytest.fixture(scope="module")
+def data(make_city: MakeCity, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("data")
+    city = make_city(times=200, missing=0.05)
+    replace(city, synthetic=True).save(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
+    results = prepare(tmp_path_factory.mktemp("out"), data)
+    reproduce(results, ["paper"], 2, None, None, quiet())
+    return results
+
+
+def test_there_is_one_row_per_backbone_norm_protocol_and_seed(done: Results) -> None:
+    table = pd.read_csv(done.directory / "results.csv")
+    rows = table[["protocol", "backbone", "norm", "seed"]].itertuples(index=False, name=None)
+    assert [*rows] == [("paper", *arm, seed) for arm in ARMS for seed in (0, 1)]
+    assert (table["steps"] == 4).all()
+    assert (table["seconds"] > 0).all()
+
+
+def test_the_scores_are_the_means_over_the_stations(done: Results) -> None:
+    keys = ["protocol", "backbone", "norm", "seed"]
+    table = pd.read_csv(done.directory / "results.csv").set_index(keys)
+    stations = pd.read_csv(done.directory / "stations.csv")
+    counted = stations[stations["readings"] >= 24].groupby(keys)
+    for score, column in (
+        ("sprmse", "rmse"),
+        ("spmae", "mae"),
+        ("idw_sprmse", "idw_rmse"),
+        ("idw_spmae", "idw_mae"),
+        ("mean_reading", "mean_reading"),
+    ):
+        pd.testing.assert_series_equal(
+            table[score].sort_index(), counted[column].mean(), check_names=False
+        )
+
+
+def test_idw_is_scored_on_the_same_test(done: Results) -> None:
+    config = done.config("cnn", "none", "paper", 0)
+    expected = sp_scores(score_idw(done.city, config))["sprmse"]
+    assert done.runs()["idw_sprmse"].to_list() == pytest.approx([expected] * 12)
+
+
+def test_the_markdown_table_agrees_with_the_results(done: Results) -> None:
+    text = (done.directory / "table.md").read_text("utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    header, _, *body, idw = rows
+    table = pd.read_csv(done.directory / "results.csv")
+    groups = table.groupby(["backbone", "norm"], sort=False)["sprmse"]
+    assert [row[header.index("spRMSE")] for row in body] == [f"{x:.2f}" for x in groups.mean()]
+    assert [row[header.index("sd")] for row in body] == [f"{x:.2f}" for x in groups.std()]
+    assert idw[header.index("spRMSE")] == f"{table['idw_sprmse'].iloc[0]:.2f}"
+    assert "(seeds: 0, 1)" in text
+
+
+def test_synthetic_readings_are_called_so_in_every_page(done: Results) -> None:
+    for name in ("table.md", "report.html"):
+        text = (done.directory / name).read_text("utf-8")
+        assert "The readings are synthetic" in text
+        assert "Testville (synthetic)" in text
+
+
+def test_the_report_is_one_page_without_a_network(done: Results) -> None:
+    page = (done.directory / "report.html").read_text("utf-8")
+    embedded = [
+        base64.b64decode(code) for code in re.findall(r"data:image/png;base64,([^\"]+)", page)
+    ]
+    images = sorted(done.directory.glob("*.png"))
+    assert len(images) == 2
+    assert {path.read_bytes() for path in images} == {*embedded}
+    rest = re.sub(r"data:image/png;base64,[^\"]+", "", page)
+    assert not re.search(r"https?:|//|src=\"[^\"]|url\(|@import", rest)
+
+
+def test_the_heatmap_is_named_after_the_cell(done: Results) -> None:
+    most = int(done.city.observed.sum(axis=0).argmax())
+    assert (done.directory / f"heatmap_{done.city.cells[most]}.png").exists()
+
+
+def test_a_second_time_nothing_is_trained(done: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(results_module, "train", fail)
+    before = (done.directory / "results.csv").read_bytes()
+    console = quiet()
+    reproduce(done, ["paper"], 2, None, None, console)
+    assert "All 12 runs are there" in console.file.getvalue()
+    assert (done.directory / "results.csv").read_bytes() == before
+
+
+def test_the_prepared_city_is_kept(data: Path, done: Results, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    data.rename(moved)
+    try:
+        again = prepare(done.directory, data)
+    finally:
+        moved.rename(data)
+    np.testing.assert_array_equal(again.city.values, done.city.values)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"preset": "paper"}, "preset is quick there, paper here"),
+        ({"grid": (9, 9)}, r"grid is \(5, 6\) there, \(9, 9\) here"),
+        ({"data": "synthetic"}, "data is .* there, synthetic here"),
+    ],
+)
+def test_a_folder_with_other_results_is_refused(
+    data: Path, done: Results, changed: dict[str, str], message: str
+) -> None:
+    same = {"data": str(data), "preset": "quick", "protocols": ["paper"], "grid": None}
+    with pytest.raises(DataError, match=message) as caught:
+        Results.prepare(done.directory, **{**same, **changed})
+    assert "--out" in str(caught.value)
+
+
+def test_more_seeds_and_protocols_add_runs(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tritonbn.experiment.reproduce.BACKBONES", ["cnn"])
+    results = prepare(tmp_path, data, ("paper", "masked"))
+    reproduce(results, ["masked"], 1, "S2", None, quiet())
+    first = results.runs()
+    reproduce(results, ["paper", "masked"], 1, "S2", None, quiet())
+    both = results.runs()
+    assert both["protocol"].to_list() == ["paper"] * 3 + ["masked"] * 3
+    pd.testing.assert_frame_equal(both[3:].reset_index(drop=True), first)
+    text = (tmp_path / "table.md").read_text("utf-8")
+    assert text.count("| IDW |") == 2
+
+
+def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(
+    data: Path, done: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = prepare(tmp_path, data)
+    configs = [results.config("cnn", norm, "paper", 0) for norm in ("none", "local")]
+    steps = []
+
+    def interrupt(_: object, info: object) -> None:
+        steps.append(info)
+        if len(steps) == 7:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tritonbn.experiment.display.RunDisplay.on_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            make_runs(results, configs, None, quiet())
+        assert len(results.runs()) == 1
+        make_runs(results, configs, None, quiet())
+    assert len(steps) == 9  # four of the first run, three, and two after the checkpoint at step 2
+    expected = done.runs().query("backbone == 'cnn' and seed == 0 and norm != 'global'")
+    assert results.runs()["sprmse"].to_list() == expected["sprmse"].to_list()
+
+
+def test_a_city_too_short_to_split_is_refused_before_anything_is_written(
+    make_city: MakeCity, tmp_path: Path
+) -> None:
+    make_city(times=60).save(tmp_path / "short")
+    with pytest.raises(DataError, match="no station has 24 scored readings"):
+        prepare(tmp_path / "out", tmp_path / "short")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_station_is_refused_before_training(done: Results) -> None:
+    with pytest.raises(DataError, match="no station 9999"):
+        reproduce(done, ["masked"], 1, "9999", None, quiet())
+    assert set(done.runs()["protocol"]) == {"paper"}
+
+
+def test_config_json_says_what_the_results_were_made_of(data: Path, done: Results) -> None:
+    facts = json.loads((done.directory / "config.json").read_text("utf-8"))
+    assert facts["data"] == str(data)
+    assert facts["preset"] == "quick"
+    assert facts["grid"] == [5, 6]
+    assert facts["settings"] == TINY
+    assert set(facts["versions"]) >= {"python", "torch", "tritonbn"}
+
+
+def test_without_a_terminal_each_run_is_a_plain_line(data: Path, tmp_path: Path) -> None:
+    results = prepare(tmp_path, data)
+    console = quiet()
+    make_runs(results, [results.config("cnn", "none", "paper", 3)], None, console)
+    shown = console.file.getvalue()
+    score = results.runs()["sprmse"].iloc[0]
+    assert shown.startswith(f"1/1 cnn-none-paper-3: spRMSE {score:.2f}, IDW ")
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) == 1
+
+
+def test_in_a_terminal_bars_and_the_table_are_live(data: Path, tmp_path: Path) -> None:
+    results = prepare(tmp_path, data)
+    console = Console(file=io.StringIO(), width=120, height=40, force_terminal=True)
+    make_runs(results, [results.config("cnn", "none", "paper", 3)], None, console)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())
+    score = results.runs()["sprmse"].iloc[0]
+    assert "cnn-none-paper-3" in shown
+    assert re.search(rf"│ CNN +│ none +│ +18.66 │ +{score:.2f} │", shown)
+
+
+def test_a_run_is_opened_by_its_folder(done: Results) -> None:
+    config = done.config("cnn", "local", "paper", 1)
+    results, run = open_run(done.run_directory(config))
+    assert run.config == config
+    assert results.directory.resolve() == done.directory.resolve()
+
+
+def test_a_folder_that_is_no_run_is_an_error(done: Results) -> None:
+    with pytest.raises(DataError, match="is no run: expected a folder"):
+        open_run(done.directory)

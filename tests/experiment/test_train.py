@@ -1,0 +1,173 @@
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tritonbn.experiment.checkpoint import FILE_NAME, CheckpointError
+from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.dataset import split
+from tritonbn.experiment.evaluate import score_stations, sp_scores
+from tritonbn.experiment.protocol import windows_of
+from tritonbn.experiment.train import StepInfo, load_run, train
+
+SMALL = RunConfig(
+    "cnn", "local", "paper", steps=7, batch_size=4, validate_every=2, validation_times=5
+)
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from data_prep.city import CityData
+    from tritonbn.experiment.config import RunConfig
+    from tritonbn.experiment.train import train
+
+    def kill(info):
+        if info.step == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    folder = Path(sys.argv[1])
+    train(CityData.load(folder / "city"), {config}, folder / "run", on_step=kill)
+"""
+
+
+def same_weights(one, other) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
+@pytest.mark.parametrize("norm", ["none", "global", "local"])
+@pytest.mark.parametrize("protocol", ["paper", "masked"])
+def test_every_arm_trains(city, tmp_path, backbone, norm, protocol):
+    config = replace(SMALL, backbone=backbone, norm=norm, protocol=protocol, timesteps=2)
+    infos: list[StepInfo] = []
+    run = train(city, config, tmp_path, on_step=infos.append)
+    assert [info.step for info in infos] == [1, 2, 3, 4, 5, 6, 7]
+    assert {info.steps for info in infos} == {7}
+    validated = [(info.step, info.validation_sprmse) for info in infos if info.validation_sprmse]
+    assert [step for step, _ in validated] == [2, 4, 6, 7]
+    assert validated == [(entry["step"], entry["validation_sprmse"]) for entry in run.history]
+    losses = [info.loss for info in infos]
+    means = [np.mean(losses[a:b]) for a, b in ((0, 2), (2, 4), (4, 6), (6, 7))]
+    assert [entry["loss"] for entry in run.history] == pytest.approx(means)
+    assert (run.config, run.steps) == (config, 7)
+
+
+def test_the_best_validation_is_kept(city, tmp_path):
+    run = train(city, replace(SMALL, norm="global", steps=12, learning_rate=0.1), tmp_path)
+    scores = [entry["validation_sprmse"] for entry in run.history]
+    assert scores.index(min(scores)) not in (0, len(scores) - 1), "the test needs a best in between"
+    windows = windows_of(city, run.config)
+    table = score_stations(run.model, run.scaler, windows, windows.times("validation", 5))
+    assert sp_scores(table, min_readings=1)["sprmse"] == min(scores)
+
+
+def test_masked_training_learns_to_interpolate(make_city, tmp_path):
+    city = make_city(stations=9, grid=(3, 3), missing=0.0)
+    values = city.values.copy()
+    values[:] = values.mean(axis=1, keepdims=True)  # all stations read the same
+    city = replace(city, values=values)
+    config = RunConfig("cnn", "none", "masked", steps=200, batch_size=32, learning_rate=1e-2)
+    run = train(city, config, tmp_path)
+    best = min(entry["validation_sprmse"] for entry in run.history)
+    assert best < 0.25 * values[split(len(values))["validation"]].std()
+
+
+@pytest.mark.parametrize("protocol", ["paper", "masked"])
+def test_killed_run_continues_and_ends_with_the_same_numbers(city, tmp_path, protocol):
+    config = replace(SMALL, protocol=protocol)
+    whole = train(city, config, tmp_path / "whole")
+    city.save(tmp_path / "city")
+    script = textwrap.dedent(KILLED).format(config=config)
+    killed = subprocess.run([sys.executable, "-c", script, tmp_path], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    steps: list[int] = []
+    run = train(city, config, tmp_path / "run", on_step=lambda info: steps.append(info.step))
+    assert steps == [5, 6, 7]  # from the validation before
+    assert run.history == whole.history
+    assert same_weights(run.model.state_dict(), whole.model.state_dict())
+    left, expected = (load_file(tmp_path / name / FILE_NAME) for name in ("run", "whole"))
+    assert same_weights(left, expected)
+
+
+def test_seed_decides_the_numbers_and_leaves_the_caller_s_alone(city, tmp_path):
+    before = torch.get_rng_state()
+    runs = [
+        train(city, replace(SMALL, seed=seed), tmp_path / name)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    a, b, c = (run.model.state_dict() for run in runs)
+    assert same_weights(a, b)
+    assert not torch.equal(a["head.weight"], c["head.weight"])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("protocol", ["paper", "masked"])
+def test_weights_know_nothing_of_validation_and_test(city, tmp_path, protocol):
+    config = replace(SMALL, protocol=protocol)
+    values = city.values.copy()
+    values[split(len(values))["train"].stop :] *= -100
+    states = []
+    for name, readings in (("true", city.values), ("changed", values)):
+        train(replace(city, values=readings), config, tmp_path / name)
+        tensors = load_file(tmp_path / name / FILE_NAME)
+        states.append({key: tensors[key] for key in tensors if not key.startswith("best/")})
+    assert same_weights(*states)
+
+
+def test_finished_run_returns_at_once(city, tmp_path):
+    first = train(city, SMALL, tmp_path)
+    written = (tmp_path / FILE_NAME).stat().st_mtime_ns
+    again = train(city, SMALL, tmp_path, on_step=lambda info: pytest.fail(f"took {info}"))
+    loaded = load_run(tmp_path, city)
+    assert (tmp_path / FILE_NAME).stat().st_mtime_ns == written
+    for run in (again, loaded):
+        assert same_weights(run.model.state_dict(), first.model.state_dict())
+        assert (run.config, run.scaler, run.history) == (first.config, first.scaler, first.history)
+        assert (run.steps, run.seconds) == (first.steps, first.seconds)
+
+
+def test_stops_after_patience_and_stays_stopped(city, tmp_path):
+    config = replace(SMALL, norm="none", steps=40, patience=3, learning_rate=1e-30)
+    run = train(city, config, tmp_path)
+    assert run.steps == 2 + 3 * 2  # the first validation is never beaten
+    train(city, config, tmp_path, on_step=lambda info: pytest.fail(f"took {info}"))
+
+
+def test_another_configuration_is_refused(city, tmp_path):
+    train(city, SMALL, tmp_path)
+    with pytest.raises(CheckpointError, match=r"another run: norm is local, not none; seed is 0"):
+        train(city, replace(SMALL, norm="none", seed=2), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda city, at: train(city, SMALL, at), lambda c, at: load_run(at, c)]
+)
+def test_another_city_is_refused(city, tmp_path, call):
+    train(city, SMALL, tmp_path)
+    renamed = city.stations.assign(station=[f"T{k}" for k in range(6)])
+    readings = city.values.copy()
+    readings[0, 0] += 1
+    for other, what in (
+        (replace(city, stations=renamed), "stations"),
+        (replace(city, grid=(6, 6)), "grid"),
+        (replace(city, stations=city.stations.assign(cell=range(6))), "cells"),
+        (replace(city, values=readings), "readings"),
+    ):
+        with pytest.raises(CheckpointError, match=f"a city with other {what} than Testville"):
+            call(other, tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(city, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"is (nan|inf) at step \d; try a lower"):
+        train(city, replace(SMALL, norm="none", learning_rate=1e30), tmp_path)
+
+
+def test_a_folder_without_a_run_is_an_error(city, tmp_path):
+    with pytest.raises(CheckpointError, match="holds no trained run"):
+        load_run(tmp_path, city)

@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch import nn
+
+from tritonbn import LocalBN, Segments
+from tritonbn.models import build_model
+
+NORMS = {"none": nn.Identity, "global": nn.BatchNorm2d, "local": LocalBN}
+GRID = (6, 5)
+
+
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
+def test_arms_differ_in_nothing_but_the_norm(backbone):
+    weights = {}
+    for norm, module in NORMS.items():
+        torch.manual_seed(3)
+        model = build_model(backbone, norm, GRID)
+        assert type(model.norm) is module
+        weights[norm] = {
+            name: weight
+            for name, weight in model.named_parameters()
+            if not name.startswith("norm.")
+        }
+    for norm in ("global", "local"):
+        assert weights[norm].keys() == weights["none"].keys()
+        assert all(
+            torch.equal(weights[norm][name], weights["none"][name]) for name in weights[norm]
+        )
+
+
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
+def test_local_norm_of_a_single_segment_is_the_global_one(backbone):
+    x = torch.rand(4, 2, 1, *GRID)
+    fields = []
+    for norm, segments in (("global", None), ("local", Segments.single(GRID))):
+        torch.manual_seed(0)
+        fields.append(build_model(backbone, norm, segments, timesteps=2)(x))
+    torch.testing.assert_close(*fields)
+
+
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
+def test_local_norm_of_a_bare_grid_has_statistics_for_every_cell(backbone):
+    model = build_model(backbone, "local", GRID)
+    assert model.norm.running_mean.shape == (64, 30)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lstm", "none"), "backbone must be 'convlstm' or 'cnn', got 'lstm'"),
+        (("cnn", "batch"), "norm must be 'none', 'global' or 'local', got 'batch'"),
+        (("cnn", "local"), "norm='local' needs segments"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(*arguments)

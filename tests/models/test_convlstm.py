@@ -1,0 +1,96 @@
+import pytest
+import torch
+from torch import nn
+
+from tritonbn import Segments
+from tritonbn.models import ConvLSTM
+from tritonbn.models.convlstm import ConvLSTMCell
+
+
+def lstm_like(cell: ConvLSTMCell, in_channels: int, hidden: int, kernel_size: int) -> nn.LSTM:
+    """The LSTM that a cell is where only the middle of its kernels meets the grid."""
+    middle = kernel_size // 2
+    lstm = nn.LSTM(in_channels, hidden, batch_first=True, dtype=torch.float64)
+    with torch.no_grad():
+        lstm.weight_ih_l0.copy_(torch.cat([g.weight[:, :, middle, middle] for g in cell.input]))
+        lstm.weight_hh_l0.copy_(torch.cat([g.weight[:, :, middle, middle] for g in cell.recurrent]))
+        lstm.bias_ih_l0.copy_(torch.cat([g.bias for g in cell.input]))
+        lstm.bias_hh_l0.zero_()
+    return lstm
+
+
+@pytest.mark.parametrize(("kernel_size", "grid"), [(1, (4, 3)), (3, (1, 1)), (5, (1, 1))])
+def test_is_an_lstm_in_each_cell_without_neighbours(kernel_size, grid):
+    N, T, C, hidden = 2, 5, 3, 4
+    H, W = grid
+    cell = ConvLSTMCell(C, hidden, kernel_size).double()
+    x = torch.randn(N, T, C, H, W, dtype=torch.float64, requires_grad=True)
+    per_cell = x.permute(0, 3, 4, 1, 2).reshape(N * H * W, T, C).detach().requires_grad_()
+
+    h, c = cell(x)
+    _, (expected_h, expected_c) = lstm_like(cell, C, hidden, kernel_size)(per_cell)
+
+    def as_grid(state):
+        return state[0].reshape(N, H, W, hidden).permute(0, 3, 1, 2)
+
+    torch.testing.assert_close(h, as_grid(expected_h))
+    torch.testing.assert_close(c, as_grid(expected_c))
+    h.square().sum().backward()
+    expected_h.square().sum().backward()
+    expected = per_cell.grad.reshape(N, H, W, T, C).permute(0, 3, 4, 1, 2)
+    torch.testing.assert_close(x.grad, expected)
+
+
+def test_neighbours_act_through_the_state():
+    cell = ConvLSTMCell(1, 2, 3)
+    x = torch.zeros(1, 3, 1, 1, 9)
+    x[0, 0, 0, 0, 0] = 5.0
+    changed = (cell(x)[0] != cell(torch.zeros_like(x))[0]).any(dim=1)[0, 0]
+    assert changed.tolist() == [True] * 4 + [False] * 5  # one cell by the input, two by the state
+
+
+def test_going_on_from_a_state_is_the_whole_sequence_at_once():
+    model = ConvLSTM(hidden_channels=5).double()
+    x = torch.rand(2, 6, 1, 4, 3, dtype=torch.float64)
+    expected, expected_state = model.advance(x)
+    _, state = model.advance(x[:, :2])
+    _, state = model.advance(x[:, 2:3], state)
+    y, state = model.advance(x[:, 3:], state)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(state, expected_state)
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_no_state_is_a_state_of_zeros_without_its_work():
+    cell = ConvLSTMCell(1, 3).double()
+    x = torch.rand(2, 1, 1, 4, 3, dtype=torch.float64)
+    calls = []
+    for gate in cell.recurrent:
+        gate.register_forward_hook(lambda *_: calls.append("recurrent"))
+    state = cell(x)
+    assert not calls
+    zeros = torch.zeros(2, 3, 4, 3, dtype=torch.float64)
+    torch.testing.assert_close(state, cell(x, (zeros, zeros)))
+
+
+def test_input_is_convolved_for_all_times_at_once():
+    model = ConvLSTM(hidden_channels=3)
+    batches = []
+    for gate in model.cell.input:
+        gate.register_forward_pre_hook(lambda _, args: batches.append(len(args[0])))
+    model(torch.rand(2, 7, 1, 4, 4))
+    assert batches == [14] * 4
+
+
+def test_an_empty_sequence_is_refused():
+    with pytest.raises(ValueError, match=r"T at least 1, got \(2, 0, 1, 4, 4\)"):
+        ConvLSTM(hidden_channels=3)(torch.rand(2, 0, 1, 4, 4))
+
+
+@pytest.mark.parametrize("norm", ["none", "global", "local"])
+@pytest.mark.parametrize("grid", [(1, 1), (4, 7), (32, 32)])
+def test_field_is_one_value_from_0_to_1_per_cell(norm, grid):
+    model = ConvLSTM(hidden_channels=4, norm=norm, segments=Segments.per_cell(grid))
+    y = model(torch.randn(3, 2, 1, *grid))
+    assert y.shape == (3, 1, *grid)
+    assert ((y > 0) & (y < 1)).all()

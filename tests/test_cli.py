@@ -1,0 +1,257 @@
+import errno
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from tritonbn.cli import main
+from tritonbn.experiment.config import PRESETS
+from tritonbn.experiment.results import Results
+
+TINY = {"steps": 4, "batch_size": 8, "validate_every": 2, "test_times": 28, "validation_times": 2}
+TRAIN = ["train", "--backbone", "cnn", "--norm", "local"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_preset() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "quick", TINY)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tidy city of four stations and 200 hours."""
+    directory = tmp_path_factory.mktemp("tidy")
+    rng = np.random.default_rng(0)
+    names = ["North", "East", "South", "West"]
+    pd.DataFrame(
+        {"station": names, "latitude": [1.2, 1.1, 1.0, 1.1], "longitude": [2.1, 2.2, 2.1, 2.0]}
+    ).to_csv(directory / "stations.csv", index=False)
+    times = pd.date_range("2024-01-01", periods=200, freq="h")
+    index = pd.MultiIndex.from_product([times, names], names=["time", "station"])
+    readings = pd.DataFrame({"value": rng.uniform(5, 40, len(index))}, index=index)
+    readings.reset_index().to_csv(directory / "readings.csv", index=False)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with one run."""
+    directory = tmp_path_factory.mktemp("results")
+    assert main([*TRAIN, "--data", str(data), "--grid", "6x7", "--out", str(directory)]) == 0
+    return directory
+
+
+@pytest.fixture(scope="module")
+def run(out: Path) -> Path:
+    return out / "runs" / "cnn-local-paper-0"
+
+
+def error_of(arguments: Sequence[object], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must fail with status 2, and return its one line of complaint."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as exit_:
+        status = exit_.code
+    assert status == 2
+    line = capsys.readouterr().err
+    assert line.startswith("tritonbn: error: ")
+    assert line.endswith("\n")
+    assert line.count("\n") == 1
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["reproduce", "--preset", "slow"], "invalid choice: 'slow'"),
+        (["reproduce", "--protocol", "open"], "invalid choice: 'open'"),
+        (["reproduce", "--seeds", "0"], "expected a number from 1 on, got '0'"),
+        (["reproduce", "--grid", "32"], "expected HEIGHTxWIDTH, such as 32x32, got '32'"),
+        (["reproduce", "--grid", "32x1"], "got '32x1'"),
+        (["reproduce", "--device", "abacus"], "'abacus' is no device of this machine"),
+        (["train", "--backbone", "cnn"], "required: --norm"),
+        ([*TRAIN, "--seed", "-1"], "expected a number from 0 on, got '-1'"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    arguments: list[object], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in error_of(arguments, capsys)
+
+
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    shown = capsys.readouterr().out
+    for command in ("reproduce", "train", "evaluate", "heatmap", "bench"):
+        assert command in shown
+
+
+def test_train_says_where_the_run_is(
+    data: Path, out: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*TRAIN, "--data", str(data), "--out", str(out)]) == 0
+    assert f"The run is in {run}" in capsys.readouterr().out
+    assert Results.open(out).city.grid == (6, 7)
+
+
+def test_without_out_the_results_are_named_after_the_data(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*TRAIN, "--data", str(data), "--grid", "4x4"]) == 0
+    assert (tmp_path / "results" / data.name / "runs" / "cnn-local-paper-0").is_dir()
+
+
+def test_evaluate_shows_every_station_and_idw(
+    out: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(run)]) == 0
+    shown = capsys.readouterr().out
+    stations = pd.read_csv(run / "stations.csv")
+    for station in stations.itertuples():
+        assert re.search(
+            rf"{station.station}.* {station.idw_rmse:.2f} .* {station.rmse:.2f} ", shown
+        )
+    scores = Results.open(out).runs().iloc[0]
+    assert re.search(rf"CNN .*local .* {scores['sprmse']:.2f} ", shown)
+    assert re.search(rf"IDW .* {scores['idw_sprmse']:.2f} ", shown)
+
+
+def test_heatmap_writes_a_picture_of_the_station_and_time_asked_for(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "west.png"
+    arguments = ["--station", "West", "--time", "2024-01-08T00:00", "--out", str(picture)]
+    assert main(["heatmap", str(run), *arguments]) == 0
+    assert imread(picture).shape[2] == 4
+    assert str(picture) in capsys.readouterr().out
+
+
+def test_heatmap_is_put_beside_the_run(run: Path) -> None:
+    assert main(["heatmap", str(run), "--station", "South"]) == 0
+    assert (run / "heatmap_3.png").exists()
+
+
+def test_a_station_or_time_that_does_not_exist_is_an_error(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "picture.png"
+    command = ["heatmap", run, "--out", picture]
+    assert "no station 9999" in error_of([*command, "--station", "9999"], capsys)
+    assert "no time 2023-01-01" in error_of([*command, "--time", "2023-01-01"], capsys)
+    error_of([*command, "--time", "2024-01-01"], capsys)  # the first: nothing to predict it from
+    assert not picture.exists()
+
+
+def test_a_folder_that_is_no_run_or_no_data_set_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "is no run" in error_of(["evaluate", tmp_path], capsys)
+    command = ["reproduce", "--data", tmp_path, "--out", tmp_path / "out"]
+    assert "is no data set" in error_of(command, capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_of_another_preset_are_refused(
+    data: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["reproduce", "--data", data, "--out", out, "--preset", "paper"]
+    assert "preset is quick there, paper here. Choose another --out" in error_of(command, capsys)
+
+
+def test_out_that_is_a_file_is_an_error(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    command = ["reproduce", "--data", data, "--out", file / "out"]
+    assert error_of(command, capsys) == f"tritonbn: error: Not a directory: {file}\n"
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
+def test_out_that_may_not_be_written_is_an_error(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmp_path.chmod(0o500)
+    command = ["reproduce", "--data", data, "--out", tmp_path / "out"]
+    assert "Permission denied" in error_of(command, capsys)
+
+
+@pytest.mark.parametrize("method", ["write_text", "write_bytes"])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
+    method: str,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def write_half(path: Path, content: str | bytes, **_: object) -> None:
+        with path.open("wb") as file:
+            file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    command = [*TRAIN, "--data", str(data), "--grid", "4x4", "--out", str(tmp_path / "out")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, method, write_half)
+        line = error_of(command, capsys)
+    assert "No space left on device" in line
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.is_dir() or path.read_bytes() != b"half"
+    assert main(command) == 0
+
+
+def test_ctrl_c_says_how_to_go_on(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command = [*TRAIN, "--data", str(data), "--grid", "4x4", "--out", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr("tritonbn.experiment.display.RunDisplay.on_progress", interrupt)
+        assert main(command) == 130
+    shown = capsys.readouterr().err
+    assert shown == "tritonbn: interrupted; the same command goes on where it was\n"
+    assert main(command) == 0
+
+
+def test_a_bug_shows_its_traceback(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("tritonbn.experiment.results.evaluate", fail)
+    with pytest.raises(ValueError, match="a bug"):
+        main(["evaluate", str(run)])
+
+
+def test_bench_prints_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    consoles = []
+    monkeypatch.setattr("tritonbn.bench.run_bench", consoles.append)
+    assert main(["bench"]) == 0
+    assert len(consoles) == 1
+
+
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "tritonbn", "evaluate", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("tritonbn: error: nowhere is no run")

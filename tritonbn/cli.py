@@ -1,0 +1,237 @@
+"""The `tritonbn` command."""
+
+import argparse
+import errno
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_type_hints
+
+import torch
+from rich.console import Console
+
+from data_prep.city import DataError
+from tritonbn.experiment.config import PRESETS, RunConfig
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line, without the usage around it."""
+        self.exit(2, f"tritonbn: error: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 2 after an error of the user or the machine, 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    from tritonbn.experiment.checkpoint import CheckpointError
+
+    try:
+        options.run(options, Console())
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same command goes on where it was", 130)
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        return _complain(f"error: {error.strerror or error}{place}", 2)
+    except (DataError, CheckpointError) as error:
+        return _complain(f"error: {error}", 2)
+    return 0
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"tritonbn: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _parser() -> _Parser:
+    device = _Parser(add_help=False)
+    device.add_argument("--device", type=_device, help="cpu, cuda, ... (default: a GPU if any)")
+
+    city = _Parser(add_help=False, parents=[device])
+    city.add_argument(
+        "--data",
+        default="synthetic",
+        help="synthetic (default), senseurcity (downloads it), or a path: of a prepared city, of a "
+        "folder with stations.csv and readings.parquet or .csv, of a SensEURCity zip or folder",
+    )
+    city.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default="quick",
+        help="quick (default): minutes on two cores; paper: the published sizes",
+    )
+    city.add_argument("--grid", type=_grid, help="height and width in cells (default: 32x32)")
+    city.add_argument("--out", type=Path, help="folder of the results (default: results/<data>)")
+
+    run = _Parser(add_help=False, parents=[device])
+    run.add_argument("directory", type=Path, help="a run, such as results/synthetic/runs/NAME")
+
+    station = _Parser(add_help=False)
+    station.add_argument(
+        "--station",
+        help="the hidden station: its name or the number of its cell (default: 621, or where no "
+        "station stands there the one with the most readings)",
+    )
+
+    parser = _Parser(
+        prog="tritonbn",
+        description="Local batch normalization and the experiment on hidden PM2.5 stations.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('tritonbn')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, help: str, parents: Sequence[_Parser] = ()) -> _Parser:
+        added = commands.add_parser(name, help=help, description=help, parents=[*parents])
+        added.set_defaults(run=run)
+        return added
+
+    reproduce = command(
+        "reproduce",
+        _reproduce,
+        "Prepare a city, train the six models, and write tables, figures and a report.",
+        [city, station],
+    )
+    reproduce.add_argument(
+        "--protocol",
+        nargs="+",
+        choices=_choices("protocol"),
+        default=["paper"],
+        help="which stations are hidden when (default: paper)",
+    )
+    reproduce.add_argument("--seeds", type=_at_least(1), default=1, help="how many (default: 1)")
+
+    train = command("train", _train, "Train and test one model.", [city])
+    for name in ("backbone", "norm", "protocol"):
+        train.add_argument(f"--{name}", choices=_choices(name), required=name != "protocol")
+    train.set_defaults(protocol="paper")
+    train.add_argument("--seed", type=_at_least(0), default=0, help="default: 0")
+
+    command("evaluate", _evaluate, "Test a trained model station by station.", [run])
+
+    heatmap = command("heatmap", _heatmap, "Draw what a model makes of one time.", [run, station])
+    heatmap.add_argument(
+        "--time", help="of the city, ISO 8601 (default: a typical one of the test)"
+    )
+    heatmap.add_argument("--out", type=Path, help="PNG to write (default: in the run's folder)")
+
+    command("bench", _bench, "Time LocalBN beside torch.nn.BatchNorm2d.")
+    return parser
+
+
+def _choices(name: str) -> tuple[str, ...]:
+    return get_args(get_type_hints(RunConfig)[name])
+
+
+def _device(text: str) -> torch.device:
+    try:
+        device = torch.device(text)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no device of this machine") from error
+    return device
+
+
+def _grid(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or min(map(int, match.groups())) < 2:
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH, such as 32x32, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected a number from {least} on, got {text!r}")
+        return int(text)
+
+    return number
+
+
+def _prepare(options: argparse.Namespace, protocols: Sequence[str]) -> Any:
+    """Open or make the results folder that the options name."""
+    from tritonbn.experiment.results import Results
+
+    out = options.out or Path("results", Path(options.data).resolve().name.removesuffix(".zip"))
+    _require_writable(out)
+    return Results.prepare(out, options.data, options.preset, protocols, options.grid)
+
+
+def _require_writable(directory: Path) -> None:
+    """Raise before a long preparation what writing would raise after it."""
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
+def _reproduce(options: argparse.Namespace, console: Console) -> None:
+    from tritonbn.experiment.reproduce import reproduce
+
+    results = _prepare(options, options.protocol)
+    reproduce(results, options.protocol, options.seeds, options.station, options.device, console)
+
+
+def _train(options: argparse.Namespace, console: Console) -> None:
+    from tritonbn.experiment.reproduce import make_runs
+
+    results = _prepare(options, [options.protocol])
+    config = results.config(options.backbone, options.norm, options.protocol, options.seed)
+    make_runs(results, [config], options.device, console)
+    console.print(f"The run is in {results.run_directory(config)}", soft_wrap=True)
+
+
+def _evaluate(options: argparse.Namespace, console: Console) -> None:
+    import pandas as pd
+    from rich.progress import Progress
+
+    from tritonbn.experiment.display import score_tables, text_table
+    from tritonbn.experiment.results import open_run, score_run
+    from tritonbn.experiment.table import station_rows
+
+    results, run = open_run(options.directory, options.device)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(run.config.name)
+
+        def on_progress(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        scores, stations = score_run(run, results.city, on_progress=on_progress)
+    console.print(text_table(station_rows(stations), f"RMSE at each station, {results.city.unit}"))
+    console.print(*score_tables(pd.DataFrame([scores])), sep="\n")
+
+
+def _heatmap(options: argparse.Namespace, console: Console) -> None:
+    from tritonbn.experiment.evaluate import predict_field
+    from tritonbn.experiment.heatmap import draw_heatmap, find_station, find_time, typical_time
+    from tritonbn.experiment.plots import save
+    from tritonbn.experiment.results import open_run
+
+    results, run = open_run(options.directory, options.device)
+    city = results.city
+    hidden = find_station(city, options.station)
+    wanted = options.time
+    time = find_time(city, wanted) if wanted else typical_time(city, hidden, run.config)
+    out = options.out or options.directory / f"heatmap_{city.cells[hidden]}.png"
+    field = predict_field(run, city, time, hidden)
+    save(draw_heatmap(city, time, hidden, {run.config: field}), out)
+    console.print(f"The heatmap is in {out}", soft_wrap=True)
+
+
+def _bench(options: argparse.Namespace, console: Console) -> None:
+    from tritonbn.bench import run_bench
+
+    run_bench(console)

@@ -1,0 +1,1 @@
+"""The experiment: train the interpolation networks on a city and score them station by station."""

@@ -1,0 +1,87 @@
+"""`RunConfig`: everything that decides the numbers of one training run."""
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_origin
+
+PRESETS: dict[str, dict[str, int]] = {
+    "quick": {"steps": 500, "batch_size": 32, "test_times": 120, "validation_times": 8},
+    "paper": {"steps": 1200, "batch_size": 128, "validation_times": 64},
+}
+"""Arguments of `RunConfig`: the published sizes, and ones for a few minutes on two cores."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run. Two runs of equal configuration on one city give equal numbers.
+
+    Parameters
+    ----------
+    backbone : {"convlstm", "cnn"}
+        The interpolation network.
+    norm : {"none", "global", "local"}
+        Its normalization: nothing, `torch.nn.BatchNorm2d` or `tritonbn.LocalBN`.
+    protocol : {"paper", "masked"}
+        Which stations are hidden when, and what is predicted; see `tritonbn.experiment.protocol`.
+    seed : int
+        Of the initial weights and of the batches. Default 0.
+    steps : int
+        Optimizer steps at most. Default 1200.
+    batch_size : int
+        Samples per step, at least 2: batch statistics need two values. Default 128.
+    learning_rate : float
+        Of Adam. Default 1e-3.
+    validate_every : int
+        Steps between two validations. Default 20.
+    patience : int
+        Validations without improvement after which training stops. Default 10.
+    timesteps : int
+        Consecutive times the model sees. Default 1.
+    test_times, validation_times : int, optional
+        How many times, evenly spaced over the part, are scored. Default all.
+
+    Raises
+    ------
+    ValueError
+        If a value is none of those allowed; the message names it.
+    """
+
+    backbone: Literal["convlstm", "cnn"]
+    norm: Literal["none", "global", "local"]
+    protocol: Literal["paper", "masked"]
+    seed: int = 0
+    steps: int = 1200
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    validate_every: int = 20
+    patience: int = 10
+    timesteps: int = 1
+    test_times: int | None = None
+    validation_times: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if get_origin(field.type) is Literal and value not in get_args(field.type):
+                raise ValueError(
+                    f"{field.name} must be one of {get_args(field.type)}, got {value!r}"
+                )
+        for name, least in (
+            ("seed", 0),
+            ("steps", 1),
+            ("batch_size", 2),
+            ("validate_every", 1),
+            ("patience", 1),
+            ("timesteps", 1),
+            ("test_times", 1),
+            ("validation_times", 1),
+        ):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+
+    @property
+    def name(self) -> str:
+        """Short name, also of the run's folder: ``convlstm-local-paper-0``."""
+        return f"{self.backbone}-{self.norm}-{self.protocol}-{self.seed}"

@@ -1,0 +1,205 @@
+"""From the readings of a city to the input of a model: parts, scaling, windows, the grid."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from data_prep.city import CityData, DataError
+from data_prep.fill import distances_km, fill, idw
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Part = Literal["train", "validation", "test"]
+Scaled = TypeVar("Scaled", FloatArray, Tensor)
+
+
+def split(times: int) -> dict[Part, slice]:
+    """Cut a number of times into train, validation and test, 6:2:2 in the order of time."""
+    first, second = times * 6 // 10, times * 8 // 10
+    return {
+        "train": slice(0, first),
+        "validation": slice(first, second),
+        "test": slice(second, times),
+    }
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """One minimum and one maximum over all stations, which become 0 and 1.
+
+    Parameters
+    ----------
+    minimum, maximum : float
+        In the unit of the readings.
+    """
+
+    minimum: float
+    maximum: float
+
+    @classmethod
+    def fit(cls, city: CityData) -> "Scaler":
+        """Take both from the observed readings of the training part.
+
+        Raises
+        ------
+        DataError
+            If that part has no two different readings.
+        """
+        part = split(len(city.times))["train"]
+        readings = city.values[part][city.observed[part]]
+        if readings.size == 0 or readings.min() == readings.max():
+            raise DataError(
+                f"{city.name} has no two different readings in its training part to scale by"
+            )
+        return cls(float(readings.min()), float(readings.max()))
+
+    def scale(self, readings: Scaled) -> Scaled:
+        """From the unit of the readings to [0, 1]; beyond it outside the training part."""
+        return (readings - self.minimum) / (self.maximum - self.minimum)
+
+    def unscale(self, scaled: Scaled) -> Scaled:
+        """From [0, 1] back to the unit of the readings."""
+        return scaled * (self.maximum - self.minimum) + self.minimum
+
+
+class Windows:
+    """The samples of a city, each named by the index of the time to be predicted.
+
+    Parameters
+    ----------
+    city : CityData
+        At least two stations.
+    timesteps : int
+        Consecutive times that a model sees.
+    horizon : int
+        Steps from the last of them to the predicted one.
+
+    Raises
+    ------
+    DataError
+        If the city has one station: no other could inform a model of it.
+    """
+
+    def __init__(self, city: CityData, timesteps: int, horizon: int) -> None:
+        if len(city.stations) < 2:
+            raise DataError(f"{city.name} has one station; interpolation needs at least two")
+        self.city = city
+        self.horizon = horizon
+        self.distances = distances_km(city.stations["latitude"], city.stations["longitude"])
+        self._offsets = np.arange(1 - timesteps, 1) - horizon
+
+    def times(self, part: Part, count: int | None = None) -> IntArray:
+        """Return the times that can be predicted from within their own part of the city.
+
+        A window is one `step` from time to time, and somebody has a reading at each.
+
+        Parameters
+        ----------
+        part : {"train", "validation", "test"}
+            Where the window lies, the predicted time included.
+        count : int, optional
+            How many of them to take, evenly spaced. Default all.
+
+        Returns
+        -------
+        array of int64, shape (n,)
+            Increasing indices of `city.times`.
+
+        Raises
+        ------
+        DataError
+            If there is none.
+        """
+        within = split(len(self.city.times))[part]
+        length = 1 - int(self._offsets[0])
+        stamps = self.city.times[within]
+        usable = self.city.observed[within].any(axis=1)
+        starts = np.empty(0, np.int64)
+        if len(stamps) >= length:
+            span = stamps[length - 1 :] - stamps[: len(stamps) - length + 1]
+            complete = np.lib.stride_tricks.sliding_window_view(usable, length).all(axis=1)
+            starts = np.flatnonzero(complete & (span == (length - 1) * self.city.step))
+        if len(starts) == 0:
+            raise DataError(
+                f"the {part} part of {self.city.name} ({len(stamps)} times) has no {length} "
+                f"consecutive times with readings"
+            )
+        times: IntArray = within.start + starts + length - 1
+        if count is None or count >= len(times):
+            return times
+        spaced: IntArray = times[np.linspace(0, len(times) - 1, count).round().astype(np.int64)]
+        return spaced
+
+    def require(self, time: int) -> None:
+        """Raise `DataError` unless the times before `time` that a model sees are at hand."""
+        first = time + int(self._offsets[0])
+        stamps = self.city.times
+        if first < 0 or time >= len(stamps):
+            raise DataError(
+                f"time_index must be {time - first} .. {len(stamps) - 1} in {self.city.name}, "
+                f"got {time}"
+            )
+        if stamps[time] - stamps[first] != (time - first) * self.city.step:
+            raise DataError(f"times are missing between {stamps[first]} and {stamps[time]}")
+
+    def inputs(self, times: IntArray, hidden: BoolArray) -> FloatArray:
+        """Return what a model may see.
+
+        Parameters
+        ----------
+        times : array of int64, shape (B,)
+            From `times`.
+        hidden : array of bool, shape (B, S)
+            Stations whose readings the model does not see, in no time of the window and in no
+            fill of another station.
+
+        Returns
+        -------
+        array of float32, shape (B, timesteps, S)
+            The readings, missing ones filled by IDW from the visible stations at the same time;
+            NaN at hidden stations, and where no visible station has a reading.
+        """
+        readings = self.city.values[times[:, None] + self._offsets]  # (B, timesteps, S)
+        visible = np.broadcast_to(~hidden[:, None], readings.shape)
+        return np.where(visible, fill(readings, self.distances, visible=visible), np.nan)
+
+    def scored(self, times: IntArray) -> tuple[IntArray, IntArray]:
+        """Return the pairs of time and station on which an estimate is scored.
+
+        The station has a reading then, and some other one has at the last time of the window, so
+        that there is something to estimate it from.
+
+        Returns
+        -------
+        rows, stations : arrays of int64, shape (P,)
+            Indices into `times` and into the stations; ordered by time, then by station.
+        """
+        informed = ~np.isnan(idw(self.city.values[times - self.horizon], self.distances))
+        rows, stations = np.nonzero(self.city.observed[times] & informed)
+        return rows, stations
+
+
+def to_grid(stations: Tensor, city: CityData) -> Tensor:
+    """Put values of stations into their cells.
+
+    Parameters
+    ----------
+    stations : Tensor, shape (B, T, S)
+        Scaled; NaN = unknown.
+    city : CityData
+        Tells the cells and the grid.
+
+    Returns
+    -------
+    Tensor, shape (B, T, 1, H, W)
+        On the same device; 0 where nothing is known, as in the cells without a station.
+    """
+    B, T, _ = stations.shape
+    grid = stations.new_zeros(B, T, city.grid[0] * city.grid[1])
+    grid[..., torch.tensor(city.cells, device=stations.device)] = stations.nan_to_num(0.0)
+    return grid.view(B, T, 1, *city.grid)

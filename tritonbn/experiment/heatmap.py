@@ -1,0 +1,252 @@
+"""The heatmap: the readings of one time, and what models make of a station they do not see."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from data_prep.city import CityData, DataError
+from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.plots import STYLE, label, unit
+from tritonbn.experiment.protocol import windows_of
+from tritonbn.experiment.results import BACKBONES
+
+CELL = 621
+"""The station of the published case study: Park Spoor Noord in Antwerp."""
+
+NORM_TITLES = {
+    "none": "no normalization",
+    "global": "global normalization",
+    "local": "local normalization",
+}
+COLORMAP = "viridis"
+HIDDEN_COLOR = "#D81B60"
+PANEL_INCHES = 2.4
+
+
+def find_station(city: CityData, wanted: str | None = None) -> int:
+    """Find a station by its name or its cell.
+
+    Parameters
+    ----------
+    city : CityData
+        Where to look.
+    wanted : str, optional
+        Name, or number of the cell. Default: cell 621 if a station stands there, else the station
+        with the most readings.
+
+    Returns
+    -------
+    int
+        Its row in `city.stations`.
+
+    Raises
+    ------
+    DataError
+        If there is no such station; the message lists those that there are.
+    """
+    names = city.stations["station"].to_list()
+    cells = [str(cell) for cell in city.cells]
+    if wanted is None:
+        most = int(city.observed.sum(axis=0).argmax())
+        return cells.index(str(CELL)) if str(CELL) in cells else most
+    for known in (names, cells):
+        if wanted in known:
+            return known.index(wanted)
+    there = ", ".join(f"{cell} {name}" for cell, name in zip(cells, names, strict=True))
+    raise DataError(f"no station {wanted} in {city.name}; there are (cell and name): {there}")
+
+
+def find_time(city: CityData, wanted: str) -> int:
+    """Find a time, given in ISO 8601, among those of a city; `DataError` if it is none of them."""
+    try:
+        (found,) = np.flatnonzero(city.times == np.datetime64(wanted, "s"))
+    except ValueError as error:
+        first, last = city.times[[0, -1]]
+        raise DataError(
+            f"{city.name} has no time {wanted}; it has times from {first} to {last}"
+        ) from error
+    return int(found)
+
+
+def typical_time(city: CityData, station: int, config: RunConfig) -> int:
+    """Choose a time of the test to show by the readings alone, whatever models make of it.
+
+    Parameters
+    ----------
+    city : CityData
+        The readings.
+    station : int
+        Row of the hidden station.
+    config : RunConfig
+        Decides which times can be predicted.
+
+    Returns
+    -------
+    int
+        Among the times at which the station has a reading, and as many others as ever in the test,
+        the one whose reading is the station's median; the first such.
+
+    Raises
+    ------
+    DataError
+        If the station has no reading in the test.
+    """
+    times = windows_of(city, config).times("test")
+    times = times[city.observed[times, station]]
+    if not len(times):
+        name = city.stations["station"].iloc[station]
+        raise DataError(f"station {name} has no reading in the test part of {city.name}")
+    count = city.observed[times].sum(axis=1)
+    times = times[count == count.max()]
+    order = np.argsort(city.values[times, station], kind="stable")
+    return int(times[order[(len(order) - 1) // 2]])
+
+
+def draw_heatmap(
+    city: CityData, time: int, station: int, fields: Mapping[RunConfig, npt.NDArray[np.float32]]
+) -> Figure:
+    """Draw the readings of one time and, beside them, fields estimated with one station hidden.
+
+    Parameters
+    ----------
+    city : CityData
+        The readings.
+    time, station : int
+        The index of the time, and the row of the hidden station.
+    fields : mapping of RunConfig to array, shape (H, W)
+        What `predict_field` returned for runs of one backbone and one protocol.
+
+    Returns
+    -------
+    Figure
+        All panels share one colour scale. It starts at 0 and ends a quarter above the highest
+        reading, so that a model that is far off does not take the colours from the readings.
+    """
+    place = _Map(city)
+    scale = Normalize(0, 1.25 * float(np.nanmax(city.values[time])))
+    when = np.datetime_as_string(city.times[time], "m").replace("T", " ")
+    size = (1.7 + (PANEL_INCHES + 0.25) * (1 + len(fields)), 1.8 + PANEL_INCHES * place.height)
+    run = next(iter(fields))
+    with rc_context(STYLE):
+        figure = Figure(size, layout="constrained")
+        figure.suptitle(
+            f"{_name(city, station)} is hidden and estimated\n"
+            f"{label(city)}, {when}, {BACKBONES[run.backbone]}, protocol {run.protocol}"
+        )
+        axes = figure.subplots(1, 1 + len(fields), sharex=True, sharey=True)
+        axes[0].set_title(f"Readings\ntrue: {city.values[time, station]:.1f} {unit(city)}")
+        place.draw(axes[0], time, station, scale)
+        for ax, (config, field) in zip(axes[1:], fields.items(), strict=True):
+            ax.set_title(
+                f"{NORM_TITLES[config.norm]}\n"
+                f"estimated: {field.flat[city.cells[station]]:.1f} {unit(city)}"
+            )
+            place.draw(ax, time, station, scale, field)
+        axes[0].set_ylabel("latitude (°)")
+        figure.colorbar(
+            ScalarMappable(scale, COLORMAP),
+            ax=axes,
+            label=f"{city.quantity} ({unit(city)})",
+            extend="max",
+        )
+        figure.legend(
+            *axes[0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=3,
+            frameon=False,
+        )
+    return figure
+
+
+def _name(city: CityData, station: int) -> str:
+    row = city.stations.iloc[station]
+    name = f"{row['name']}, {row['station']}" if "name" in row else row["station"]
+    return f"Station {name} (cell {row['cell']})"
+
+
+class _Map:
+    """Where the cells and stations of a city lie, in degrees."""
+
+    def __init__(self, city: CityData) -> None:
+        self.city = city
+        rows, columns = np.divmod(city.cells, city.grid[1])
+        left, width = _axis(city.stations["longitude"].to_numpy(), columns)
+        bottom, height = _axis(city.stations["latitude"].to_numpy(), rows)
+        self.x = left + (columns + 0.5) * width
+        self.y = bottom + (rows + 0.5) * height
+        self.extent = (
+            left,
+            left + city.grid[1] * width,
+            bottom,
+            bottom + city.grid[0] * height,
+        )
+        self.aspect = 1 / np.cos(np.radians(self.y.mean()))
+
+    @property
+    def height(self) -> float:
+        """Of a panel, as a multiple of its width."""
+        left, right, bottom, top = self.extent
+        return float(np.clip(self.aspect * (top - bottom) / (right - left), 0.5, 2))
+
+    def draw(
+        self,
+        ax: Axes,
+        time: int,
+        hidden: int,
+        scale: Normalize,
+        field: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Draw a field, where given, and each station in the middle of its cell."""
+        readings = self.city.values[time]
+        missing = np.isnan(readings)
+        seen = ~missing & (np.arange(len(readings)) != hidden)
+        colors: dict[str, Any] = {"cmap": COLORMAP, "norm": scale}
+        if field is not None:
+            ax.imshow(field, origin="lower", extent=self.extent, **colors)
+        ax.scatter(
+            self.x[seen],
+            self.y[seen],
+            s=40,
+            c=readings[seen],
+            edgecolors="white",
+            linewidths=0.9,
+            label="station, coloured by its reading",
+            **colors,
+        )
+        if missing.any():
+            ax.scatter(
+                self.x[missing],
+                self.y[missing],
+                s=22,
+                marker="x",
+                color="grey",
+                linewidths=1,
+                label="station without a reading",
+            )
+        ax.scatter(
+            self.x[hidden],
+            self.y[hidden],
+            s=150,
+            facecolors=colormaps[COLORMAP](scale(readings[hidden])) if field is None else "none",
+            edgecolors=HIDDEN_COLOR,
+            linewidths=2.2,
+            label="hidden station",
+        )
+        left, right, bottom, top = self.extent
+        ax.set(xlim=(left, right), ylim=(bottom, top), aspect=self.aspect, xlabel="longitude (°)")
+        ax.set_facecolor("#EFEFEF")
+        ax.locator_params(nbins=3)
+        ax.ticklabel_format(useOffset=False)
+
+
+def _axis(degrees: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """First edge and size of the cells along one axis, from the stations' degrees and indices."""
+    size = float(np.ptp(degrees) / np.ptp(index)) if np.ptp(index) else 0.01
+    return float(degrees.min() - index.min() * size), size

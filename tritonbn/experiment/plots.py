@@ -1,0 +1,86 @@
+"""What the figures share, and the curves of training."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from data_prep.city import CityData
+from data_prep.files import atomic_path
+from tritonbn.experiment.results import BACKBONES
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "figure.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+}
+NORM_COLORS = {"none": "#999999", "global": "#E69F00", "local": "#0072B2"}
+"""Okabe and Ito's palette: told apart with every kind of colour vision."""
+
+
+def label(city: CityData) -> str:
+    """Name a city and what was measured; say so where it is synthetic."""
+    note = " (synthetic)" if city.synthetic and "synthetic" not in city.name else ""
+    return f"{city.quantity}, {city.name}{note}"
+
+
+def unit(city: CityData) -> str:
+    """Write the unit as figures show it."""
+    return city.unit.replace("ug/m3", "µg/m³")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=160, metadata={"Software": "tritonbn"})
+
+
+def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
+    """Draw the validation spRMSE of every run over its steps.
+
+    Parameters
+    ----------
+    histories : DataFrame
+        From `Results.histories`.
+    city : CityData
+        Gives name and unit.
+
+    Returns
+    -------
+    Figure
+        One row of axes per protocol, one column per backbone, one line per run.
+    """
+    protocols = histories["protocol"].unique()
+    with rc_context(STYLE):
+        figure = Figure((9, 1.2 + 2.8 * len(protocols)), layout="constrained")
+        figure.suptitle(f"Validation during training, {label(city)}")
+        axes = figure.subplots(
+            len(protocols), len(BACKBONES), sharex=True, sharey="row", squeeze=False
+        )
+        for row, protocol in zip(axes, protocols, strict=True):
+            for ax, (backbone, title) in zip(row, BACKBONES.items(), strict=True):
+                here = (histories["protocol"] == protocol) & (histories["backbone"] == backbone)
+                for (norm, _), run in histories[here].groupby(["norm", "seed"], sort=False):
+                    ax.plot(run["step"], run["validation_sprmse"], color=NORM_COLORS[str(norm)])
+                ax.set_title(f"{title}, protocol {protocol}")
+                ax.grid(alpha=0.3)
+            row[0].set_ylabel(f"spRMSE ({unit(city)})")
+        for ax in axes[-1]:
+            ax.set_xlabel("training step")
+        figure.legend(
+            handles=[
+                Line2D([], [], color=color, label=norm) for norm, color in NORM_COLORS.items()
+            ],
+            title="normalization",
+            loc="outside lower center",
+            ncols=len(NORM_COLORS),
+            frameon=False,
+        )
+    return figure

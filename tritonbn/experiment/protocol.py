@@ -1,0 +1,82 @@
+"""The protocols: which stations are hidden when, what is predicted, what training minimizes.
+
+In the test every protocol hides one station at a time, in the input and in every fill, and compares
+the prediction in its cell with its reading.
+"""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from torch import Tensor
+
+from data_prep.city import CityData
+from data_prep.fill import fill
+from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.dataset import BoolArray, FloatArray, IntArray, Windows
+from tritonbn.experiment.loss import paper_loss, station_error
+
+HIDDEN_SHARE = 0.2
+
+
+class Protocol(ABC):
+    """What training asks of a model."""
+
+    horizon: int
+    """Steps from the last time that a model sees to the one it predicts."""
+
+    @abstractmethod
+    def hide(self, rng: np.random.Generator, samples: int, stations: int) -> BoolArray:
+        """Choose the stations hidden in training, bool (samples, stations)."""
+
+    @abstractmethod
+    def targets(self, windows: Windows, times: IntArray, hidden: BoolArray) -> FloatArray:
+        """Return the readings to be met, float32 (samples, stations); NaN = does not count."""
+
+    @abstractmethod
+    def loss(self, field: Tensor, targets: Tensor, cells: Tensor, weight: Tensor) -> Tensor:
+        """Compare a field, (N, 1, H, W), with the targets; `weight` is the output convolution's."""
+
+
+class Paper(Protocol):
+    """As published: nothing is hidden, missing readings are filled, the next step is predicted."""
+
+    horizon = 1
+
+    def hide(self, rng: np.random.Generator, samples: int, stations: int) -> BoolArray:
+        """Hide none."""
+        return np.zeros((samples, stations), np.bool_)
+
+    def targets(self, windows: Windows, times: IntArray, hidden: BoolArray) -> FloatArray:
+        """Count every station; where a reading is missing, with its IDW estimate."""
+        return fill(windows.city.values[times], windows.distances)
+
+    def loss(self, field: Tensor, targets: Tensor, cells: Tensor, weight: Tensor) -> Tensor:
+        """Return `paper_loss`."""
+        return paper_loss(field, targets, cells, weight)
+
+
+class Masked(Protocol):
+    """A random fifth of the stations is hidden, anew in each sample, and to be estimated."""
+
+    horizon = 0
+
+    def hide(self, rng: np.random.Generator, samples: int, stations: int) -> BoolArray:
+        """Hide the same number in each sample, at least one."""
+        hidden = np.arange(stations) < max(1, round(HIDDEN_SHARE * stations))
+        return rng.permuted(np.broadcast_to(hidden, (samples, stations)), axis=1)
+
+    def targets(self, windows: Windows, times: IntArray, hidden: BoolArray) -> FloatArray:
+        """Count the hidden stations, where they have a reading."""
+        return np.where(hidden, windows.city.values[times], np.nan).astype(np.float32)
+
+    def loss(self, field: Tensor, targets: Tensor, cells: Tensor, weight: Tensor) -> Tensor:
+        """Return the mean square error."""
+        return station_error(field, targets, cells)
+
+
+PROTOCOLS: dict[str, Protocol] = {"paper": Paper(), "masked": Masked()}
+
+
+def windows_of(city: CityData, config: RunConfig) -> Windows:
+    """Return the windows of a city as the protocol and the time steps of `config` have them."""
+    return Windows(city, config.timesteps, PROTOCOLS[config.protocol].horizon)

@@ -1,0 +1,102 @@
+"""`table.md` and `report.html`: the tables in words, and everything on one page."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from tritonbn.experiment.plots import label, unit
+from tritonbn.experiment.results import Results
+from tritonbn.experiment.table import markdown, score_rows, station_rows, verdicts
+
+PROTOCOL_NOTES = {
+    "paper": "As published: training hides nothing, and a model predicts the next time. It can "
+    "recall what a place is usually like; it cannot interpolate.",
+    "masked": "Training hides a random fifth of the stations, anew in each sample, and a model "
+    "estimates them at the same time, as in the test.",
+}
+PUBLISHED_NOTE = (
+    "Published: the figures for the measured readings of Antwerp. Compare their order, not their "
+    "size."
+)
+SYNTHETIC_NOTE = "The readings are synthetic: a generator made them, nobody measured them."
+
+
+def facts(results: Results) -> dict[str, str]:
+    """Say in words what the scores are made of."""
+    city = results.city
+    first, last = (np.datetime_as_string(city.times[k], "m").replace("T", " ") for k in (0, -1))
+    settings = ", ".join(f"{name} {value}" for name, value in results.facts["settings"].items())
+    runs = results.runs()
+    return {
+        "Data": f"{label(city)}, from {results.facts['data']}",
+        "Readings": f"{len(city.stations)} stations in {city.grid[0]} x {city.grid[1]} cells, "
+        f"{len(city.times):,} times from {first} to {last}, {1 - city.observed.mean():.1%} missing",
+        "Preset": f"{results.facts['preset']} ({settings})",
+        "Split": "6:2:2 in the order of time; all scores are of the last part",
+        "spRMSE": f"the RMSE of each station over time while it is hidden, averaged over "
+        f"{runs['stations'].max()} stations, in {unit(city)}; spMAE likewise; lower is better. "
+        f"The mean reading is {runs['mean_reading'].mean():.2f}",
+        "IDW": "inverse distance weighting, power 2, of the same readings; it learns nothing",
+    }
+
+
+def _sections(results: Results) -> list[dict[str, Any]]:
+    """Collect what there is to say of each protocol."""
+    stations = results.stations()
+    sections = []
+    for protocol, runs in results.runs().groupby("protocol", sort=False):
+        notes = [PROTOCOL_NOTES[str(protocol)]]
+        if protocol == "paper":
+            notes.append(PUBLISHED_NOTE)
+        sections.append(
+            {
+                "protocol": protocol,
+                "seeds": ", ".join(map(str, sorted(runs["seed"].unique()))),
+                "notes": notes,
+                "scores": score_rows(runs),
+                "verdicts": verdicts(runs),
+                "stations": station_rows(stations[stations["protocol"] == protocol]),
+            }
+        )
+    return sections
+
+
+def markdown_report(results: Results) -> str:
+    """Write the tables of all protocols, and what they say, as Markdown."""
+    blocks = [f"# spRMSE: {label(results.city)}"]
+    if results.city.synthetic:
+        blocks.append(f"**{SYNTHETIC_NOTE}**")
+    blocks.append("\n".join(f"- {name}: {text}" for name, text in facts(results).items()))
+    for section in _sections(results):
+        blocks.append(f"## Protocol {section['protocol']} (seeds: {section['seeds']})")
+        blocks.append(markdown(section["scores"]))
+        blocks.append("\n".join(f"- {line}" for line in section["verdicts"]))
+        blocks += section["notes"]
+    return "\n\n".join(blocks) + "\n"
+
+
+def html_report(results: Results, images: Mapping[str, Path]) -> str:
+    """Write one page that needs no other file.
+
+    Parameters
+    ----------
+    results : Results
+        The folder to report.
+    images : mapping of str to Path
+        Caption and PNG of each figure.
+    """
+    template = files("tritonbn.experiment").joinpath("report.html.jinja").read_text("utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(template).render(
+        title=label(results.city),
+        synthetic=SYNTHETIC_NOTE if results.city.synthetic else "",
+        facts=facts(results),
+        sections=_sections(results),
+        images={text: b64encode(path.read_bytes()).decode() for text, path in images.items()},
+        versions=results.facts["versions"],
+    )

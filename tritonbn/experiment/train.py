@@ -1,0 +1,222 @@
+"""Training: Adam, early stopping on the validation spRMSE, and a checkpoint at each validation."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_prep.city import CityData
+from tritonbn.experiment.checkpoint import Checkpoint, CheckpointError, identity
+from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.dataset import IntArray, Scaler, Windows, to_grid
+from tritonbn.experiment.evaluate import TrainedRun, score_stations, sp_scores
+from tritonbn.experiment.protocol import PROTOCOLS, windows_of
+from tritonbn.models import CNN, ConvLSTM, build_model
+
+__all__ = ["StepInfo", "TrainedRun", "load_run", "train"]
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """One training step, for whoever shows progress.
+
+    Parameters
+    ----------
+    step, steps : int
+        Steps taken, and to be taken at most.
+    loss : float
+        Of this step's batch.
+    validation_sprmse : float or None
+        In ug/m3, at the steps that validate.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    validation_sprmse: float | None
+
+
+def train(
+    city: CityData,
+    config: RunConfig,
+    directory: Path,
+    *,
+    device: torch.device | None = None,
+    on_step: Callable[[StepInfo], None] | None = None,
+) -> TrainedRun:
+    """Train one model, or go on where an interrupted training was.
+
+    Parameters
+    ----------
+    city : CityData
+        Readings; cut by `split` in the order of time.
+    config : RunConfig
+        What to train.
+    directory : Path
+        Folder of the checkpoint. A finished run there is returned at once; an interrupted one
+        continues and ends, on the same machine, with the numbers of one that was not.
+    device : torch.device, optional
+        Default: the GPU if there is one. On a GPU, training computes in bfloat16 where that is
+        safe.
+    on_step : callable, optional
+        Called after each step.
+
+    Returns
+    -------
+    TrainedRun
+        With the weights of the best validation.
+
+    Raises
+    ------
+    CheckpointError
+        If `directory` holds a run of another configuration or another city.
+    DataError
+        If the city is too small or too empty to train on.
+    FloatingPointError
+        If the loss is not finite.
+    """
+    device = device or _default_device()
+    checkpoint = Checkpoint.read(directory, city)
+    if checkpoint is not None:
+        checkpoint.require(config, directory)
+        if checkpoint.finished:
+            return _trained(checkpoint, city, device)
+
+    windows = windows_of(city, config)
+    times = windows.times("train")
+    validation_times = windows.times("validation", config.validation_times)
+    scaler = Scaler.fit(city)
+    model = _initial_model(config, city, device)
+    optimizer = torch.optim.Adam(model.parameters(), config.learning_rate)
+    rng = np.random.default_rng(config.seed)
+    if checkpoint is None:
+        checkpoint = Checkpoint(config, identity(city), scaler)
+    else:
+        model.load_state_dict(checkpoint.weights)
+        _load_adam(optimizer, checkpoint.adam)
+        rng.bit_generator.state = checkpoint.random
+    started = perf_counter() - checkpoint.seconds
+
+    losses: list[float] = []
+    for step in range(checkpoint.step + 1, config.steps + 1):
+        batch = times[rng.integers(len(times), size=config.batch_size)]
+        optimizer.zero_grad()
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True):  # or no run repeats
+            loss = _loss(model, config, windows, scaler, batch, rng)
+            loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        value = _finite("loss", loss.item(), step)
+        losses.append(value)
+        sprmse = None
+        if step % config.validate_every == 0 or step == config.steps:
+            table = score_stations(model, scaler, windows, validation_times)
+            sprmse = _finite("spRMSE", sp_scores(table, min_readings=1)["sprmse"], step)
+            weights = model.state_dict()
+            improved = sprmse < checkpoint.best_sprmse
+            entry = {"step": step, "loss": fmean(losses), "validation_sprmse": sprmse}
+            checkpoint = replace(
+                checkpoint,
+                weights=weights,
+                best=copy.deepcopy(weights) if improved else checkpoint.best,
+                adam=_adam_state(optimizer),
+                random=dict(rng.bit_generator.state),
+                history=[*checkpoint.history, entry],
+                seconds=perf_counter() - started,
+            )
+            checkpoint.write(directory)
+            losses.clear()
+        if on_step is not None:
+            on_step(StepInfo(step, config.steps, value, sprmse))
+        if checkpoint.finished:
+            break
+    return _trained(checkpoint, city, device)
+
+
+def load_run(directory: Path, city: CityData, *, device: torch.device | None = None) -> TrainedRun:
+    """Load what `train` left in `directory`, finished or at its last validation.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it belongs to another city.
+    """
+    checkpoint = Checkpoint.read(directory, city)
+    if checkpoint is None:
+        raise CheckpointError(f"{directory} holds no trained run")
+    return _trained(checkpoint, city, device or _default_device())
+
+
+def _default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _initial_model(config: RunConfig, city: CityData, device: torch.device) -> ConvLSTM | CNN:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = build_model(config.backbone, config.norm, city.grid, config.timesteps)
+    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+    model.to(device, memory_format=layout)  # type: ignore[call-overload]
+    return model
+
+
+def _loss(
+    model: ConvLSTM | CNN,
+    config: RunConfig,
+    windows: Windows,
+    scaler: Scaler,
+    times: IntArray,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Loss of the batch that predicts `times`."""
+    protocol, city = PROTOCOLS[config.protocol], windows.city
+    device = model.head.weight.device
+    hidden = protocol.hide(rng, len(times), len(city.stations))
+    inputs = torch.from_numpy(scaler.scale(windows.inputs(times, hidden))).to(device)
+    targets = torch.from_numpy(scaler.scale(protocol.targets(windows, times, hidden))).to(device)
+    cells = torch.tensor(city.cells, device=device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        field = model.train()(to_grid(inputs, city))
+    return protocol.loss(field, targets, cells, model.head.weight)
+
+
+def _finite(name: str, value: float, step: int) -> float:
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the {name} is {value} at step {step}; try a lower learning rate")
+    return value
+
+
+def _adam_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{parameter}.{name}": tensor
+        for parameter, state in optimizer.state_dict()["state"].items()
+        for name, tensor in state.items()
+    }
+
+
+def _load_adam(optimizer: torch.optim.Optimizer, adam: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in adam.items():
+        parameter, name = key.split(".")
+        state.setdefault(int(parameter), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _trained(checkpoint: Checkpoint, city: CityData, device: torch.device) -> TrainedRun:
+    model = _initial_model(checkpoint.config, city, device)
+    model.load_state_dict(checkpoint.best)
+    return TrainedRun(
+        model=model.eval(),
+        config=checkpoint.config,
+        scaler=checkpoint.scaler,
+        history=checkpoint.history,
+        steps=checkpoint.step,
+        seconds=checkpoint.seconds,
+    )
