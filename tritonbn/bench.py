@@ -39,7 +39,7 @@ class UnboundLayers(PublishedLayers):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x (N, C, H, W) cell by cell."""
-        cells = x.flatten(2).unsqueeze(2).split(1, dim=3)
+        cells = torch.split(x.flatten(2).unsqueeze(2), 1, dim=3)
         normalized = [layer(cell) for layer, cell in zip(self.layers, cells, strict=True)]
         return torch.cat(normalized, dim=3).view(x.shape)
 

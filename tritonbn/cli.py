@@ -44,8 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted; the same command goes on where it was", 130)
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
         place = f": {error.filename}" if error.filename else ""
-        return _complain(f"error: {error.strerror or error}{place}", 2)
+        return _complain(f"error: {reason}{place}", 2)
     except (DataError, CheckpointError) as error:
         return _complain(f"error: {error}", 2)
     return 0
@@ -224,7 +225,7 @@ def _heatmap(options: argparse.Namespace, console: Console) -> None:
     city = results.city
     hidden = find_station(city, options.station)
     wanted = options.time
-    time = find_time(city, wanted) if wanted else typical_time(city, hidden, run.config)
+    time = find_time(city, wanted, hidden) if wanted else typical_time(city, hidden, run.config)
     out = options.out or options.directory / f"heatmap_{city.cells[hidden]}.png"
     field = predict_field(run, city, time, hidden)
     save(draw_heatmap(city, time, hidden, {run.config: field}), out)

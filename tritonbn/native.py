@@ -58,10 +58,11 @@ def forward(
     """
     channels_last = is_channels_last(x)
     rows = to_rows(x, channels_last)
+    y = torch.empty_like(rows)
     ids = ids.repeat(x.shape[2:].numel() // len(ids))
     if running is None:
         mean, var, count = _segment_statistics(
-            rows, _mask_rows(mask, x, channels_last), ids, num_segments, channels_last
+            rows, _mask_rows(mask, x, channels_last), ids, num_segments, channels_last, y
         )
     else:
         mean, var = (statistic.to(wide_dtype(x), copy=True) for statistic in running)
@@ -78,8 +79,7 @@ def forward(
         # x - 0.0 and x + -0.0 are x for every x, the two zeros included
         for coefficient, neutral in ((center, 0.0), (scale, 1.0), (shift, -0.0))
     )
-    y = torch.empty_like(rows)
-    for tile, scratch in _tiles(rows):
+    for tile, scratch in _tiles(rows, y):
         result = y[tile] if y.dtype == scratch.dtype else scratch
         torch.sub(rows[tile], center_q, out=result)
         torch.addcmul(shift_q, result, scale_q, out=result)
@@ -135,7 +135,8 @@ def backward(
 
     sum_dy = rows.new_zeros(rows.shape[1:], dtype=wide_dtype(x))
     sum_dy_x = torch.zeros_like(sum_dy)
-    for tile, scratch in _tiles(rows):
+    dx = torch.empty_like(rows)
+    for tile, scratch in _tiles(rows, dx):
         torch.sub(rows[tile], center_q, out=scratch)
         sum_dy_x += scratch.mul_(dy_rows[tile]).sum(0)
         sum_dy += dy_rows[tile].sum(0, dtype=scratch.dtype)
@@ -147,7 +148,6 @@ def backward(
 
     scale = _rstd(var, eps, weight)
     scale_q = _spread(torch.where(present, scale, 1.0), 1.0, ids, rows, channels_last)
-    dx = torch.empty_like(rows)
     if not batch_statistics:
         torch.mul(dy_rows, scale_q, out=dx)
         return from_rows(dx, x.shape, channels_last), dweight, dbias
@@ -159,7 +159,7 @@ def backward(
     passing = _spread(~present[None], 1.0, ids, rows, channels_last).bool()  # columns
     mask_rows = _mask_rows(mask, x, channels_last)
     any_passing = bool(passing.any())
-    for tile, scratch in _tiles(rows):
+    for tile, scratch in _tiles(rows, dx):
         result = dx[tile] if dx.dtype == scratch.dtype else scratch
         torch.sub(rows[tile], center_q, out=result)
         torch.addcmul(offset_q, result, slope_q, out=result)
@@ -174,7 +174,12 @@ def backward(
 
 
 def _segment_statistics(
-    rows: Tensor, mask_rows: Tensor | None, ids: Tensor, num_segments: int, channels_last: bool
+    rows: Tensor,
+    mask_rows: Tensor | None,
+    ids: Tensor,
+    num_segments: int,
+    channels_last: bool,
+    memory: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variance (C, S) and count (S,) by Chan's merge of tiles and columns.
 
@@ -189,7 +194,7 @@ def _segment_statistics(
     pivot = _first_counted(rows, mask_rows).to(compute_dtype(rows))
     positions = (len(pivot), 1) if channels_last else (1, pivot.shape[1])
     count, mean, m2 = pivot.new_zeros(positions), torch.zeros_like(pivot), torch.zeros_like(pivot)
-    for tile, values in _tiles(rows):
+    for tile, values in _tiles(rows, memory):
         torch.sub(rows[tile], pivot, out=values)
         if mask_rows is None:
             tile_count = count.new_full(positions, len(values))
@@ -229,11 +234,17 @@ def _mask_rows(mask: Tensor | None, x: Tensor, channels_last: bool) -> Tensor | 
     return to_rows(mask.expand(x.shape[0], 1, *x.shape[2:]), channels_last)
 
 
-def _tiles(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Cut the rows into tiles that stay in the cache, each with scratch memory of its shape."""
+def _tiles(rows: Tensor, memory: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Cut the rows into tiles that stay in the cache, each with scratch space of its shape.
+
+    The space is the beginning of `memory`, a result yet to be written, where the type fits: fresh
+    memory costs more than the work done in it.
+    """
     row_bytes = rows.shape[1:].numel() * compute_dtype(rows).itemsize
     step = min(_TILE_ROWS, max(1, _TILE_BYTES // max(1, row_bytes)))
-    scratch = rows.new_empty(min(step, len(rows)), *rows.shape[1:], dtype=compute_dtype(rows))
+    scratch = memory[:step]
+    if scratch.dtype != compute_dtype(rows):
+        scratch = torch.empty_like(scratch, dtype=compute_dtype(rows))
     for start in range(0, len(rows), step):
         yield slice(start, start + step), scratch[: len(rows) - start]
 

@@ -56,15 +56,22 @@ def test_where_no_station_stands_in_cell_621_the_one_with_most_readings_is_shown
     assert find_station(replace(city, values=values)) == 3
 
 
-def test_a_time_is_found_in_iso_8601(city: CityData) -> None:
-    assert find_time(city, "2023-01-02T05:00") == 29
-    assert find_time(city, "2023-01-02") == 24
+def test_a_time_is_found_in_iso_8601(make_city: MakeCity) -> None:
+    city = make_city(missing=0)
+    assert find_time(city, "2023-01-02T05:00", 0) == 29
+    assert find_time(city, "2023-01-02", 0) == 24
 
 
 @pytest.mark.parametrize("wanted", ["2023-01-02T05:30", "2031-01-01", "yesterday"])
 def test_a_time_that_the_city_lacks_is_an_error(city: CityData, wanted: str) -> None:
     with pytest.raises(DataError, match=f"no time {wanted}; it has times from 2023-01-01"):
-        find_time(city, wanted)
+        find_time(city, wanted, 0)
+
+
+def test_a_time_without_a_reading_of_the_station_is_an_error(city: CityData) -> None:
+    missing = str(city.times[~city.observed[:, 4]][0])
+    with pytest.raises(DataError, match=f"station S4 of Testville has no reading at {missing}"):
+        find_time(city, missing, 4)
 
 
 def test_the_typical_time_is_a_median_reading_of_the_test_part(make_city: MakeCity) -> None:

@@ -72,7 +72,7 @@ def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
 def test_both_pages_say_what_the_scores_are_made_of(results: Results) -> None:
     for page in (markdown_report(results), html_report(results, {})):
         for fact in (
-            "from /somewhere/else",
+            "--data /somewhere/else",
             "3 stations in 5 x 6 cells",
             "100 times from 2023-01-01 00:00 to 2023-01-05 03:00",
             f"{1 - results.city.observed.mean():.1%} missing",

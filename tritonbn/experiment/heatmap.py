@@ -63,8 +63,23 @@ def find_station(city: CityData, wanted: str | None = None) -> int:
     raise DataError(f"no station {wanted} in {city.name}; there are (cell and name): {there}")
 
 
-def find_time(city: CityData, wanted: str) -> int:
-    """Find a time, given in ISO 8601, among those of a city; `DataError` if it is none of them."""
+def find_time(city: CityData, wanted: str, station: int) -> int:
+    """Find a time at which a station has a reading.
+
+    Parameters
+    ----------
+    city : CityData
+        Where to look.
+    wanted : str
+        ISO 8601.
+    station : int
+        Row of the station.
+
+    Raises
+    ------
+    DataError
+        If the city has no such time, or the station has no reading then.
+    """
     try:
         (found,) = np.flatnonzero(city.times == np.datetime64(wanted, "s"))
     except ValueError as error:
@@ -72,6 +87,9 @@ def find_time(city: CityData, wanted: str) -> int:
         raise DataError(
             f"{city.name} has no time {wanted}; it has times from {first} to {last}"
         ) from error
+    if not city.observed[found, station]:
+        name = city.stations["station"].iloc[station]
+        raise DataError(f"station {name} of {city.name} has no reading at {wanted}")
     return int(found)
 
 

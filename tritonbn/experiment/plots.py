@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from data_prep.city import CityData
 from data_prep.files import atomic_path
@@ -71,6 +72,10 @@ def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
                     ax.plot(run["step"], run["validation_sprmse"], color=NORM_COLORS[str(norm)])
                 ax.set_title(f"{title}, protocol {protocol}")
                 ax.grid(alpha=0.3)
+                ax.set_yscale("log")
+                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ax.yaxis.set_major_formatter("{x:g}")
+                ax.yaxis.set_minor_formatter("")
             row[0].set_ylabel(f"spRMSE ({unit(city)})")
         for ax in axes[-1]:
             ax.set_xlabel("training step")

@@ -33,7 +33,7 @@ def facts(results: Results) -> dict[str, str]:
     settings = ", ".join(f"{name} {value}" for name, value in results.facts["settings"].items())
     runs = results.runs()
     return {
-        "Data": f"{label(city)}, from {results.facts['data']}",
+        "Data": f"{label(city)}; --data {results.facts['data']}",
         "Readings": f"{len(city.stations)} stations in {city.grid[0]} x {city.grid[1]} cells, "
         f"{len(city.times):,} times from {first} to {last}, {1 - city.observed.mean():.1%} missing",
         "Preset": f"{results.facts['preset']} ({settings})",
