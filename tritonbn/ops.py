@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import relu, silu
 
 from tritonbn import native, reference
+from tritonbn.checks import check_arguments, check_counts
 from tritonbn.dtypes import wide_dtype
 from tritonbn.layout import from_rows, is_channels_last, to_rows
 from tritonbn.segments import Segments
@@ -92,13 +93,19 @@ def local_batch_norm(
         "weight": weight,
         "bias": bias,
     }
-    _check(x, segments, parameters, mask, activation, backend)
+    check_arguments(x, segments, parameters, mask)
+    for name, option, options in (
+        ("activation", activation, tuple(_ACTIVATIONS)),
+        ("backend", backend, get_args(Backend)),
+    ):
+        if option not in options:
+            raise ValueError(f"{name} must be one of {options}, got {option!r}")
     ids = segments.flat_ids(x.device)
     running = None
     if not training and running_mean is not None and running_var is not None:
         running = (running_mean, running_var)
     else:
-        _check_counts(x, segments, ids, mask)
+        check_counts(x, segments, ids, mask)
 
     shared = (x, ids, segments.num_segments, weight, bias, mask)
     if backend == "reference":
@@ -233,80 +240,3 @@ _backward.register_autograd(_differentiate_twice, setup_context=_save_twice)
 def _empty_like_rows(x: Tensor) -> Tensor:
     channels_last = is_channels_last(x)
     return from_rows(torch.empty_like(to_rows(x, channels_last)), x.shape, channels_last)
-
-
-def _check(
-    x: Tensor,
-    segments: Segments,
-    parameters: dict[str, Tensor | None],
-    mask: Tensor | None,
-    activation: str | None,
-    backend: str,
-) -> None:
-    if not isinstance(segments, Segments):
-        raise TypeError(f"segments must be a tritonbn.Segments, got {type(segments).__name__}")
-    if not x.is_floating_point():
-        raise TypeError(f"x must be of a floating type, got {x.dtype}")
-    grid = segments.grid
-    if x.dim() < 2 + len(grid) or x.shape[-len(grid) :] != grid:
-        raise ValueError(
-            f"x must have shape (N, C, ..., {', '.join(map(str, grid))}) to fit segments, "
-            f"got {tuple(x.shape)}"
-        )
-    if (parameters["running_mean"] is None) != (parameters["running_var"] is None):
-        raise ValueError("running_mean and running_var must be given together or not at all")
-    expected = (x.shape[1], segments.num_segments)
-    for name, parameter in parameters.items():
-        if parameter is None:
-            continue
-        if parameter.shape != expected:
-            raise ValueError(
-                f"{name} must have shape {expected} (channels, segments), "
-                f"got {tuple(parameter.shape)}"
-            )
-        if not parameter.is_floating_point():
-            raise TypeError(f"{name} must be of a floating type, got {parameter.dtype}")
-        _check_device(name, parameter, x)
-    if mask is not None:
-        if mask.dtype != torch.bool:
-            raise TypeError(f"mask must be of type torch.bool, got {mask.dtype}")
-        target = (x.shape[0], 1, *x.shape[2:])
-        sizes = (1,) * (x.dim() - mask.dim()) + tuple(mask.shape)
-        if len(sizes) != x.dim() or any(
-            s not in (1, t) for s, t in zip(sizes, target, strict=True)
-        ):
-            raise ValueError(
-                f"mask must be broadcastable to {target}, got shape {tuple(mask.shape)}"
-            )
-        _check_device("mask", mask, x)
-    for name, option, options in (
-        ("activation", activation, tuple(_ACTIVATIONS)),
-        ("backend", backend, get_args(Backend)),
-    ):
-        if option not in options:
-            raise ValueError(f"{name} must be one of {options}, got {option!r}")
-
-
-def _check_device(name: str, tensor: Tensor, x: Tensor) -> None:
-    if tensor.device != x.device:
-        raise ValueError(f"{name} must be on the device of x, {x.device}, got {tensor.device}")
-
-
-def _check_counts(x: Tensor, segments: Segments, ids: Tensor, mask: Tensor | None) -> None:
-    """Refuse to take the variance of a single value, as `torch.nn.BatchNorm2d` does."""
-    entries_per_cell = x.shape[0] * x.shape[2 : x.dim() - len(segments.grid)].numel()
-    if mask is None:
-        if entries_per_cell != 1:
-            return
-        count = segments.cell_counts
-    else:
-        counted = mask.expand(x.shape[0], 1, *x.shape[2:]).reshape(-1, len(ids)).sum(0)
-        inside = ids >= 0
-        count = counted.new_zeros(segments.num_segments)
-        count = count.index_add_(0, ids[inside], counted[inside])
-    single = (count == 1).nonzero().flatten().tolist()
-    if single:
-        raise ValueError(
-            f"segment {single[0]} has a single value per channel to take statistics of "
-            f"({len(single)} of {segments.num_segments} segments have); more than one is expected"
-        )

@@ -1,0 +1,76 @@
+"""What `local_batch_norm` refuses, before any work is done."""
+
+import torch
+from torch import Tensor
+
+from tritonbn.segments import Segments
+
+
+def check_arguments(
+    x: Tensor,
+    segments: Segments,
+    parameters: dict[str, Tensor | None],
+    mask: Tensor | None,
+) -> None:
+    """Raise what `tritonbn.local_batch_norm` promises, in words that name the argument."""
+    if not isinstance(segments, Segments):
+        raise TypeError(f"segments must be a tritonbn.Segments, got {type(segments).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(f"x must be of a floating type, got {x.dtype}")
+    grid = segments.grid
+    if x.dim() < 2 + len(grid) or x.shape[-len(grid) :] != grid:
+        raise ValueError(
+            f"x must have shape (N, C, ..., {', '.join(map(str, grid))}) to fit segments, "
+            f"got {tuple(x.shape)}"
+        )
+    if (parameters["running_mean"] is None) != (parameters["running_var"] is None):
+        raise ValueError("running_mean and running_var must be given together or not at all")
+    expected = (x.shape[1], segments.num_segments)
+    for name, parameter in parameters.items():
+        if parameter is None:
+            continue
+        if parameter.shape != expected:
+            raise ValueError(
+                f"{name} must have shape {expected} (channels, segments), "
+                f"got {tuple(parameter.shape)}"
+            )
+        if not parameter.is_floating_point():
+            raise TypeError(f"{name} must be of a floating type, got {parameter.dtype}")
+        _check_device(name, parameter, x)
+    if mask is not None:
+        if mask.dtype != torch.bool:
+            raise TypeError(f"mask must be of type torch.bool, got {mask.dtype}")
+        target = (x.shape[0], 1, *x.shape[2:])
+        sizes = (1,) * (x.dim() - mask.dim()) + tuple(mask.shape)
+        if len(sizes) != x.dim() or any(
+            s not in (1, t) for s, t in zip(sizes, target, strict=True)
+        ):
+            raise ValueError(
+                f"mask must be broadcastable to {target}, got shape {tuple(mask.shape)}"
+            )
+        _check_device("mask", mask, x)
+
+
+def _check_device(name: str, tensor: Tensor, x: Tensor) -> None:
+    if tensor.device != x.device:
+        raise ValueError(f"{name} must be on the device of x, {x.device}, got {tensor.device}")
+
+
+def check_counts(x: Tensor, segments: Segments, ids: Tensor, mask: Tensor | None) -> None:
+    """Refuse to take the variance of a single value, as `torch.nn.BatchNorm2d` does."""
+    entries_per_cell = x.shape[0] * x.shape[2 : x.dim() - len(segments.grid)].numel()
+    if mask is None:
+        if entries_per_cell != 1:
+            return
+        count = segments.cell_counts
+    else:
+        counted = mask.expand(x.shape[0], 1, *x.shape[2:]).reshape(-1, len(ids)).sum(0)
+        inside = ids >= 0
+        count = counted.new_zeros(segments.num_segments)
+        count = count.index_add_(0, ids[inside], counted[inside])
+    single = (count == 1).nonzero().flatten().tolist()
+    if single:
+        raise ValueError(
+            f"segment {single[0]} has a single value per channel to take statistics of "
+            f"({len(single)} of {segments.num_segments} segments have); more than one is expected"
+        )
