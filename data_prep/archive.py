@@ -5,13 +5,16 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import pandas as pd
 
 from data_prep.city import DataError
+
+SYNTHETIC_COMMENT = b"synthetic"
+"""The comment of a zip whose readings were made by a generator."""
 
 File = Path | zipfile.Path
 _DEVICE = re.compile(r"(?P<city>[A-Za-z]+)_[0-9A-Za-z]+\.csv")
@@ -29,11 +32,14 @@ class Archive:
         The folder with one CSV per device.
     metadata : Path or zipfile.Path
         The folder around it, or itself.
+    synthetic : bool
+        Whether the zip says that its readings were made by a generator.
     """
 
     name: str
     dataset: File
     metadata: File
+    synthetic: bool = False
 
     def devices(self, city: str) -> list[File]:
         """Return the device files of `city`, sorted by name.
@@ -106,7 +112,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
     except zipfile.BadZipFile as error:
         raise DataError(f"{path} is not a whole zip file: {error}") from error
     with archive:
-        yield _find(zipfile.Path(archive), path.name)
+        found = _find(zipfile.Path(archive), path.name)
+        yield replace(found, synthetic=archive.comment == SYNTHETIC_COMMENT)
 
 
 def open_binary(file: File) -> BinaryIO:

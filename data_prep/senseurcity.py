@@ -95,6 +95,7 @@ def read_archive(
     with open_archive(Path(path)) as archive:
         sites = _known_sites(archive, city)
         devices, skipped = _read_devices(archive, city, quantity, sites, progress)
+        synthetic = archive.synthetic
     if not any(len(device.minute) for device in devices):
         unknown = sorted({name for d in devices for name in d.report["unknown_locations"]})
         raise DataError(
@@ -115,12 +116,13 @@ def read_archive(
     stations = places[places["station"].isin(present)].reset_index(drop=True)
     values = _station_values(devices, stations["station"].to_list(), window)
     return CityData(
-        name=city.capitalize(),
+        name=city.capitalize() + (" (synthetic)" if synthetic else ""),
         times=window.times,
         stations=stations,
         values=values,
         grid=grid,
         quantity=QUANTITIES[quantity],
+        synthetic=synthetic,
         report={
             "source": archive.name,
             "column": quantity,

@@ -2,13 +2,14 @@
 
 import tempfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
 from rich.progress import track
 
+from data_prep.archive import SYNTHETIC_COMMENT
 from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
 from data_prep.senseurcity import read_archive
@@ -61,7 +62,14 @@ def write_archive(
     ):
         with archive.open(f"{DATASET}/{COLOCATION_SITE}_Fidas_UTC.csv", "w") as file:
             file.write(_fidas_csv(air, sites).encode())
-        devices = track(DEPLOYMENT, "Writing the synthetic archive", disable=not progress)
+        archive.comment = SYNTHETIC_COMMENT
+        devices = track(
+            DEPLOYMENT,
+            "Writing the synthetic archive",
+            console=Console(stderr=True),
+            transient=True,
+            disable=not progress,
+        )
         for device, rng in zip(devices, rngs, strict=True):
             log = record(air, sites, device, rng)
             pieces = device_csv(air, sites, log, rng, COLUMNS_MISSING.get(device, ()))
@@ -95,10 +103,7 @@ def synthetic_city(
     with tempfile.TemporaryDirectory(prefix="synthetic-") as folder:
         path = Path(folder) / "senseurcity_synthetic.zip"
         write_archive(path, start=FIRST_MINUTE, end=end, seed=seed, progress=progress)
-        city = read_archive(
-            path, start=str(FIRST_MINUTE), end=str(end), grid=grid, progress=progress
-        )
-    return replace(city, name="Antwerp (synthetic)", synthetic=True)
+        return read_archive(path, start=FIRST_MINUTE, end=end, grid=grid, progress=progress)
 
 
 def _fidas_csv(air: Air, sites: pd.DataFrame) -> str:

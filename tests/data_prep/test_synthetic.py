@@ -115,6 +115,12 @@ def test_an_interrupted_archive_leaves_nothing(tmp_path, monkeypatch):
     assert not [*tmp_path.iterdir()]
 
 
+def test_an_archive_that_is_kept_still_says_that_it_is_synthetic(archive):
+    city = read_archive(archive, progress=False)
+    assert city.synthetic
+    assert city.name == "Antwerp (synthetic)"
+
+
 def test_the_synthetic_city_says_so_and_is_whole():
     city = synthetic_city(seed=1, days=1, progress=False)
     assert city.synthetic
