@@ -63,7 +63,7 @@ def measure(
     channels: int = 64,
     grid: tuple[int, int] = (32, 32),
     rounds: int = 20,
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
 ) -> list[Timing]:
     """Time every layer in turn, round after round, so that all meet the same disturbances.
 
@@ -73,7 +73,7 @@ def measure(
     grid : (int, int), default (32, 32)
     rounds : int, default 20
         After two that do not count. Of the separate layers one counts, after one that does not.
-    device : str, default "cpu"
+    device : torch.device or str, default "cpu"
 
     Returns
     -------
@@ -108,9 +108,19 @@ def measure(
     return timings
 
 
-def run_bench(console: Console, device: str = "cpu", rounds: int = 20) -> None:
-    """Measure with the default sizes and print the table, with the machine it was measured on."""
-    timings = measure(device=device, rounds=rounds)
+def run_bench(console: Console, device: torch.device | None = None) -> None:
+    """Measure with the default sizes and print the table, with the machine it was measured on.
+
+    Parameters
+    ----------
+    console : Console
+        Where to print.
+    device : torch.device, optional
+        Default: the GPU if there is one.
+    """
+    if device is None:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    timings = measure(device=device)
     baseline = timings[0].total
     table = Table(
         title="Forward + backward at (128, 64, 32, 32), float32, median ms",
@@ -126,9 +136,9 @@ def run_bench(console: Console, device: str = "cpu", rounds: int = 20) -> None:
     console.print(table)
 
 
-def describe_machine(device: str) -> str:
+def describe_machine(device: torch.device) -> str:
     """Name the processor, the threads and the versions, in one line."""
-    if device == "cpu":
+    if device.type == "cpu":
         processor = f"{_cpu_name()}, {torch.get_num_threads()} threads"
     else:
         processor = torch.cuda.get_device_name(device)

@@ -128,7 +128,7 @@ def _parser() -> _Parser:
     )
     heatmap.add_argument("--out", type=Path, help="PNG to write (default: in the run's folder)")
 
-    command("bench", _bench, "Time LocalBN beside torch.nn.BatchNorm2d.")
+    command("bench", _bench, "Time LocalBN beside torch.nn.BatchNorm2d.", [device])
     return parser
 
 
@@ -235,4 +235,4 @@ def _heatmap(options: argparse.Namespace, console: Console) -> None:
 def _bench(options: argparse.Namespace, console: Console) -> None:
     from tritonbn.bench import run_bench
 
-    run_bench(console)
+    run_bench(console, options.device)

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -58,3 +61,10 @@ def test_a_file_that_is_no_checkpoint_is_named(checkpoint, city, tmp_path, damag
         path.write_text("not a checkpoint")
     with pytest.raises(CheckpointError, match=f"{FILE_NAME} is no checkpoint of tritonbn"):
         Checkpoint.read(tmp_path, city)
+
+
+def test_a_city_is_the_same_whatever_its_nan_look_like(city):
+    values = city.values.copy()
+    values.view(np.uint32)[~city.observed] |= np.uint32(1 << 31)  # as 0 / 0 makes them
+    assert np.signbit(values[~city.observed]).all()
+    assert identity(replace(city, values=values)) == identity(city)

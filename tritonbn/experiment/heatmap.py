@@ -177,7 +177,7 @@ def draw_heatmap(
         figure.legend(
             *axes[0].get_legend_handles_labels(),
             loc="outside lower center",
-            ncols=3,
+            ncols=min(3, len(axes)),
             frameon=False,
         )
     return figure
