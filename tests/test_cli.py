@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.image import imread
 
 from tritonbn.cli import main
@@ -242,11 +243,11 @@ def test_a_bug_shows_its_traceback(run: Path, monkeypatch: pytest.MonkeyPatch) -
         main(["evaluate", str(run)])
 
 
-def test_bench_prints_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    consoles = []
-    monkeypatch.setattr("tritonbn.bench.run_bench", consoles.append)
-    assert main(["bench"]) == 0
-    assert len(consoles) == 1
+def test_bench_runs_on_the_device_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = []
+    monkeypatch.setattr("tritonbn.bench.run_bench", lambda console, device: devices.append(device))
+    assert main(["bench", "--device", "cpu"]) == main(["bench"]) == 0
+    assert devices == [torch.device("cpu"), None]
 
 
 def test_the_module_is_the_command() -> None:

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -84,7 +85,9 @@ def test_killed_run_continues_and_ends_with_the_same_numbers(city, tmp_path, pro
     whole = train(city, config, tmp_path / "whole")
     city.save(tmp_path / "city")
     script = textwrap.dedent(KILLED).format(config=config)
-    killed = subprocess.run([sys.executable, "-c", script, tmp_path], check=False)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # they decide the last digits
+    command = [sys.executable, "-c", script, tmp_path]
+    killed = subprocess.run(command, env=os.environ | threads, check=False)
     assert killed.returncode == -signal.SIGKILL
     steps: list[int] = []
     run = train(city, config, tmp_path / "run", on_step=lambda info: steps.append(info.step))
