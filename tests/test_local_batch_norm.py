@@ -243,7 +243,7 @@ def test_activation_is_torchs_own(activation):
     assert torch.equal(y, function(local_batch_norm(x, segments, training=True)))
 
 
-def test_one_value_in_one_of_two_rows_repeats_to_the_bit():
+def test_two_runs_agree_to_the_bit():
     segments = SEGMENTS["nearest"]
     x, *_ = sample(segments, batch=500)
     first, second = (local_batch_norm(x, segments, training=True) for _ in range(2))

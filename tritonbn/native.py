@@ -79,12 +79,9 @@ def forward(
         # x - 0.0 and x + -0.0 are x for every x, the two zeros included
         for coefficient, neutral in ((center, 0.0), (scale, 1.0), (shift, -0.0))
     )
-    for tile, scratch in _tiles(rows, y):
-        result = y[tile] if y.dtype == scratch.dtype else scratch
+    for tile, result in _result_tiles(rows, y):
         torch.sub(rows[tile], center_q, out=result)
         torch.addcmul(shift_q, result, scale_q, out=result)
-        if result is scratch:
-            y[tile] = scratch
     return from_rows(y, x.shape, channels_last), mean, var, count
 
 
@@ -159,8 +156,7 @@ def backward(
     passing = _spread(~present[None], 1.0, ids, rows, channels_last).bool()  # columns
     mask_rows = _mask_rows(mask, x, channels_last)
     any_passing = bool(passing.any())
-    for tile, scratch in _tiles(rows, dx):
-        result = dx[tile] if dx.dtype == scratch.dtype else scratch
+    for tile, result in _result_tiles(rows, dx):
         torch.sub(rows[tile], center_q, out=result)
         torch.addcmul(offset_q, result, slope_q, out=result)
         if any_passing:
@@ -168,8 +164,6 @@ def backward(
         if mask_rows is not None:
             result.masked_fill_(~mask_rows[tile], 0.0)
         result.addcmul_(dy_rows[tile], scale_q)
-        if result is scratch:
-            dx[tile] = scratch
     return from_rows(dx, x.shape, channels_last), dweight, dbias
 
 
@@ -247,6 +241,16 @@ def _tiles(rows: Tensor, memory: Tensor) -> Iterator[tuple[slice, Tensor]]:
         scratch = torch.empty_like(scratch, dtype=compute_dtype(rows))
     for start in range(0, len(rows), step):
         yield slice(start, start + step), scratch[: len(rows) - start]
+
+
+def _result_tiles(rows: Tensor, results: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Cut `results` into the same tiles, to be written in the type computed in."""
+    for tile, scratch in _tiles(rows, results):
+        if results.dtype == scratch.dtype:
+            yield tile, results[tile]
+        else:
+            yield tile, scratch
+            results[tile] = scratch
 
 
 def _merge(columns: Tensor, ids: Tensor, num_segments: int, channels_last: bool) -> Tensor:

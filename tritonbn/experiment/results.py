@@ -80,6 +80,7 @@ class Results:
             data = str(Path(data).resolve())
         if not (directory / "config.json").exists():
             _set_up(directory, data, preset, protocols, grid)
+            return cls.open(directory)
         results = cls.open(directory)
         results._require(data=data, preset=preset, grid=grid)
         _require_trainable(results.city, results.facts["settings"], protocols)
