@@ -258,10 +258,11 @@ def test_empty_batch():
 def test_registered_operator_is_consistent():
     segments = SEGMENTS["identity"]
     x, mean, var, weight, bias = sample(segments)
-    ids = segments.flat_ids(x.device)
+    partition = segments.on(x.device)
     leaves = [t.requires_grad_() for t in (x, weight, bias)]
-    for running in ((None, None), (mean, var)):
-        arguments = (x, ids, segments.num_segments, *leaves[1:], None, *running, 1e-5)
+    for given in ((None, None), (mean, var)):
+        operands = (x, *partition, *leaves[1:], None, *given)
+        arguments = (*operands, 1e-5, None, "native")
         torch.library.opcheck(torch.ops.tritonbn.local_batch_norm, arguments)
 
 

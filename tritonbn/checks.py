@@ -57,12 +57,17 @@ def _check_device(name: str, tensor: Tensor, x: Tensor) -> None:
 
 
 def check_counts(x: Tensor, segments: Segments, ids: Tensor, mask: Tensor | None) -> None:
-    """Refuse to take the variance of a single value, as `torch.nn.BatchNorm2d` does."""
+    """Refuse to take the variance of a single value, as `torch.nn.BatchNorm2d` does.
+
+    A mask is looked at only where that waits for no GPU and breaks no graph.
+    """
     entries_per_cell = x.shape[0] * x.shape[2 : x.dim() - len(segments.grid)].numel()
     if mask is None:
         if entries_per_cell != 1:
             return
         count = segments.cell_counts
+    elif x.device.type != "cpu" or torch.compiler.is_compiling():
+        return
     else:
         counted = mask.expand(x.shape[0], 1, *x.shape[2:]).reshape(-1, len(ids)).sum(0)
         inside = ids >= 0

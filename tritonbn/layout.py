@@ -7,12 +7,27 @@ in another order, with L the number of positions.
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 
 def is_channels_last(x: Tensor) -> bool:
     """Whether the channels of x (N, C, ...) are innermost in memory, and its rows gapless."""
     return not x.is_contiguous() and x.movedim(1, -1).is_contiguous()
+
+
+def in_layout(x: Tensor, channels_last: bool) -> Tensor:
+    """Return x (N, C, ...) itself if its memory is in that layout, else a copy."""
+    if channels_last:
+        return x.movedim(1, -1).contiguous().movedim(-1, 1)
+    return x.contiguous()
+
+
+def empty_like(x: Tensor) -> Tensor:
+    """Return an empty tensor in the layout of x, or a contiguous one."""
+    if is_channels_last(x):
+        return torch.empty_like(x.movedim(1, -1)).movedim(-1, 1)
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 def to_rows(x: Tensor, channels_last: bool) -> Tensor:

@@ -1,28 +1,20 @@
-"""`local_batch_norm`: the operator, with its checks, its gradients and its choice of backend."""
+"""`local_batch_norm`: its checks, the choice of a backend, and the running statistics."""
 
-from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import relu, silu
+from torch.autograd.graph import increment_version
+from torch.nn import Parameter
 
-from tritonbn import native, reference
+from tritonbn import evaluation, reference
+from tritonbn.arguments import Running
+from tritonbn.backends import Backend, choose_backend
 from tritonbn.checks import check_arguments, check_counts
-from tritonbn.dtypes import wide_dtype
-from tritonbn.layout import from_rows, is_channels_last, to_rows
+from tritonbn.operator import ACTIVATIONS, eager_forward, forward_operator
 from tritonbn.segments import Segments
 
-Backend = Literal["auto", "native", "reference"]
 Activation = Literal["relu", "silu", "sigmoid", "tanh"]
-
-_ACTIVATIONS: dict[Activation | None, Callable[[Tensor], Tensor]] = {
-    None: lambda y: y,
-    "relu": relu,
-    "silu": silu,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-}
 
 
 def local_batch_norm(
@@ -70,9 +62,10 @@ def local_batch_norm(
         same, so fill missing values before.
     activation : "relu", "silu", "sigmoid", "tanh" or None, default None
         Applied to the result, cells in no segment included.
-    backend : "auto", "native" or "reference", default "auto"
-        "native" is fast on every device, "reference" is the definition in a few lines of PyTorch;
-        "auto" is "native".
+    backend : "auto", "triton", "native" or "reference", default "auto"
+        "triton" are the kernels for CUDA and ROCm, "native" is fast on every other device,
+        "reference" is the definition in a few lines of PyTorch. "auto" is "triton" where it can
+        run, else "native".
 
     Returns
     -------
@@ -84,8 +77,10 @@ def local_batch_norm(
     TypeError
         If an argument has a wrong type.
     ValueError
-        If a shape, a device or an option does not fit, or if a segment has a single value per
-        channel to take statistics of; the message names the segment.
+        If a shape, a device or an option does not fit, if `backend` cannot run, or if a segment
+        has a single value per channel to take statistics of; the message names the segment. What a
+        mask leaves is looked at on the CPU and outside of `torch.compile` only, as the look would
+        wait for a GPU; elsewhere the variance of a single value is 0.
     """
     parameters = {
         "running_mean": running_mean,
@@ -95,148 +90,55 @@ def local_batch_norm(
     }
     check_arguments(x, segments, parameters, mask)
     for name, option, options in (
-        ("activation", activation, tuple(_ACTIVATIONS)),
+        ("activation", activation, (None, *ACTIVATIONS)),
         ("backend", backend, get_args(Backend)),
     ):
         if option not in options:
             raise ValueError(f"{name} must be one of {options}, got {option!r}")
-    ids = segments.flat_ids(x.device)
-    running = None
-    if not training and running_mean is not None and running_var is not None:
-        running = (running_mean, running_var)
-    else:
-        check_counts(x, segments, ids, mask)
+    backend = choose_backend(backend, x)
+    partition = segments.on(x.device)
+    given, running = None, None
+    if running_mean is not None and running_var is not None:
+        if not training:
+            given = (running_mean, running_var)
+        elif isinstance(momentum, Tensor):
+            running = Running(running_mean, running_var, momentum, 0.0)
+        else:
+            running = Running(running_mean, running_var, None, momentum)
+    if given is None:
+        check_counts(x, segments, partition.ids, mask)
 
-    shared = (x, ids, segments.num_segments, weight, bias, mask)
+    fused = activation if backend == "triton" else None
+    operands = (x, *partition, weight, bias, mask, *(given or (None, None)))
+    options = (eps, fused, backend)
+    shared = (x, partition.ids, segments.num_segments, weight, bias, mask, given, eps)
     if backend == "reference":
-        y, mean, var, count = reference.forward(*shared, running, eps)
+        y, *statistics = reference.forward(*shared)
+    elif given is not None and _is_exporting():
+        y, fused = evaluation.normalize(x, partition.ids, weight, bias, given, eps), None
+    elif torch.compiler.is_compiling() or type(x) not in (Tensor, Parameter):
+        y, *statistics = forward_operator(*operands, *options)
+    elif backend == "triton":
+        y, *_ = eager_forward(*operands, *options, running)
+        if running is not None:
+            increment_version(running[:2])
+            running = None
     else:
-        y, mean, var, count = _forward(*shared, *(running or (None, None)), eps)
-    if training and running_mean is not None and running_var is not None:
-        _update_running(running_mean, running_var, mean, var, count, momentum)
-    return _ACTIVATIONS[activation](y)
+        y, *statistics = eager_forward(*operands, *options, None)
+    if running is not None:
+        _update_running(running, *statistics)
+    if activation is not None and fused is None:
+        y = ACTIVATIONS[activation](y)
+    return y
+
+
+def _is_exporting() -> bool:
+    return torch.compiler.is_exporting() or torch._C._get_tracing_state() is not None
 
 
 @torch.no_grad()
-def _update_running(
-    running_mean: Tensor,
-    running_var: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    count: Tensor,
-    momentum: float | Tensor,
-) -> None:
-    present = count > 0
+def _update_running(running: Running, mean: Tensor, var: Tensor, count: Tensor) -> None:
+    share = running.momentum if running.share is None else running.share
     unbiased = var * (count / (count - 1).clamp(min=1))
-    for running, batch in ((running_mean, mean), (running_var, unbiased)):
-        updated = running + momentum * (batch - running)
-        running.copy_(torch.where(present, updated, running))
-
-
-@torch.library.custom_op("tritonbn::local_batch_norm", mutates_args=())
-def _forward(
-    x: Tensor,
-    ids: Tensor,
-    num_segments: int,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mask: Tensor | None,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    eps: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    running = None
-    if running_mean is not None and running_var is not None:
-        running = (running_mean, running_var)
-    return native.forward(x, ids, num_segments, weight, bias, mask, running, eps)
-
-
-@_forward.register_fake
-def _(x: Tensor, ids: Tensor, num_segments: int, *_: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    wide = wide_dtype(x)
-    statistic = x.new_empty(x.shape[1], num_segments, dtype=wide)
-    count = x.new_empty(num_segments, dtype=wide)
-    return _empty_like_rows(x), statistic, torch.empty_like(statistic), count
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, ids, _, weight, bias, mask, running_mean, _, eps = inputs
-    _, mean, var, count = output
-    ctx.save_for_backward(x, ids, weight, bias, mask, mean, var, count)
-    ctx.eps, ctx.batch_statistics = eps, running_mean is None
-    ctx.mark_non_differentiable(mean, var, count)
-
-
-def _differentiate(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    x, ids, weight, bias, mask, mean, var, count = ctx.saved_tensors
-    dx, dweight, dbias = _backward(
-        dy, x, ids, weight, mask, mean, var, count, ctx.eps, ctx.batch_statistics
-    )
-    dweight = dweight.to(weight.dtype) if weight is not None else None
-    dbias = dbias.to(bias.dtype) if bias is not None else None
-    return dx, None, None, dweight, dbias, None, None, None, None
-
-
-@torch.library.custom_op("tritonbn::local_batch_norm_backward", mutates_args=())
-def _backward(
-    dy: Tensor,
-    x: Tensor,
-    ids: Tensor,
-    weight: Tensor | None,
-    mask: Tensor | None,
-    mean: Tensor,
-    var: Tensor,
-    count: Tensor,
-    eps: float,
-    batch_statistics: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return native.backward(dy, x, ids, weight, mask, mean, var, count, eps, batch_statistics)
-
-
-@_backward.register_fake
-def _(
-    dy: Tensor,
-    x: Tensor,
-    ids: Tensor,
-    weight: Tensor | None,
-    mask: Tensor | None,
-    mean: Tensor,
-    *_: Any,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _empty_like_rows(x), torch.empty_like(mean), torch.empty_like(mean)
-
-
-def _save_twice(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    *tensors, ctx.eps, ctx.batch_statistics = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Tensor | None, ...]:
-    """Differentiate the gradients of the reference, which autograd can do as often as wanted."""
-    dy, x, ids, weight, mask, mean, var, _ = ctx.saved_tensors
-    again = torch.is_grad_enabled()
-
-    def variable(t: Tensor) -> Tensor:
-        # a view, as dy may itself be computed from x
-        return t.view_as(t) if again and t.requires_grad else t.detach().requires_grad_()
-
-    with torch.enable_grad():
-        dy, x = variable(dy), variable(x)
-        scale = variable(torch.ones_like(mean) if weight is None else weight)
-        wide_scale, shift = scale.to(mean.dtype), variable(torch.zeros_like(mean))
-        running = None if ctx.batch_statistics else (mean, var)
-        y, *_ = reference.forward(x, ids, mean.shape[1], wide_scale, shift, mask, running, ctx.eps)
-        gradients = torch.autograd.grad(y, (x, wide_scale, shift), dy, create_graph=True)
-        ddy, dx, dscale = torch.autograd.grad(
-            gradients, (dy, x, scale), d_gradients, create_graph=again, allow_unused=True
-        )
-    return ddy, dx, None, None if weight is None else dscale, *[None] * 6
-
-
-_forward.register_autograd(_differentiate, setup_context=_save)
-_backward.register_autograd(_differentiate_twice, setup_context=_save_twice)
-
-
-def _empty_like_rows(x: Tensor) -> Tensor:
-    channels_last = is_channels_last(x)
-    return from_rows(torch.empty_like(to_rows(x, channels_last)), x.shape, channels_last)
+    for old, batch in ((running.mean, mean), (running.var, unbiased)):
+        old.copy_(torch.where(count > 0, old + share * (batch - old), old))

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from tritonbn.partition import Partition
+
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -69,7 +71,7 @@ class Segments:
             raise ValueError(
                 f"ids must use every number from 0 to {highest}; no cell has {unused[:10]}"
             )
-        self._flat_ids = {torch.device("cpu"): self.ids.flatten()}
+        self._partitions: dict[torch.device, Partition] = {}
 
     @classmethod
     def single(cls, grid: Sequence[int]) -> "Segments":
@@ -143,11 +145,11 @@ class Segments:
         ids[stations] = torch.arange(len(stations))
         return cls(ids.reshape(grid))
 
-    def flat_ids(self, device: torch.device) -> Tensor:
-        """Return the ids as a flat int64 tensor on `device`, copied there once."""
-        if device not in self._flat_ids:
-            self._flat_ids[device] = self.ids.flatten().to(device)
-        return self._flat_ids[device]
+    def on(self, device: torch.device) -> Partition:
+        """Return the partition on `device`, put there once."""
+        if device not in self._partitions:
+            self._partitions[device] = Partition.of(self.ids.flatten(), device)
+        return self._partitions[device]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Segments) and torch.equal(self.ids, other.ids)

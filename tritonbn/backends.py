@@ -1,0 +1,123 @@
+"""The backends: which of them runs, and how each is called."""
+
+import os
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tritonbn import native
+from tritonbn.arguments import Affine, Running, Statistics
+from tritonbn.dtypes import compute_dtype, wide_dtype
+from tritonbn.partition import Partition
+
+Backend = Literal["auto", "triton", "native", "reference"]
+
+_TRITON_TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+
+def choose_backend(wanted: Backend, x: Tensor) -> Backend:
+    """Return the backend for x: the wanted one, or for "auto" the fastest that can run.
+
+    Raises
+    ------
+    ValueError
+        If "triton" is wanted and cannot run; the message says why.
+    """
+    if wanted == "auto":
+        return "triton" if x.is_cuda and why_not_triton(x) is None else "native"
+    if wanted == "triton" and (reason := why_not_triton(x)):
+        raise ValueError(f'backend "triton" cannot run: {reason}')
+    return wanted
+
+
+def why_not_triton(x: Tensor) -> str | None:
+    """Say why the Triton kernels cannot run on x, if they cannot."""
+    if not _has_triton():
+        return "Triton is not installed (it has packages for Linux only)"
+    if x.dtype not in _TRITON_TYPES:
+        return f"x must be of one of the types {_TRITON_TYPES}, got {x.dtype}"
+    interpreted = x.device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
+    if not x.is_cuda and not interpreted:
+        return f"x must be on a CUDA or ROCm GPU, got {x.device} (TRITON_INTERPRET=1 allows cpu)"
+    return None
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def forward(
+    backend: str,
+    x: Tensor,
+    partition: Partition,
+    mask: Tensor | None,
+    given: tuple[Tensor, Tensor] | None,
+    affine: Affine,
+    running: Running | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Normalize x, by the statistics of the batch or those given.
+
+    Only "triton" knows of activations and running statistics.
+
+    Returns
+    -------
+    y : Tensor, shape, type and memory format of x
+    mean, var, count : Tensor, shape (C, S), (C, S) and (S,)
+        Of the batch; empty where the statistics were given.
+    """
+    if backend == "triton" and x.numel() > 0:
+        from tritonbn.kernels import launch
+
+        y, mean, var, count = launch.forward(x, partition, mask, given, affine, running)
+    else:
+        y, mean, var, count = native.forward(
+            x,
+            partition.ids,
+            partition.segments,
+            affine.weight,
+            affine.bias,
+            mask,
+            given,
+            affine.eps,
+        )
+    if given is not None or count is None:
+        mean, var, count = (x.new_empty(0, dtype=wide_dtype(x)) for _ in range(3))
+    return y, mean, var, count
+
+
+def backward(
+    backend: str,
+    dy: Tensor,
+    x: Tensor,
+    partition: Partition,
+    mask: Tensor | None,
+    statistics: Statistics,
+    affine: Affine,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of x, and in the type computed in those of weight and bias.
+
+    Without a count, mean and variance do not depend on x.
+    """
+    if backend == "triton" and x.numel() > 0:
+        from tritonbn.kernels import launch
+
+        return launch.backward(dy, x, partition, mask, statistics, affine)
+    mean, var = (t.to(wide_dtype(x)) for t in statistics[:2])
+    counts = statistics.counts
+    dx, dweight, dbias = native.backward(
+        dy,
+        x,
+        partition.ids,
+        affine.weight,
+        mask,
+        mean,
+        var,
+        mean.new_ones(partition.segments) if counts is None else counts,
+        affine.eps,
+        counts is not None,
+    )
+    return dx, dweight.to(compute_dtype(x)), dbias.to(compute_dtype(x))

@@ -1,0 +1,30 @@
+"""Evaluation in a few operations that every exporter of models knows."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from tritonbn.dtypes import compute_dtype
+
+
+def normalize(
+    x: Tensor,
+    ids: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    given: tuple[Tensor, Tensor],
+    eps: float,
+) -> Tensor:
+    """Normalize x (N, C, *extra, *grid) by the `given` mean and variance (C, S)."""
+    dtype = compute_dtype(x)
+    mean, var = given
+    scale = torch.rsqrt(var.to(dtype) + eps)
+    if weight is not None:
+        scale = scale * weight.to(dtype)
+    shift = -mean.to(dtype) * scale
+    if bias is not None:
+        shift = shift + bias.to(dtype)
+    index = ids.where(ids >= 0, mean.shape[1])  # the cells in no segment take what is padded
+    scale, shift = (pad(t, (0, 1), value=o)[:, index] for t, o in ((scale, 1.0), (shift, 0.0)))
+    rows = x.to(dtype).reshape(x.shape[0], x.shape[1], -1, len(ids))
+    return (rows * scale[:, None] + shift[:, None]).reshape(x.shape).to(x.dtype)

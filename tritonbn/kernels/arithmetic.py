@@ -1,0 +1,95 @@
+"""The arithmetic that several kernels share."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def load_statistics(mean, var, count, place, segment, exists, COMPUTE: tl.constexpr):
+    """Load the statistics of columns in segments: center, low, variance (float64) and presence.
+
+    ``center + low`` is the mean, in two numbers of the type computed in, so that a large one costs
+    no digits. A cell in no segment and a segment without values are not present; their center and
+    low are 0.
+    """
+    present = exists & (segment >= 0)
+    if count is not None:
+        present = present & (tl.load(count + segment, mask=present, other=0) > 0)
+    exact = tl.load(mean + place, mask=present, other=0).to(tl.float64)
+    center = exact.to(COMPUTE)
+    low = (exact - center.to(tl.float64)).to(COMPUTE)
+    return center, low, tl.load(var + place, mask=present, other=0).to(tl.float64), present
+
+
+@triton.jit
+def load_affine(variance, weight, bias, place, present, eps: tl.constexpr, COMPUTE: tl.constexpr):
+    """Return rstd, scale and shift of ``y = (x - center - low) * scale + shift``.
+
+    Where a column is not present they are 1, 1 and -0.0, with which every x stays the same to the
+    bit, the two zeros included.
+    """
+    rstd = tl.where(present, tl.rsqrt((variance + eps).to(COMPUTE)), 1.0)
+    scale = rstd
+    shift = tl.where(present, 0.0, -0.0).to(COMPUTE)
+    if weight is not None:
+        scale = scale * tl.load(weight + place, mask=present, other=1).to(COMPUTE)
+    if bias is not None:
+        shift = tl.load(bias + place, mask=present, other=-0.0).to(COMPUTE)
+    return rstd, scale, shift
+
+
+@triton.jit
+def statistics_gradient(m, dweight, dbias, low, rstd, scale):
+    """Return slope and constant of the part of dx that comes through the statistics.
+
+    It is ``-(dbias + xhat * dweight) * scale / m`` with ``xhat = (x - center - low) * rstd``, a
+    line in ``x - center``.
+    """
+    slope = -scale * rstd * dweight / m
+    return slope, -scale * dbias / m - slope * low
+
+
+@triton.jit
+def activate(z, ACTIVATION: tl.constexpr):
+    """Return the activation of z."""
+    if ACTIVATION == "relu":
+        return tl.where(z < 0, 0.0, z)
+    elif ACTIVATION == "silu":
+        return z * tl.sigmoid(z)
+    elif ACTIVATION == "sigmoid":
+        return tl.sigmoid(z)
+    elif ACTIVATION == "tanh":
+        return 2 * tl.sigmoid(2 * z) - 1
+    else:
+        return z
+
+
+@triton.jit
+def activation_gradient(dy, z, ACTIVATION: tl.constexpr):
+    """Return the gradient of z from that of ``activate(z)``."""
+    if ACTIVATION == "relu":
+        return tl.where(z <= 0, 0.0, dy)
+    elif ACTIVATION == "silu":
+        s = tl.sigmoid(z)
+        return dy * s * (1 + z * (1 - s))
+    elif ACTIVATION == "sigmoid":
+        s = tl.sigmoid(z)
+        return dy * s * (1 - s)
+    elif ACTIVATION == "tanh":
+        s = tl.sigmoid(2 * z)
+        return dy * 4 * s * (1 - s)
+    else:
+        return dy
+
+
+@triton.jit
+def update_running(running, batch, momentum, share, place, present):
+    """Move running statistics towards those of the batch, by `momentum` or by the tensor `share`.
+
+    `batch` is float64; the running statistics may have any type.
+    """
+    if share is not None:
+        momentum = tl.load(share).to(tl.float64)
+    old = tl.load(running + place, mask=present, other=0).to(tl.float64)
+    new = old + momentum * (batch - old)
+    tl.store(running + place, new.to(running.dtype.element_ty), mask=present)

@@ -1,0 +1,148 @@
+"""Stage 1: reduce the rows of x to a few numbers per column.
+
+The rows are cut into splits, so that there are enough programs where there are few columns. A
+program reduces one split of a block of columns; its rows go through ``BLOCK_ROWS`` slots, which
+meet at the end only. The statistics know nothing
+of segments.
+"""
+
+import triton
+import triton.language as tl
+
+from tritonbn.kernels.addressing import load_counted, locate_columns, mask_start, row_start
+from tritonbn.kernels.arithmetic import activation_gradient, load_affine, load_statistics
+
+
+@triton.jit(do_not_specialize=["rows", "rows_per_split"])
+def column_statistics(
+    x,
+    mask,
+    mask_sample,
+    mask_frame,
+    mask_cell,
+    column_count,
+    column_mean,
+    column_m2,
+    rows,
+    rows_per_split,
+    frames,
+    C: tl.constexpr,
+    CELLS: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr,
+    BLOCK_COLUMNS: tl.constexpr,
+):
+    """Write the mean (float64) and the sum of squared deviations of each split and column.
+
+    Each slot holds Welford's recurrence (1962) for the deviations from its first value, so that a
+    large mean costs no digits. With a mask, the counts of each split and cell are written, too.
+    """
+    column, offset, channel, cell, exists = locate_columns(
+        tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS
+    )
+    split = tl.program_id(1)
+    first = split * rows_per_split
+    last = tl.minimum(first + rows_per_split, rows)
+
+    pivot = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
+    mean = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
+    m2 = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
+    if mask is None:
+        count = tl.zeros([BLOCK_ROWS, 1], COMPUTE)
+    else:
+        count = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
+    for start in range(first, last, BLOCK_ROWS):
+        row = start + tl.arange(0, BLOCK_ROWS)
+        inside = (row < last)[:, None]
+        row = row.to(tl.int64)
+        place = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None] + offset[None, :]
+        value = tl.load(x + place, mask=inside & exists[None, :], other=0).to(COMPUTE)
+        if mask is not None:
+            counted_start = mask_start(row, frames, mask_sample, mask_frame)[:, None]
+            inside = load_counted(
+                mask, counted_start, cell[None, :], mask_cell, inside & exists[None, :]
+            )
+        pivot = tl.where(inside & (count == 0), value, pivot)
+        count += tl.where(inside, 1.0, 0.0)
+        delta = tl.where(inside, value - pivot - mean, 0.0)
+        mean += delta * (1 / tl.maximum(count, 1.0))
+        m2 += delta * tl.where(inside, value - pivot - mean, 0.0)
+
+    total = tl.sum(count, 0)
+    some = tl.maximum(total, 1.0)
+    used = tl.where(count > 0, 1.0, 0.0)
+    center = tl.sum(pivot * used, 0) / tl.maximum(tl.sum(used, 0), 1.0)
+    mean = tl.where(count > 0, pivot - center[None, :] + mean, 0.0)
+    common = tl.sum(count * mean, 0) / some
+    distance = mean - common[None, :]
+    m2 = tl.sum(m2 + count * distance * distance, 0)
+
+    result = split.to(tl.int64) * (C * CELLS) + column
+    tl.store(column_mean + result, center.to(tl.float64) + common.to(tl.float64), mask=exists)
+    tl.store(column_m2 + result, m2, mask=exists)
+    if mask is not None:
+        each_once = exists & (channel == 0)
+        tl.store(column_count + split.to(tl.int64) * CELLS + cell, total, mask=each_once)
+
+
+@triton.jit(do_not_specialize=["rows", "rows_per_split"])
+def column_sums(
+    dy,
+    x,
+    ids,
+    mean,
+    var,
+    count,
+    weight,
+    bias,
+    column_dy,
+    column_dy_x,
+    rows,
+    rows_per_split,
+    frames,
+    eps: tl.constexpr,
+    C: tl.constexpr,
+    CELLS: tl.constexpr,
+    S: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr,
+    BLOCK_COLUMNS: tl.constexpr,
+):
+    """Write the sums of dz and of ``dz * (x - center)`` of each split and column.
+
+    dz is the gradient before the activation, `center` the mean rounded to the type computed in.
+    """
+    column, offset, channel, cell, exists = locate_columns(
+        tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS
+    )
+    segment = tl.load(ids + cell, mask=exists, other=-1)
+    parameter = channel * S + segment
+    center, low, variance, present = load_statistics(
+        mean, var, count, parameter, segment, exists, COMPUTE
+    )
+    _, scale, shift = load_affine(variance, weight, bias, parameter, present, eps, COMPUTE)
+    split = tl.program_id(1)
+    first = split * rows_per_split
+    last = tl.minimum(first + rows_per_split, rows)
+
+    sum_dy = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
+    sum_dy_x = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
+    for start in range(first, last, BLOCK_ROWS):
+        row = start + tl.arange(0, BLOCK_ROWS)
+        inside = (row < last)[:, None] & exists[None, :]
+        begin = row_start(row.to(tl.int64), frames, C, CELLS, CHANNELS_LAST)
+        place = begin[:, None] + offset[None, :]
+        gradient = tl.load(dy + place, mask=inside, other=0).to(COMPUTE)
+        deviation = tl.load(x + place, mask=inside, other=0).to(COMPUTE) - center[None, :]
+        if ACTIVATION is not None:
+            z = (deviation - low[None, :]) * scale[None, :] + shift[None, :]
+            gradient = activation_gradient(gradient, z, ACTIVATION)
+        sum_dy += gradient
+        sum_dy_x += gradient * deviation
+
+    result = split.to(tl.int64) * (C * CELLS) + column
+    tl.store(column_dy + result, tl.sum(sum_dy, 0), mask=exists)
+    tl.store(column_dy_x + result, tl.sum(sum_dy_x, 0), mask=exists)

@@ -1,0 +1,112 @@
+"""Compile every kernel in every configuration for GPUs that need not be there, and look inside."""
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+TARGETS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "sm_100": GPUTarget("cuda", 100, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What became of a kernel: its code, and what a program of it takes.
+
+    Attributes
+    ----------
+    kernel, target : str
+    code : str
+        PTX, or the assembly of an AMD GPU.
+    warps : int
+    registers : int
+        32-bit registers of a thread.
+    shared : int
+        Bytes of shared memory of a program.
+    spills : int
+        Bytes of local memory of a thread: registers that did not fit, and arrays.
+    """
+
+    kernel: str
+    target: str
+    code: str
+    warps: int
+    registers: int
+    shared: int
+    spills: int
+
+
+class _AbsentGPU:
+    """Stands in for Triton's driver of a GPU: tells the target, and has nothing to launch on."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_current_target(self) -> GPUTarget:
+        return TARGETS[self.name]
+
+    def get_current_device(self) -> str:
+        return self.name
+
+    def get_current_stream(self, device: str) -> int:
+        return 0
+
+
+@contextmanager
+def compiling_for(name: str) -> Iterator[list[Compiled]]:
+    """Within it, launching a kernel compiles it for the target and adds it to the list."""
+    results: list[Compiled] = []
+    launch = JITFunction.run
+
+    def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> Any:
+        if TARGETS[name].backend == "hip":
+            options.pop("maxnreg", None)
+        kernel = launch(self, *args, grid=grid, warmup=True, **options)
+        results.append(_look_inside(self.fn.__qualname__, name, kernel))
+        return kernel
+
+    JITFunction.run = compile_only
+    driver.set_active(_AbsentGPU(name))
+    try:
+        yield results
+    finally:
+        JITFunction.run = launch
+        driver._active = None
+
+
+def _look_inside(kernel: str, target: str, compiled: Any) -> Compiled:
+    warps, shared = compiled.metadata.num_warps, compiled.metadata.shared
+    if TARGETS[target].backend == "hip":
+        code = compiled.asm["amdgcn"]
+        properties = dict(re.findall(r"^\s+\.(\w+):\s+(\d+)$", code, re.MULTILINE))
+        registers = int(properties["vgpr_count"])
+        spills = int(properties["private_segment_fixed_size"])
+        return Compiled(kernel, target, code, warps, registers, shared, spills)
+    registers, local = _resources(compiled.asm["cubin"])
+    return Compiled(kernel, target, compiled.asm["ptx"], warps, registers, shared, local)
+
+
+def _resources(cubin: bytes) -> tuple[int, int]:
+    """Return registers and bytes of local memory of a thread, as `cuobjdump` reads them."""
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        text = subprocess.run(
+            [tool, "-res-usage", file.name], check=True, capture_output=True, text=True
+        ).stdout
+    usage = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", text))
+    return int(usage["REG"]), int(usage["STACK"]) + int(usage["LOCAL"])

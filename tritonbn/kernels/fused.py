@@ -1,0 +1,109 @@
+"""Launch the kernels of one pass."""
+
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tritonbn.arguments import NO_RUNNING, Affine, Running, Statistics
+from tritonbn.kernels import one_pass
+from tritonbn.kernels.configs import Config
+from tritonbn.kernels.problem import Mask, Problem
+from tritonbn.layout import empty_like
+from tritonbn.partition import Partition
+
+
+def _launch(problem: Problem, partition: Partition, config: Config) -> tuple[Any, dict[str, Any]]:
+    """Return the grid of programs and the constants."""
+    single_cells = problem.largest == 1
+    if single_cells:
+        grid = (ceil(problem.columns / config.columns), 1)
+    else:
+        programs = problem.segments + ceil(problem.outside / problem.largest)
+        grid = (programs, ceil(problem.channels / config.columns))
+    return grid, {
+        **problem.constants,
+        "S": problem.segments,
+        "SINGLE_CELLS": single_cells,
+        "COMPUTE": problem.compute_type,
+        "BLOCK_ROWS": config.rows,
+        "BLOCK_COLUMNS": config.columns,
+        **config.options,
+    }
+
+
+def forward(
+    problem: Problem,
+    x: Tensor,
+    partition: Partition,
+    mask: Mask,
+    affine: Affine,
+    running: Running | None,
+    config: Config,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Statistics and normalization in one pass over x."""
+    y = empty_like(x)
+    merged = x.new_empty(2, problem.channels, problem.segments, dtype=torch.float64)
+    mean, var = merged
+    count = merged.new_empty(problem.segments)
+    grid, constants = _launch(problem, partition, config)
+    one_pass.forward[grid](
+        x,
+        y,
+        partition.ids,
+        partition.members,
+        partition.offsets,
+        *mask,
+        affine.weight,
+        affine.bias,
+        mean,
+        var,
+        count,
+        *(running or NO_RUNNING),
+        problem.rows,
+        problem.frames,
+        problem.largest,
+        affine.eps,
+        ACTIVATION=affine.activation,
+        **constants,
+    )
+    return y, mean, var, count
+
+
+def backward(
+    problem: Problem,
+    dy: Tensor,
+    x: Tensor,
+    partition: Partition,
+    mask: Mask,
+    affine: Affine,
+    statistics: Statistics,
+    config: Config,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """All gradients in one pass over x and dy."""
+    dx = empty_like(x)
+    shape = (2, problem.channels, problem.segments)
+    dweight, dbias = x.new_empty(shape, dtype=problem.compute_dtype)
+    grid, constants = _launch(problem, partition, config)
+    one_pass.backward[grid](
+        dy,
+        x,
+        dx,
+        partition.ids,
+        partition.members,
+        partition.offsets,
+        *mask,
+        affine.weight,
+        affine.bias,
+        *statistics,
+        dweight,
+        dbias,
+        problem.rows,
+        problem.frames,
+        problem.largest,
+        affine.eps,
+        ACTIVATION=affine.activation,
+        **constants,
+    )
+    return dx, dweight, dbias

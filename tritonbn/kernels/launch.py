@@ -1,0 +1,128 @@
+"""Local batch normalization on a GPU: which kernels run, forward and backward.
+
+==================  ====================================  =====================================
+                    one pass                              three stages
+==================  ====================================  =====================================
+when                a column's entries of a segment fit   else
+                    on the chip: single cells, or any
+                    segments in channels_last
+forward             `one_pass.forward`                    `columns.column_statistics`,
+                                                          `merge.merge_statistics`,
+                                                          `apply.normalize`
+backward            `one_pass.backward`                   `columns.column_sums`,
+                                                          `merge.merge_sums`,
+                                                          `apply.input_gradient`
+given statistics    `apply.normalize` forward, three stages backward
+==================  ====================================  =====================================
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from tritonbn.arguments import Affine, Running, Statistics
+from tritonbn.kernels import fused, stages, tuning
+from tritonbn.kernels.configs import fits_one_pass
+from tritonbn.kernels.problem import Mask, Problem
+from tritonbn.layout import in_layout
+from tritonbn.partition import Partition
+
+
+def forward(
+    x: Tensor,
+    partition: Partition,
+    mask: Tensor | None,
+    given: tuple[Tensor, Tensor] | None,
+    affine: Affine,
+    running: Running | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Normalize x, and update the running statistics where there are any.
+
+    Parameters
+    ----------
+    x : Tensor, shape (N, C, *extra, *grid)
+        Not empty.
+    partition : Partition
+    mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
+    given : (Tensor, Tensor) or None
+        Mean and variance of shape (C, S) in place of the batch's.
+    affine : Affine
+    running : Running or None
+
+    Returns
+    -------
+    y : Tensor, shape, type and memory format of x
+    mean, var : Tensor, shape (C, S)
+        What was used to normalize; 0 for a segment without values.
+    count : Tensor, shape (S,), or None
+        Values per channel in each segment; None where the statistics were given.
+    """
+    problem = Problem.of(x, partition)
+    x = in_layout(x, problem.channels_last)
+    with _on_device_of(x):
+        if given is not None:
+            statistics = Statistics(*given, None)
+        else:
+            counted = Mask.of(mask, x, problem)
+            if fits_one_pass("one_pass_forward", problem):
+                config = tuning.choose("one_pass_forward", problem, x.device)
+                return fused.forward(problem, x, partition, counted, affine, running, config)
+            config = tuning.choose("column_statistics", problem, x.device)
+            columns = stages.column_statistics(problem, x, counted, config)
+            statistics = stages.merge_statistics(problem, columns, partition, running)
+        config = tuning.choose("normalize", problem, x.device)
+        return stages.normalize(problem, x, partition.ids, statistics, affine, config), *statistics
+
+
+def backward(
+    dy: Tensor,
+    x: Tensor,
+    partition: Partition,
+    mask: Tensor | None,
+    statistics: Statistics,
+    affine: Affine,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of x, weight and bias from that of y.
+
+    Parameters
+    ----------
+    dy, x : Tensor, shape (N, C, *extra, *grid)
+        Not empty.
+    partition : Partition
+    mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
+    statistics : Statistics
+        As `forward` used them.
+    affine : Affine
+
+    Returns
+    -------
+    dx : Tensor, shape, type and memory format of x
+    dweight, dbias : Tensor, shape (C, S)
+    """
+    problem = Problem.of(x, partition)
+    x, dy = (in_layout(t, problem.channels_last) for t in (x, dy))
+    with _on_device_of(x):
+        counted = Mask.of(mask, x, problem)
+        batch_statistics = statistics.counts is not None
+        if batch_statistics and fits_one_pass("one_pass_backward", problem):
+            config = tuning.choose("one_pass_backward", problem, x.device)
+            return fused.backward(problem, dy, x, partition, counted, affine, statistics, config)
+        ids = partition.ids
+        gradients = None
+        if batch_statistics or affine.weight is not None or affine.bias is not None:
+            config = tuning.choose("column_sums", problem, x.device)
+            sums = stages.column_sums(problem, dy, x, ids, statistics, affine, config)
+            gradients = stages.merge_sums(problem, sums, partition, statistics, affine.eps)
+        config = tuning.choose("input_gradient", problem, x.device)
+        dx = stages.input_gradient(
+            problem, dy, x, counted, ids, statistics, affine, gradients, config
+        )
+        return dx, *(gradients or stages.no_gradients(problem, x))
+
+
+def _on_device_of(x: Tensor) -> AbstractContextManager[object]:
+    """Make the device of x the current one, on which Triton launches."""
+    if x.is_cuda and x.device.index != torch.cuda.current_device():
+        return torch.cuda.device(x.device)
+    return nullcontext()

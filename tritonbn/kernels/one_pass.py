@@ -1,0 +1,224 @@
+"""All three stages in one kernel, where all entries of a segment fit on the chip.
+
+A program holds a tile of entries (down) and columns (across), in which each column has all entries
+of its segment and channel; so x is read once and the result written once. There are two tiles:
+
+- single cells: the entries are the rows, the columns neighbours in memory, whatever their segments;
+- other segments, in channels_last: the entries are the rows of each of the segment's cells, the
+  columns neighbouring channels. Cells in no segment follow the last segment in the list of cells,
+  and are taken in pieces of `largest`.
+"""
+
+import triton
+import triton.language as tl
+
+from tritonbn.kernels.addressing import (
+    column_number,
+    load_counted,
+    locate_column,
+    locate_columns,
+    mask_start,
+    row_start,
+)
+from tritonbn.kernels.arithmetic import (
+    activate,
+    activation_gradient,
+    load_affine,
+    load_statistics,
+    statistics_gradient,
+    update_running,
+)
+
+
+@triton.jit
+def locate_tile(
+    ids,
+    members,
+    offsets,
+    mask,
+    mask_sample,
+    mask_frame,
+    mask_cell,
+    rows,
+    frames,
+    largest,
+    C: tl.constexpr,
+    CELLS: tl.constexpr,
+    S: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    SINGLE_CELLS: tl.constexpr,
+    BLOCK_ENTRIES: tl.constexpr,
+    BLOCK_COLUMNS: tl.constexpr,
+):
+    """Return the tile of this program.
+
+    Returns
+    -------
+    place, inside, counted : [BLOCK_ENTRIES, BLOCK_COLUMNS]
+        Offset in x, whether the entry exists, and whether it exists and counts.
+    channel, segment, exists : [BLOCK_COLUMNS]
+        With segment -1 for cells in none.
+    """
+    entry = tl.arange(0, BLOCK_ENTRIES)
+    if SINGLE_CELLS:
+        _, offset, channel, cell, exists = locate_columns(
+            tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS
+        )
+        segment = tl.load(ids + cell, mask=exists, other=-1)
+        row = entry.to(tl.int64)
+        place = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None] + offset[None, :]
+        inside = (row < rows)[:, None] & exists[None, :]
+        counted_start = mask_start(row, frames, mask_sample, mask_frame)[:, None]
+        counted = load_counted(mask, counted_start, cell[None, :], mask_cell, inside)
+    else:
+        number = tl.program_id(0)
+        begin = tl.load(offsets + tl.minimum(number, S)) + tl.maximum(number - S, 0) * largest
+        end = tl.load(offsets + tl.minimum(number, S) + 1)
+        cells = tl.minimum(end - begin, largest)
+        row = (entry // cells).to(tl.int64)
+        cell = tl.load(members + begin + entry % cells, mask=entry < rows * cells, other=0)
+        channel = (tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)).to(tl.int64)
+        exists = channel < C
+        segment = tl.where(number < S, number, -1) + tl.zeros([BLOCK_COLUMNS], tl.int64)
+        begin_row = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None]
+        column = column_number(channel[None, :], cell[:, None], C, CELLS, CHANNELS_LAST)
+        _, _, offset = locate_column(column, frames, C, CELLS, CHANNELS_LAST)
+        place = begin_row + offset
+        inside = (entry < rows * cells)[:, None] & exists[None, :]
+        counted_start = mask_start(row, frames, mask_sample, mask_frame)[:, None]
+        counted = load_counted(mask, counted_start, cell[:, None], mask_cell, inside)
+    return place, inside, counted, channel, segment, exists
+
+
+@triton.jit(do_not_specialize=["rows", "largest"])
+def forward(
+    x,
+    y,
+    ids,
+    members,
+    offsets,
+    mask,
+    mask_sample,
+    mask_frame,
+    mask_cell,
+    weight,
+    bias,
+    mean,
+    var,
+    count,
+    running_mean,
+    running_var,
+    share,
+    momentum: tl.float64,
+    rows,
+    frames,
+    largest,
+    eps: tl.constexpr,
+    C: tl.constexpr,
+    CELLS: tl.constexpr,
+    S: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    SINGLE_CELLS: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr,
+    BLOCK_COLUMNS: tl.constexpr,
+):
+    """Write y, and mean, variance and count of each segment; update the running statistics."""
+    place, inside, counted, channel, segment, exists = locate_tile(
+        ids, members, offsets, mask, mask_sample, mask_frame, mask_cell, rows, frames, largest,
+        C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS,
+    )  # fmt: skip
+    value = tl.load(x + place, mask=inside, other=0).to(COMPUTE)
+    m = tl.sum(tl.where(counted, 1.0, 0.0).to(COMPUTE), 0)
+    some = tl.maximum(m, 1.0)
+    center = tl.sum(tl.where(counted, value, 0.0), 0) / some
+    deviation = value - center[None, :]
+    low = tl.sum(tl.where(counted, deviation, 0.0), 0) / some
+    distance = tl.where(counted, deviation - low[None, :], 0.0)
+    variance = tl.sum(distance * distance, 0) / some
+
+    member = exists & (segment >= 0)
+    present = member & (m > 0)
+    parameter = channel * S + segment
+    exact_variance = variance.to(tl.float64)
+    _, scale, shift = load_affine(exact_variance, weight, bias, parameter, present, eps, COMPUTE)
+    centered = value - tl.where(present, center, 0.0)[None, :]
+    z = (centered - tl.where(present, low, 0.0)[None, :]) * scale[None, :] + shift[None, :]
+    result = activate(z, ACTIVATION)
+    tl.store(y + place, result.to(y.dtype.element_ty), mask=inside)
+
+    exact_mean = center.to(tl.float64) + low.to(tl.float64)
+    tl.store(mean + parameter, exact_mean, mask=member)
+    tl.store(var + parameter, exact_variance, mask=member)
+    tl.store(count + segment, m.to(tl.float64), mask=member & (channel == 0))
+    if running_mean is not None:
+        m = m.to(tl.float64)
+        unbiased = exact_variance * (m / tl.maximum(m - 1, 1.0))
+        update_running(running_mean, exact_mean, momentum, share, parameter, present)
+        update_running(running_var, unbiased, momentum, share, parameter, present)
+
+
+@triton.jit(do_not_specialize=["rows", "largest"])
+def backward(
+    dy,
+    x,
+    dx,
+    ids,
+    members,
+    offsets,
+    mask,
+    mask_sample,
+    mask_frame,
+    mask_cell,
+    weight,
+    bias,
+    mean,
+    var,
+    count,
+    dweight,
+    dbias,
+    rows,
+    frames,
+    largest,
+    eps: tl.constexpr,
+    C: tl.constexpr,
+    CELLS: tl.constexpr,
+    S: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr,
+    SINGLE_CELLS: tl.constexpr,
+    ACTIVATION: tl.constexpr,
+    COMPUTE: tl.constexpr,
+    BLOCK_ROWS: tl.constexpr,
+    BLOCK_COLUMNS: tl.constexpr,
+):
+    """Write dx and the gradients of weight and bias."""
+    place, inside, counted, channel, segment, exists = locate_tile(
+        ids, members, offsets, mask, mask_sample, mask_frame, mask_cell, rows, frames, largest,
+        C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS,
+    )  # fmt: skip
+    parameter = channel * S + segment
+    center, low, variance, present = load_statistics(
+        mean, var, count, parameter, segment, exists, COMPUTE
+    )
+    rstd, scale, shift = load_affine(variance, weight, bias, parameter, present, eps, COMPUTE)
+    gradient = tl.load(dy + place, mask=inside, other=0).to(COMPUTE)
+    deviation = tl.load(x + place, mask=inside, other=0).to(COMPUTE) - center[None, :]
+    if ACTIVATION is not None:
+        z = (deviation - low[None, :]) * scale[None, :] + shift[None, :]
+        gradient = activation_gradient(gradient, z, ACTIVATION)
+    sum_dy = tl.sum(gradient, 0)
+    sum_dy_x = (tl.sum(gradient * deviation, 0) - low * sum_dy) * rstd
+    sum_dy = tl.where(present, sum_dy, 0.0)
+    sum_dy_x = tl.where(present, sum_dy_x, 0.0)
+
+    m = tl.load(count + segment, mask=present, other=1).to(COMPUTE)
+    slope, constant = statistics_gradient(m, sum_dy_x, sum_dy, low, rstd, scale)
+    through = tl.where(
+        counted & present[None, :], deviation * slope[None, :] + constant[None, :], 0.0
+    )
+    result = gradient * scale[None, :] + through
+    tl.store(dx + place, result.to(dx.dtype.element_ty), mask=inside)
+    member = exists & (segment >= 0)
+    tl.store(dweight + parameter, sum_dy_x, mask=member)
+    tl.store(dbias + parameter, sum_dy, mask=member)

@@ -1,0 +1,128 @@
+"""Every kernel in every configuration it is shipped with, compiled without a GPU."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from typing import Any
+
+import torch
+
+from tritonbn.kernels import stages
+from tritonbn.kernels.compiled import Compiled, compiling_for
+from tritonbn.kernels.configs import (
+    MERGE_CONFIGS,
+    ONE_PASS_KERNELS,
+    TILE_KERNELS,
+    Config,
+    one_pass_configs,
+    tile_configs,
+)
+from tritonbn.kernels.problem import Problem
+from tritonbn.kernels.scratch import Scratch
+from tritonbn.kernels.stages import Columns
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float64)  # float16 is handled as bfloat16
+_META = torch.device("meta")
+_CHANNELS, _CELLS = 64, 1024
+_ENTRIES = [1 << power for power in range(4, 12)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kernel and how it is launched.
+
+    Attributes
+    ----------
+    kernel : str
+    dtype : torch.dtype
+        Of x.
+    config : Config
+    channels_last : bool
+    masked : bool
+    activation : str or None
+    launch : callable
+    """
+
+    kernel: str
+    dtype: torch.dtype
+    config: Config
+    channels_last: bool
+    masked: bool
+    activation: str | None
+    launch: Callable[[], Any]
+
+
+def cases() -> Iterator[Case]:
+    """List the cases: each configuration plain, and with all that needs registers."""
+    for dtype in DTYPES:
+        for variant in ((False, False, None), (True, True, "silu")):
+            yield from _tile_cases(dtype, *variant)
+        for variant in ((False, False, None), (False, True, "silu"), (True, True, "silu")):
+            yield from _one_pass_cases(dtype, *variant)
+        for channels_last in (False, True):
+            yield from _merge_cases(dtype, channels_last)
+
+
+def compile_cases(target: str) -> Iterator[tuple[Case, Compiled]]:
+    """Compile all cases for a target of `tritonbn.kernels.compiled.TARGETS`."""
+    for case in cases():
+        with compiling_for(target) as compiled:
+            case.launch()
+        yield case, compiled[0]
+
+
+def _tile_cases(
+    dtype: torch.dtype, channels_last: bool, masked: bool, activation: str | None
+) -> Iterator[Case]:
+    problem = _problem(dtype, channels_last, rows=128, largest=_CELLS)
+    scratch = Scratch(problem, _META, masked, activation)
+    for kernel in TILE_KERNELS:
+        for config in tile_configs(kernel, dtype):
+            launch = partial(scratch.launch, kernel, config)
+            yield Case(kernel, dtype, config, channels_last, masked, activation, launch)
+
+
+def _one_pass_cases(
+    dtype: torch.dtype, channels_last: bool, masked: bool, activation: str | None
+) -> Iterator[Case]:
+    largest = 16 if channels_last else 1
+    for kernel in ONE_PASS_KERNELS:
+        for entries in _ENTRIES:
+            problem = _problem(dtype, channels_last, entries // largest, largest)
+            scratch = Scratch(problem, _META, masked, activation)
+            for config in one_pass_configs(kernel, dtype, entries):
+                launch = partial(scratch.launch, kernel, config)
+                yield Case(kernel, dtype, config, channels_last, masked, activation, launch)
+
+
+def _merge_cases(dtype: torch.dtype, channels_last: bool) -> Iterator[Case]:
+    problem = _problem(dtype, channels_last, rows=4096, largest=1)
+    scratch = Scratch(problem, _META)
+    for config in MERGE_CONFIGS[channels_last]:
+        splits = config.rows
+        first = torch.empty(splits, problem.columns, dtype=torch.float64, device=_META)
+        second = first.to(problem.compute_dtype)
+        count = second.new_empty(splits, problem.cells)
+        statistics = partial(
+            stages.merge_statistics,
+            problem,
+            Columns(first, second, count, ceil(problem.rows / splits)),
+            scratch.partition,
+            scratch.running,
+        )
+        sums = partial(
+            stages.merge_sums,
+            problem,
+            Columns(second, second, None, 0),
+            scratch.partition,
+            scratch.statistics,
+            scratch.affine.eps,
+        )
+        for kernel, launch in (("merge_statistics", statistics), ("merge_sums", sums)):
+            yield Case(kernel, dtype, config, channels_last, False, None, launch)
+
+
+def _problem(dtype: torch.dtype, channels_last: bool, rows: int, largest: int) -> Problem:
+    segments = _CELLS // largest
+    return Problem(rows, 1, _CHANNELS, _CELLS, segments, largest, 0, dtype, channels_last)
