@@ -35,7 +35,7 @@ def choose_backend(wanted: Backend, x: Tensor) -> Backend:
 
 def why_not_triton(x: Tensor) -> str | None:
     """Say why the Triton kernels cannot run on x, if they cannot."""
-    if not _has_triton():
+    if not has_triton():
         return "Triton is not installed (it has packages for Linux only)"
     if x.dtype not in _TRITON_TYPES:
         return f"x must be of one of the types {_TRITON_TYPES}, got {x.dtype}"
@@ -46,7 +46,8 @@ def why_not_triton(x: Tensor) -> str | None:
 
 
 @cache
-def _has_triton() -> bool:
+def has_triton() -> bool:
+    """Whether Triton is installed; it is not imported."""
     return find_spec("triton") is not None
 
 

@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     from tritonbn.experiment.checkpoint import CheckpointError
+    from tritonbn.kernel_commands import CannotRunError
 
     try:
         options.run(options, Console())
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = os.strerror(error.errno) if error.errno else error
         place = f": {error.filename}" if error.filename else ""
         return _complain(f"error: {reason}{place}", 2)
-    except (DataError, CheckpointError) as error:
+    except (CannotRunError, DataError, CheckpointError) as error:
         return _complain(f"error: {error}", 2)
     return 0
 
@@ -129,6 +130,41 @@ def _parser() -> _Parser:
     heatmap.add_argument("--out", type=Path, help="PNG to write (default: in the run's folder)")
 
     command("bench", _bench, "Time LocalBN beside torch.nn.BatchNorm2d.", [device])
+
+    kernels = command("kernels", _kernels, "Compile every Triton kernel and tell what it takes.")
+    kernels.add_argument(
+        "--targets",
+        nargs="+",
+        metavar="TARGET",
+        default=["sm_80", "sm_90", "sm_100", "gfx942"],
+        help="GPUs, which need not be there (default: sm_80 sm_90 sm_100 gfx942)",
+    )
+    kernels.add_argument("--markdown", action="store_true", help="print the page of the docs")
+
+    tune = command("tune", _tune, "Choose the configurations of the kernels ahead of time.")
+    tune.add_argument("--grid", type=_grid, default=(32, 32), help="default: 32x32")
+    tune.add_argument("--channels", type=_at_least(1), nargs="+", required=True)
+    tune.add_argument("--batch", type=_at_least(1), default=128, help="default: 128")
+    tune.add_argument(
+        "--largest",
+        type=_at_least(1),
+        default=1,
+        help="cells of the largest segment (default: 1, single cells)",
+    )
+    tune.add_argument(
+        "--dtype",
+        nargs="+",
+        choices=["float32", "bfloat16", "float16", "float64"],
+        default=["float32"],
+        help="default: float32",
+    )
+    tune.add_argument(
+        "--layout",
+        nargs="+",
+        choices=["contiguous", "channels_last"],
+        default=["contiguous"],
+        help="default: contiguous",
+    )
     return parser
 
 
@@ -236,3 +272,16 @@ def _bench(options: argparse.Namespace, console: Console) -> None:
     from tritonbn.bench import run_bench
 
     run_bench(console, options.device)
+
+
+def _kernels(options: argparse.Namespace, console: Console) -> None:
+    from tritonbn.kernel_commands import run_kernels
+
+    run_kernels(options.targets, options.markdown, console)
+
+
+def _tune(options: argparse.Namespace, console: Console) -> None:
+    from tritonbn.kernel_commands import run_tune
+
+    shape = (options.grid, options.channels, options.batch, options.largest)
+    run_tune(*shape, options.dtype, options.layout, console)

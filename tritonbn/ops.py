@@ -114,7 +114,7 @@ def local_batch_norm(
     shared = (x, partition.ids, segments.num_segments, weight, bias, mask, given, eps)
     if backend == "reference":
         y, *statistics = reference.forward(*shared)
-    elif given is not None and _is_exporting():
+    elif given is not None and torch.compiler.is_exporting():
         y, fused = evaluation.normalize(x, partition.ids, weight, bias, given, eps), None
     elif torch.compiler.is_compiling() or type(x) not in (Tensor, Parameter):
         y, *statistics = forward_operator(*operands, *options)
@@ -130,10 +130,6 @@ def local_batch_norm(
     if activation is not None and fused is None:
         y = ACTIVATIONS[activation](y)
     return y
-
-
-def _is_exporting() -> bool:
-    return torch.compiler.is_exporting() or torch._C._get_tracing_state() is not None
 
 
 @torch.no_grad()

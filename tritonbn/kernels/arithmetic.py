@@ -30,11 +30,12 @@ def load_affine(variance, weight, bias, place, present, eps: tl.constexpr, COMPU
     """
     rstd = tl.where(present, tl.rsqrt((variance + eps).to(COMPUTE)), 1.0)
     scale = rstd
-    shift = tl.where(present, 0.0, -0.0).to(COMPUTE)
     if weight is not None:
         scale = scale * tl.load(weight + place, mask=present, other=1).to(COMPUTE)
+    # computed, as Triton makes 0.0 of a constant -0.0
+    shift = (tl.where(present, 1.0, -1.0) * 0.0).to(COMPUTE)
     if bias is not None:
-        shift = tl.load(bias + place, mask=present, other=-0.0).to(COMPUTE)
+        shift = tl.where(present, tl.load(bias + place, mask=present, other=0).to(COMPUTE), shift)
     return rstd, scale, shift
 
 

@@ -106,6 +106,17 @@ def fits_one_pass(kernel: OnePassKernel, problem: Problem) -> bool:
     return bool(one_pass_configs(kernel, problem.dtype, problem.rows * problem.largest))
 
 
+def suitable_kernels(problem: Problem) -> list[Kernel]:
+    """Return the kernels that a training step and an evaluation launch, but for stage 2."""
+    forward: list[Kernel] = ["column_statistics"]
+    backward: list[Kernel] = ["column_sums", "input_gradient"]
+    if fits_one_pass("one_pass_forward", problem):
+        forward = ["one_pass_forward"]
+    if fits_one_pass("one_pass_backward", problem):
+        backward = ["one_pass_backward"]
+    return [*forward, "normalize", *backward]
+
+
 MERGE_CONFIGS = {
     False: [Config(16, 16, 2), Config(128, 16, 4), Config(1024, 2, 4)],
     True: [Config(16, 16, 2), Config(128, 16, 4), Config(256, 16, 8)],

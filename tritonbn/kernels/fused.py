@@ -44,9 +44,8 @@ def forward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Statistics and normalization in one pass over x."""
     y = empty_like(x)
-    merged = x.new_empty(2, problem.channels, problem.segments, dtype=torch.float64)
-    mean, var = merged
-    count = merged.new_empty(problem.segments)
+    mean = x.new_empty(problem.channels, problem.segments, dtype=torch.float64)
+    var, count = torch.empty_like(mean), mean.new_empty(problem.segments)
     grid, constants = _launch(problem, partition, config)
     one_pass.forward[grid](
         x,
@@ -83,8 +82,8 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All gradients in one pass over x and dy."""
     dx = empty_like(x)
-    shape = (2, problem.channels, problem.segments)
-    dweight, dbias = x.new_empty(shape, dtype=problem.compute_dtype)
+    dweight = x.new_empty(problem.channels, problem.segments, dtype=problem.compute_dtype)
+    dbias = torch.empty_like(dweight)
     grid, constants = _launch(problem, partition, config)
     one_pass.backward[grid](
         dy,

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from tritonbn.arguments import Affine, Running, Statistics
-from tritonbn.kernels import fused, stages, tuning
+from tritonbn.kernels import fused, merging, stages, tuning
 from tritonbn.kernels.configs import fits_one_pass
 from tritonbn.kernels.problem import Mask, Problem
 from tritonbn.layout import in_layout
@@ -70,7 +70,7 @@ def forward(
                 return fused.forward(problem, x, partition, counted, affine, running, config)
             config = tuning.choose("column_statistics", problem, x.device)
             columns = stages.column_statistics(problem, x, counted, config)
-            statistics = stages.merge_statistics(problem, columns, partition, running)
+            statistics = merging.merge_statistics(problem, columns, partition, running)
         config = tuning.choose("normalize", problem, x.device)
         return stages.normalize(problem, x, partition.ids, statistics, affine, config), *statistics
 
@@ -113,7 +113,7 @@ def backward(
         if batch_statistics or affine.weight is not None or affine.bias is not None:
             config = tuning.choose("column_sums", problem, x.device)
             sums = stages.column_sums(problem, dy, x, ids, statistics, affine, config)
-            gradients = stages.merge_sums(problem, sums, partition, statistics, affine.eps)
+            gradients = merging.merge_sums(problem, sums, partition, statistics, affine.eps)
         config = tuning.choose("input_gradient", problem, x.device)
         dx = stages.input_gradient(
             problem, dy, x, counted, ids, statistics, affine, gradients, config

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from math import ceil
 from typing import Any
 
 import torch
 
-from tritonbn.kernels import stages
+from tritonbn.kernels import merging
 from tritonbn.kernels.compiled import Compiled, compiling_for
 from tritonbn.kernels.configs import (
     MERGE_CONFIGS,
@@ -64,9 +65,9 @@ def cases() -> Iterator[Case]:
             yield from _merge_cases(dtype, channels_last)
 
 
-def compile_cases(target: str) -> Iterator[tuple[Case, Compiled]]:
-    """Compile all cases for a target of `tritonbn.kernels.compiled.TARGETS`."""
-    for case in cases():
+def compile_cases(target: str, start: int = 0, step: int = 1) -> Iterator[tuple[Case, Compiled]]:
+    """Compile every `step`-th case for a target of `tritonbn.kernels.compiled.TARGETS`."""
+    for case in islice(cases(), start, None, step):
         with compiling_for(target) as compiled:
             case.launch()
         yield case, compiled[0]
@@ -105,14 +106,14 @@ def _merge_cases(dtype: torch.dtype, channels_last: bool) -> Iterator[Case]:
         second = first.to(problem.compute_dtype)
         count = second.new_empty(splits, problem.cells)
         statistics = partial(
-            stages.merge_statistics,
+            merging.merge_statistics,
             problem,
             Columns(first, second, count, ceil(problem.rows / splits)),
             scratch.partition,
             scratch.running,
         )
         sums = partial(
-            stages.merge_sums,
+            merging.merge_sums,
             problem,
             Columns(second, second, None, 0),
             scratch.partition,

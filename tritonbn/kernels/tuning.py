@@ -1,10 +1,10 @@
 """The choice of a configuration: measured once for each kernel and kind of problem, and kept.
 
 Kinds of problems differ in the sizes of the grid and the channels, the type, the layout, and the
-batch size up to the next power of two, so that the last batch of an epoch seldom is of another
-kind. What is measured runs on tensors of its own. Choices are kept in Triton's cache folder, and
-made anew for another GPU, another Triton or changed kernels. ``TRITONBN_AUTOTUNE=0`` takes the
-default configurations instead.
+batch size up to the next power of two, so that the ragged last batch of an epoch is of the same
+kind or of one that is measured once. What is measured runs on tensors of its own. Choices are kept
+in Triton's cache folder, and made anew for another GPU, another Triton or changed kernels.
+``TRITONBN_AUTOTUNE=0`` takes the default configurations instead.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import torch
 import triton
@@ -33,8 +34,8 @@ from tritonbn.kernels.problem import Problem
 from tritonbn.kernels.scratch import Scratch
 
 _log = logging.getLogger("tritonbn")
-_FILE = "choice.json"
-_KERNELS = {
+_FILE = "config.json"
+_KERNELS: dict[Kernel, Any] = {
     "column_statistics": columns.column_statistics,
     "column_sums": columns.column_sums,
     "normalize": apply.normalize,
@@ -46,25 +47,27 @@ _chosen: dict[tuple[Kernel, Problem, torch.device], Config] = {}
 
 
 def choose(kernel: Kernel, problem: Problem, device: torch.device) -> Config:
-    """Return the configuration for a kernel: the chosen one, or choose it now.
+    """Return the configuration for a kernel: the one chosen before, or choose it now.
 
-    While a CUDA graph is captured, nothing is measured and the default returned.
+    While a CUDA graph is captured nothing can be measured, and an unknown one is the default.
     """
     kind = kind_of(kernel, problem)
     key = (kernel, kind, device)
-    if key not in _chosen:
-        configs = suitable_configs(kernel, kind)
-        if not _is_tunable(device):
-            return configs[0]
-        if len(configs) == 1:
-            _chosen[key] = configs[0]
-        else:
-            _chosen[key] = _load(kernel, kind, configs) or _tune(kernel, kind, device, configs)
+    if key in _chosen:
+        return _chosen[key]
+    configs = suitable_configs(kernel, kind)
+    if os.environ.get("TRITONBN_AUTOTUNE") == "0" or not _can_measure(device):
+        return configs[0]
+    if len(configs) == 1:
+        _chosen[key] = configs[0]
+    else:
+        kept = _Kept(kernel, kind, device, configs)
+        _chosen[key] = kept.load() or _tune(kernel, kind, device, configs, kept)
     return _chosen[key]
 
 
 def kind_of(kernel: Kernel, problem: Problem) -> Problem:
-    """Return the problem that stands for all of its kind; the one measured."""
+    """Return the problem that stands for all of its kind: the one that is measured."""
     batch = 1 << (problem.batch - 1).bit_length()
     if kernel not in ONE_PASS_KERNELS:  # they do not depend on the segments
         return dataclasses.replace(
@@ -75,15 +78,18 @@ def kind_of(kernel: Kernel, problem: Problem) -> Problem:
     return kind if fits_one_pass(kernel, kind) else dataclasses.replace(kind, batch=problem.batch)
 
 
-def _is_tunable(device: torch.device) -> bool:
-    return (
-        os.environ.get("TRITONBN_AUTOTUNE") != "0"
-        and device.type == "cuda"
-        and not torch.cuda.is_current_stream_capturing()
-    )
+def measure(run: Callable[[], object]) -> float:
+    """Return the median milliseconds that a launch takes."""
+    return float(triton.testing.do_bench(run, warmup=5, rep=30, return_mode="median"))
 
 
-def _tune(kernel: Kernel, kind: Problem, device: torch.device, configs: list[Config]) -> Config:
+def _can_measure(device: torch.device) -> bool:
+    return device.type == "cuda" and not torch.cuda.is_current_stream_capturing()
+
+
+def _tune(
+    kernel: Kernel, kind: Problem, device: torch.device, configs: list[Config], kept: "_Kept"
+) -> Config:
     """Measure the configurations, and keep the fastest."""
     try:
         scratch = Scratch(kind, device)
@@ -92,35 +98,41 @@ def _tune(kernel: Kernel, kind: Problem, device: torch.device, configs: list[Con
         _log.warning("no memory to tune %s for %s; it runs with the default", kernel, kind)
         return configs[0]
     best = configs[times.index(min(times))]
-    _log.info("tuned %s for %s: %s, %s ms", kernel, kind, best, min(times))
-    _cache(kernel, kind, configs).put(json.dumps(best), _FILE, binary=False)
+    _log.info("tuned %s for %s: %s, %.4f ms", kernel, kind, best, min(times))
+    kept.save(best)
     return best
 
 
-def measure(run: Callable[[], object]) -> float:
-    """Return the median milliseconds that a launch takes."""
-    return float(triton.testing.do_bench(run, warmup=5, rep=30, return_mode="median"))
+class _Kept:
+    """The file of a choice in Triton's cache."""
+
+    def __init__(
+        self, kernel: Kernel, kind: Problem, device: torch.device, configs: list[Config]
+    ) -> None:
+        words = repr((kernel, kind, configs, _fingerprint(kernel, device)))
+        self.configs = configs
+        self.cache = get_cache_manager(hashlib.sha256(words.encode()).hexdigest())
+
+    def load(self) -> Config | None:
+        """Return the choice, if it is there and whole."""
+        path = self.cache.get_file(_FILE)
+        if path is None:
+            return None
+        try:
+            config = Config(*json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        return config if config in self.configs else None
+
+    def save(self, config: Config) -> None:
+        """Write the choice; without a place to write it is known to this process only."""
+        try:
+            self.cache.put(json.dumps(config), _FILE, binary=False)
+        except OSError as error:
+            _log.warning("cannot keep the tuned configurations: %s", error)
 
 
-def _cache(
-    kernel: Kernel, kind: Problem, configs: list[Config]
-) -> "triton.runtime.cache.CacheManager":
-    target = triton.runtime.driver.active.get_current_target()
-    words = (
-        kernel,
-        kind,
-        configs,
-        _KERNELS[kernel].cache_key,
-        triton.__version__,
-        target,
-        torch.cuda.get_device_name(),
-    )
-    return get_cache_manager(hashlib.sha256(repr(words).encode()).hexdigest())
-
-
-def _load(kernel: Kernel, kind: Problem, configs: list[Config]) -> Config | None:
-    path = _cache(kernel, kind, configs).get_file(_FILE)
-    if path is None:
-        return None
-    config = Config(*json.loads(Path(path).read_text(encoding="utf-8")))
-    return config if config in configs else None
+def _fingerprint(kernel: Kernel, device: torch.device) -> tuple[object, ...]:
+    """Return what a measured time depends on besides the problem."""
+    code = _KERNELS[kernel].cache_key
+    return code, triton.__version__, torch.cuda.get_device_name(device)

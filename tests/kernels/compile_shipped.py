@@ -1,0 +1,47 @@
+"""Compile all shipped kernels for the targets named, and write what was found to a JSON file.
+
+A program of its own, as the tests run with Triton's interpreter, which compiles nothing.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from tritonbn.kernels.shipped import compile_cases
+
+
+def wide_accesses(code, instruction):
+    """Count accesses to global memory of 16 bytes at least, in PTX."""
+    found = re.findall(rf"\b{instruction}\.global\S*\.v(\d)\.[bf](\d+)", code)
+    return sum(int(number) * int(bits) >= 128 for number, bits in found)
+
+
+def main(targets, out):
+    records = []
+    for target in targets:
+        for case, compiled in compile_cases(target):
+            code = compiled.code
+            records.append(
+                {
+                    "kernel": case.kernel,
+                    "dtype": str(case.dtype).removeprefix("torch."),
+                    "itemsize": case.dtype.itemsize,
+                    "config": case.config,
+                    "channels_last": case.channels_last,
+                    "plain": not case.masked and case.activation is None,
+                    "target": target,
+                    "registers": compiled.registers,
+                    "shared": compiled.shared,
+                    "spills": compiled.spills,
+                    "wide_loads": wide_accesses(code, "ld"),
+                    "wide_stores": wide_accesses(code, "st"),
+                    "local": bool(re.search(r"\b(ld|st)\.local|\.local \.|\bscratch_", code)),
+                    "atomic": bool(re.search(r"\b(atom|red)\.|_atomic_", code)),
+                }
+            )
+    Path(out).write_text(json.dumps(records))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:-1], sys.argv[-1])

@@ -1,0 +1,118 @@
+"""The shipped kernels as compiled for GPUs: registers, memory accesses, and their documentation."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import triton
+
+from tritonbn.kernels import report
+from tritonbn.kernels.compiled import TARGETS
+from tritonbn.kernels.configs import (
+    MERGE_CONFIGS,
+    ONE_PASS_KERNELS,
+    TILE_KERNELS,
+    Config,
+    one_pass_configs,
+    tile_configs,
+)
+from tritonbn.kernels.shipped import DTYPES
+
+NVIDIA = [name for name, target in TARGETS.items() if target.backend == "cuda"]
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """All cases for all targets, compiled by two processes."""
+    directory = tmp_path_factory.mktemp("compiled")
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(directory / "cache")
+    script = Path(__file__).with_name("compile_shipped.py")
+    names = list(TARGETS)
+    processes = []
+    for number, targets in enumerate((names[::2], names[1::2])):
+        out = directory / f"{number}.json"
+        command = [sys.executable, script, *targets, out]
+        processes.append((subprocess.Popen(command, env=environment), out))
+    found = []
+    for process, out in processes:
+        assert process.wait() == 0
+        found += json.loads(out.read_text())
+    return [{**record, "config": Config(*record["config"])} for record in found]
+
+
+@pytest.fixture(params=TARGETS)
+def of_target(request, records):
+    return [record for record in records if record["target"] == request.param]
+
+
+def test_every_shipped_configuration_is_compiled(of_target):
+    compiled = {(r["kernel"], r["dtype"], r["config"]) for r in of_target}
+    shipped = set()
+    for dtype in DTYPES:
+        name = str(dtype).removeprefix("torch.")
+        for kernel in TILE_KERNELS:
+            shipped |= {(kernel, name, config) for config in tile_configs(kernel, dtype)}
+        for kernel in ONE_PASS_KERNELS:
+            for entries in range(1, 5000, 8):
+                configs = one_pass_configs(kernel, dtype, entries)
+                shipped |= {(kernel, name, config) for config in configs}
+        for kernel in ("merge_statistics", "merge_sums"):
+            for configs in MERGE_CONFIGS.values():
+                shipped |= {(kernel, name, config) for config in configs}
+    assert compiled == shipped
+
+
+def test_nothing_is_spilled(of_target):
+    assert [r for r in of_target if r["spills"] or r["local"]] == []
+
+
+def test_no_atomic_operation(of_target):
+    assert [r for r in of_target if r["atomic"]] == []
+
+
+def test_a_program_fits_into_a_multiprocessor(of_target):
+    """65,536 registers (AMD: 4 x 512 rows of 64), 255 for a thread, and 48 KiB of shared memory."""
+    for r in of_target:
+        threads = 32 * r["config"].warps if r["target"] in NVIDIA else 64 * r["config"].warps
+        total = 65536 if r["target"] in NVIDIA else 2048 * 64
+        assert r["registers"] <= min(256, total // threads), r
+        assert r["shared"] <= 48 << 10, r
+
+
+@pytest.mark.parametrize("target", NVIDIA)
+def test_contiguous_tensors_are_accessed_by_16_bytes(target, records):
+    """As many wide loads and stores as the tile of each tensor needs."""
+    tensors = {
+        "column_statistics": (1, 0),
+        "normalize": (1, 1),
+        "column_sums": (2, 0),
+        "input_gradient": (2, 1),
+        "one_pass_forward": (1, 1),
+        "one_pass_backward": (2, 1),
+    }
+    looked_at = set()
+    for r in records:
+        if r["target"] != target or r["channels_last"] or r["kernel"] not in tensors:
+            continue
+        if r["dtype"] not in ("float32", "bfloat16"):
+            continue
+        loads, stores = tensors[r["kernel"]]
+        rows, columns, warps = r["config"]
+        accesses = max(1, rows * columns * r["itemsize"] // (16 * 32 * warps))
+        assert r["wide_loads"] >= loads * accesses, r
+        assert r["wide_stores"] >= stores * accesses, r
+        looked_at.add(r["kernel"])
+    assert looked_at == set(tensors)
+
+
+def test_the_documented_table_is_the_one_generated(records):
+    page = Path(report.__file__).with_name("KERNELS.md").read_text(encoding="utf-8")
+    if f"Triton {triton.__version__}:" not in page:
+        pytest.skip(f"the table was made with another Triton than {triton.__version__}")
+    names = ("kernel", "dtype", "config", "target", "registers", "shared", "spills")
+    usages = [report.Usage(*(record[name] for name in names)) for record in records]
+    assert report.markdown(usages) == page

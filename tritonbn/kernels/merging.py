@@ -1,0 +1,113 @@
+"""Launch the kernels of stage 2, in one level or two."""
+
+from collections.abc import Iterator
+from math import ceil
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tritonbn.arguments import NO_RUNNING, Running, Statistics
+from tritonbn.kernels import merge
+from tritonbn.kernels.configs import merge_config
+from tritonbn.kernels.problem import Problem
+from tritonbn.kernels.stages import Columns
+from tritonbn.partition import PIECE_CELLS, Partition
+
+
+class _Level(NamedTuple):
+    """One launch of stage 2: of pieces of segments, or of whole ones."""
+
+    final: bool
+    programs: int
+    members: Tensor | None
+    offsets: Tensor
+    splits: int
+    cells: int
+    channels_last: bool
+    entries: int
+
+    def launch(self, problem: Problem) -> tuple[tuple[int, int], dict[str, Any]]:
+        """Return the grid of programs and the constants."""
+        config = merge_config(self.entries, self.channels_last)
+        return (self.programs, ceil(problem.channels / config.columns)), {
+            "splits": self.splits,
+            "C": problem.channels,
+            "CELLS": self.cells,
+            "S": problem.segments,
+            "CHANNELS_LAST": self.channels_last,
+            "FINAL": self.final,
+            "BLOCK_ENTRIES": config.rows,
+            "BLOCK_CHANNELS": config.columns,
+            **config.options,
+        }
+
+
+def _levels(problem: Problem, partition: Partition, splits: int) -> Iterator[_Level]:
+    _, members, offsets, pieces, piece_offsets, *_ = partition
+    cells, channels_last = problem.cells, problem.channels_last
+    entries = splits * min(problem.largest, PIECE_CELLS)
+    if problem.largest <= PIECE_CELLS:
+        yield _Level(
+            True, problem.segments, members, offsets, splits, cells, channels_last, entries
+        )
+        return
+    count = len(pieces) - 1
+    yield _Level(False, count, members, pieces, splits, cells, channels_last, entries)
+    entries = ceil(problem.largest / PIECE_CELLS)
+    yield _Level(True, problem.segments, None, piece_offsets, 1, count, True, entries)
+
+
+def merge_statistics(
+    problem: Problem, source: Columns, partition: Partition, running: Running | None
+) -> Statistics:
+    """Stage 2 of the forward: mean, variance and count of each segment."""
+    mean, m2, count, rows_per_split = source
+    for level in _levels(problem, partition, len(mean)):
+        merged = [mean.new_empty(problem.channels, level.programs) for _ in range(2)]
+        merged_count = mean.new_empty(level.programs)
+        grid, constants = level.launch(problem)
+        merge.merge_statistics[grid](
+            count,
+            mean,
+            m2,
+            level.members,
+            level.offsets,
+            *merged,
+            merged_count,
+            *(running if running and level.final else NO_RUNNING),
+            rows=problem.rows,
+            rows_per_split=rows_per_split,
+            **constants,
+        )
+        count, (mean, m2) = merged_count, merged
+    return Statistics(mean, m2, count)
+
+
+def merge_sums(
+    problem: Problem,
+    source: Columns,
+    partition: Partition,
+    statistics: Statistics,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
+    """Stage 2 of the backward: the gradients of weight and bias."""
+    sum_dy, sum_dy_x = source.first, source.second
+    for level in _levels(problem, partition, len(sum_dy)):
+        dtype = problem.compute_dtype if level.final else torch.float64
+        shape = (problem.channels, level.programs)
+        merged = [sum_dy.new_empty(shape, dtype=dtype) for _ in range(2)]
+        grid, constants = level.launch(problem)
+        merge.merge_sums[grid](
+            sum_dy,
+            sum_dy_x,
+            level.members,
+            level.offsets,
+            *statistics,
+            *merged,
+            eps=eps,
+            COMPUTE=problem.compute_type,
+            **constants,
+        )
+        sum_dy_x, sum_dy = merged
+    return sum_dy_x, sum_dy
