@@ -256,3 +256,21 @@ def test_the_module_is_the_command() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("tritonbn: error: nowhere is no run")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to tune on")
+@pytest.mark.parametrize(
+    ("arguments", "interpreted", "words"),
+    [
+        (["tune", "--channels", "4"], False, "tune needs a CUDA or ROCm GPU"),
+        (["kernels"], True, "the kernels are interpreted; unset it"),
+        (["kernels", "--targets", "sm_9"], False, "targets must be of sm_80, .*, got sm_9"),
+    ],
+)
+def test_commands_of_the_kernels_say_what_they_lack(
+    arguments, interpreted, words, monkeypatch, capsys
+):
+    pytest.importorskip("triton", reason="Triton has packages for Linux only")
+    monkeypatch.setenv("TRITON_INTERPRET", "1" if interpreted else "0")
+    assert main(arguments) == 2
+    assert re.search(words, capsys.readouterr().err)
