@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from layouts import in_layout
 from per_segment import per_segment
 
 from tritonbn import Segments, local_batch_norm
@@ -34,14 +35,6 @@ def sample(segments, dtype=torch.float32, extra=(), channels=3, batch=6, seed=0)
     running_mean, running_var = randn(*columns), randn(*columns).square() + 0.5
     parameters = [p.to(torch.promote_types(dtype, torch.float32)) for p in (weight, bias)]
     return x, running_mean, running_var, *parameters
-
-
-def in_layout(x, layout):
-    if layout == "channels_last":
-        return x.movedim(1, -1).contiguous().movedim(-1, 1)
-    if layout == "strided":
-        return x.repeat_interleave(2, dim=-1)[..., ::2]
-    return x
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])

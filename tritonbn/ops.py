@@ -111,9 +111,10 @@ def local_batch_norm(
     fused = activation if backend == "triton" else None
     operands = (x, *partition, weight, bias, mask, *(given or (None, None)))
     options = (eps, fused, backend)
-    shared = (x, partition.ids, segments.num_segments, weight, bias, mask, given, eps)
     if backend == "reference":
-        y, *statistics = reference.forward(*shared)
+        y, *statistics = reference.forward(
+            x, partition.ids, partition.segments, weight, bias, mask, given, eps
+        )
     elif given is not None and torch.compiler.is_exporting():
         y, fused = evaluation.normalize(x, partition.ids, weight, bias, given, eps), None
     elif torch.compiler.is_compiling() or type(x) not in (Tensor, Parameter):

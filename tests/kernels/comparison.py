@@ -1,6 +1,7 @@
 """The same call on the Triton kernels and on the reference in float64."""
 
 import torch
+from layouts import in_layout
 
 from tritonbn import Segments, local_batch_norm
 
@@ -15,14 +16,6 @@ SEGMENTS = {
 }
 LAYOUTS = ("contiguous", "channels_last", "strided")
 EPS, MOMENTUM = 2**-10, 0.25  # exact in float32, as which the interpreter passes numbers
-
-
-def in_layout(x, layout):
-    if layout == "channels_last":
-        return x.movedim(1, -1).contiguous().movedim(-1, 1)
-    if layout == "strided":
-        return x.repeat_interleave(2, dim=-1)[..., ::2]
-    return x
 
 
 def sample(segments, device, dtype=torch.float64, *, batch=5, channels=3, extra=(), seed=0):

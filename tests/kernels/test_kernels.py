@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from kernels.comparison import EPS, GRID, LAYOUTS, SEGMENTS, compare, in_layout, sample
+from kernels.comparison import EPS, GRID, LAYOUTS, SEGMENTS, compare, sample
+from layouts import in_layout
 
 from tritonbn import Segments, local_batch_norm
 

@@ -3,7 +3,8 @@
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kernels.comparison import EPS, MOMENTUM, in_layout
+from kernels.comparison import EPS, MOMENTUM
+from layouts import in_layout
 
 from tritonbn import Segments, local_batch_norm
 

@@ -26,10 +26,12 @@ class Columns(NamedTuple):
     rows_per_split: int
 
 
-def _cut_rows(problem: Problem, config: Config, programs: int) -> tuple[tuple[int, int], int]:
-    """Return the programs over columns and over rows, and the rows of each."""
+def _cut_rows(
+    problem: Problem, config: Config, programs: int, most_runs: int
+) -> tuple[tuple[int, int], int]:
+    """Return the programs over columns and over runs of rows, and the rows of each run."""
     blocks = ceil(problem.columns / config.columns)
-    runs = max(1, min(programs // blocks, problem.rows // (2 * config.rows)))
+    runs = max(1, min(programs // blocks, most_runs, problem.rows // (2 * config.rows)))
     rows_per_run = ceil(problem.rows / runs)
     return (blocks, ceil(problem.rows / rows_per_run)), rows_per_run
 
@@ -46,8 +48,7 @@ def _tile(problem: Problem, config: Config) -> dict[str, Any]:
 
 def column_statistics(problem: Problem, x: Tensor, mask: Mask, config: Config) -> Columns:
     """Stage 1 of the forward: means and sums of squared deviations."""
-    programs = min(_REDUCING_PROGRAMS, _MAX_SPLITS * ceil(problem.columns / config.columns))
-    grid, rows_per_split = _cut_rows(problem, config, programs)
+    grid, rows_per_split = _cut_rows(problem, config, _REDUCING_PROGRAMS, _MAX_SPLITS)
     mean = x.new_empty(grid[1], problem.columns, dtype=torch.float64)
     m2 = torch.empty_like(mean, dtype=problem.compute_dtype)
     count = None
@@ -77,8 +78,7 @@ def column_sums(
     config: Config,
 ) -> Columns:
     """Stage 1 of the backward: sums of dz and of dz times deviations."""
-    programs = min(_REDUCING_PROGRAMS, _MAX_SPLITS * ceil(problem.columns / config.columns))
-    grid, rows_per_split = _cut_rows(problem, config, programs)
+    grid, rows_per_split = _cut_rows(problem, config, _REDUCING_PROGRAMS, _MAX_SPLITS)
     sums = x.new_empty(2, grid[1], problem.columns, dtype=problem.compute_dtype)
     columns.column_sums[grid](
         dy,
@@ -116,7 +116,7 @@ def normalize(
 ) -> Tensor:
     """Stage 3 of the forward, and the whole of it where the statistics are given."""
     y = empty_like(x)
-    grid, rows_per_program = _cut_rows(problem, config, _APPLYING_PROGRAMS)
+    grid, rows_per_program = _cut_rows(problem, config, _APPLYING_PROGRAMS, problem.rows)
     apply.normalize[grid](
         x,
         y,
@@ -148,7 +148,7 @@ def input_gradient(
 ) -> Tensor:
     """Stage 3 of the backward: the gradient of x."""
     dx = empty_like(x)
-    grid, rows_per_program = _cut_rows(problem, config, _APPLYING_PROGRAMS)
+    grid, rows_per_program = _cut_rows(problem, config, _APPLYING_PROGRAMS, problem.rows)
     apply.input_gradient[grid](
         dy,
         x,
