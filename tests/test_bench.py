@@ -15,8 +15,8 @@ def test_separate_layers_are_local_batch_norm(layers):
 
 def test_the_table_names_every_layer_and_the_machine(monkeypatch):
     sizes = bench.measure(batch=2, channels=2, grid=(8, 8), rounds=1)
-    monkeypatch.setattr(bench, "measure", lambda **_: sizes)
-    console = Console(record=True, width=120)
+    monkeypatch.setattr(bench, "measure", lambda *_, **__: sizes)
+    console = Console(record=True, width=150)
     bench.run_bench(console)
     text = console.export_text()
     assert all(timing.name in text and timing.total > 0 for timing in sizes)

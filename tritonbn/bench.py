@@ -120,19 +120,24 @@ def run_bench(console: Console, device: torch.device | None = None) -> None:
     """
     if device is None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    timings = measure(device=device)
-    baseline = timings[0].total
+    large, small = measure(device=device), measure(2, 4, (4, 4), rounds=1000, device=device)
     table = Table(
-        title="Forward + backward at (128, 64, 32, 32), float32, median ms",
+        title="Forward + backward, float32, median ms: at (128, 64, 32, 32), "
+        "and at (2, 4, 4, 4), where overhead is all",
         caption=describe_machine(device),
         caption_justify="left",
     )
-    for heading in ("layer", "forward", "backward", "total", "x nn.BatchNorm2d"):
-        table.add_column(heading, justify="left" if heading == "layer" else "right")
-    for timing in timings:
-        numbers = (timing.forward, timing.backward, timing.total)
-        ratio = timing.total / baseline
-        table.add_row(timing.name, *(f"{n:,.1f}" for n in numbers), f"{ratio:,.2f}")
+    table.add_column("layer")
+    for heading in ("forward", "backward", "total", "x nn.BatchNorm2d", "small: forward", "total"):
+        table.add_column(heading, justify="right")
+    for timing, overhead in zip(large, small, strict=True):
+        milliseconds = (timing.forward, timing.backward, timing.total)
+        table.add_row(
+            timing.name,
+            *(f"{n:,.1f}" for n in milliseconds),
+            f"{timing.total / large[0].total:,.2f}",
+            *(f"{n:,.3f}" for n in (overhead.forward, overhead.total)),
+        )
     console.print(table)
 
 

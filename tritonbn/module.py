@@ -108,7 +108,9 @@ class LocalBN(nn.Module):
         self.register_buffer("running_var", statistic())
         counter = torch.tensor(0, device=device) if track_running_stats else None
         self.register_buffer("num_batches_tracked", counter)
-        self.register_buffer("segment_ids", segments.ids.to(device or "cpu", copy=True))
+        self.register_buffer(
+            "segment_ids", torch.empty(segments.grid, device=device, dtype=torch.int64)
+        )
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
@@ -119,8 +121,9 @@ class LocalBN(nn.Module):
             self.num_batches_tracked.zero_()
 
     def reset_parameters(self) -> None:
-        """Set the weight to 1, the bias to 0, and reset the running statistics."""
+        """Set the weight to 1, the bias to 0, and the buffers to their initial values."""
         self.reset_running_stats()
+        self.segment_ids.copy_(self.segments.ids)
         if self.weight is not None:
             nn.init.ones_(self.weight)
         if self.bias is not None:
@@ -150,11 +153,10 @@ class LocalBN(nn.Module):
                 f"x must have {self.num_features} channels, shape (N, C, ...), got {tuple(x.shape)}"
             )
         momentum: float | Tensor = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.running_mean is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                momentum = 1.0 / self.num_batches_tracked.to(self.running_mean.dtype)
-        return local_batch_norm(
+        tracked = self.running_mean if self.training else None
+        if tracked is not None and self.momentum is None:
+            momentum = 1.0 / (self.num_batches_tracked + 1).to(tracked.dtype)
+        y = local_batch_norm(
             x,
             self.segments,
             self.running_mean,
@@ -167,6 +169,9 @@ class LocalBN(nn.Module):
             mask=mask,
             activation=self.activation,
         )
+        if tracked is not None:
+            self.num_batches_tracked.add_(1)
+        return y
 
     def extra_repr(self) -> str:
         """Describe the layer as `torch.nn.BatchNorm2d` does."""

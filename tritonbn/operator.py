@@ -5,6 +5,7 @@ functions through `torch.autograd.Function`, which costs less, and lets the kern
 running statistics: a registered operator must not have both side effects and gradients.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -184,8 +185,18 @@ def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Tensor | None,
     )
 
 
+def _quick_to_bind(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Spare `torch.autograd.Function`, which binds arguments to names in every call, 35 us."""
+
+    def positional(*inputs: Any) -> Any:
+        return function(*inputs)
+
+    positional.__signature__ = inspect.signature(positional)  # type: ignore[attr-defined]
+    return positional
+
+
 class _EagerForward(torch.autograd.Function):
-    forward = staticmethod(_forward_and_update)
+    forward = staticmethod(_quick_to_bind(_forward_and_update))
     setup_context = staticmethod(_save)
 
     @staticmethod
@@ -194,7 +205,7 @@ class _EagerForward(torch.autograd.Function):
 
 
 class _EagerBackward(torch.autograd.Function):
-    forward = staticmethod(_backward)
+    forward = staticmethod(_quick_to_bind(_backward))
     setup_context = staticmethod(_save_for_second)
     backward = staticmethod(_differentiate_twice)
 

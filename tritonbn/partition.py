@@ -47,7 +47,8 @@ class Partition(NamedTuple):
         pieces_each = (counts + PIECE_CELLS - 1) // PIECE_CELLS
         first_pieces = pieces_each.cumsum(0) - pieces_each
         number = int(pieces_each.sum())
-        within = torch.arange(number) - first_pieces.repeat_interleave(pieces_each)
+        numbers = torch.arange(number, device=ids.device)
+        within = numbers - first_pieces.repeat_interleave(pieces_each)
         piece_begins = begins.repeat_interleave(pieces_each) + PIECE_CELLS * within
         pieces = torch.cat([piece_begins, begins.new_tensor([inside])])
         piece_offsets = torch.cat([first_pieces, begins.new_tensor([number])])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tritonbn.partition import Partition
 
+_CPU = torch.device("cpu")  # also where another device is the default
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -50,12 +51,12 @@ class Segments:
     cell_counts: Tensor
 
     def __init__(self, ids: Tensor | Sequence[Any]) -> None:
-        ids = torch.as_tensor(ids)
+        ids = torch.as_tensor(ids, device=_CPU)
         if ids.dtype not in _INTEGERS:
             raise TypeError(f"ids must be integers, got {ids.dtype}")
         if ids.dim() == 0 or ids.numel() == 0:
             raise ValueError(f"ids must have at least one cell, got shape {tuple(ids.shape)}")
-        self.ids = ids.detach().to("cpu", torch.int64, copy=True).contiguous()
+        self.ids = ids.detach().to(torch.int64, copy=True).contiguous()
         lowest, highest = int(self.ids.min()), int(self.ids.max())
         if lowest < -1 or highest < 0:
             raise ValueError(
@@ -76,13 +77,13 @@ class Segments:
     @classmethod
     def single(cls, grid: Sequence[int]) -> "Segments":
         """One segment over the whole grid, as `torch.nn.BatchNorm2d` has it."""
-        return cls(torch.zeros(*_checked_grid(grid), dtype=torch.int64))
+        return cls(torch.zeros(*_checked_grid(grid), dtype=torch.int64, device=_CPU))
 
     @classmethod
     def per_cell(cls, grid: Sequence[int]) -> "Segments":
         """One segment per cell, numbered like the cells."""
         grid = _checked_grid(grid)
-        return cls(torch.arange(prod(grid)).reshape(grid))
+        return cls(torch.arange(prod(grid), device=_CPU).reshape(grid))
 
     @classmethod
     def nearest(cls, cells: Tensor | Sequence[int], grid: Sequence[int]) -> "Segments":
@@ -106,12 +107,11 @@ class Segments:
             If a cell is outside the grid or given twice.
         """
         grid = _checked_grid(grid)
-        positions = torch.cartesian_prod(*(torch.arange(size) for size in grid)).view(
-            prod(grid), -1
-        )
+        axes = (torch.arange(size, device=_CPU) for size in grid)
+        positions = torch.cartesian_prod(*axes).view(prod(grid), -1)
         stations = positions[_checked_cells(cells, grid)]
         squared = (positions[:, None] - stations[None]).square().sum(-1)  # (cells, S), integers
-        order = torch.arange(len(stations))
+        order = torch.arange(len(stations), device=_CPU)
         return cls((squared * len(stations) + order).argmin(1).reshape(grid))
 
     @classmethod
@@ -141,8 +141,8 @@ class Segments:
             raise ValueError(f'rest must be "pool" or "identity", got {rest!r}')
         grid = _checked_grid(grid)
         stations = _checked_cells(cells, grid)
-        ids = torch.full((prod(grid),), len(stations) if rest == "pool" else -1)
-        ids[stations] = torch.arange(len(stations))
+        ids = torch.full((prod(grid),), len(stations) if rest == "pool" else -1, device=_CPU)
+        ids[stations] = torch.arange(len(stations), device=_CPU)
         return cls(ids.reshape(grid))
 
     def on(self, device: torch.device) -> Partition:
@@ -174,10 +174,10 @@ def _checked_grid(grid: Sequence[int]) -> tuple[int, ...]:
 
 
 def _checked_cells(cells: Tensor | Sequence[int], grid: tuple[int, ...]) -> Tensor:
-    stations = torch.as_tensor(cells)
+    stations = torch.as_tensor(cells, device=_CPU)
     if stations.dtype not in _INTEGERS or stations.dim() != 1 or len(stations) == 0:
         raise ValueError(f"cells must be a list of at least one integer, got {cells}")
-    stations = stations.to("cpu", torch.int64)
+    stations = stations.to(torch.int64)
     outside = stations[(stations < 0) | (stations >= prod(grid))].tolist()
     if outside:
         raise ValueError(f"cells must be 0 .. {prod(grid) - 1} on the grid {grid}, got {outside}")

@@ -1,6 +1,5 @@
 """Tuning: when it happens, what it keeps, and that it touches nothing."""
 
-import dataclasses
 import json
 
 import pytest
@@ -13,7 +12,7 @@ from tritonbn.kernels.problem import Problem
 
 CPU = torch.device("cpu")
 PROBLEM = Problem(128, 1, 64, 1024, 32, 40, 0, torch.float32, False)
-SINGLE_CELLS = dataclasses.replace(PROBLEM, segments=1024, largest=1)
+SINGLE_CELLS = PROBLEM._replace(segments=1024, largest=1)
 
 
 @pytest.fixture
@@ -54,9 +53,9 @@ def test_a_ragged_last_batch_does_not_tune_again(kernel, events):
     tuning.choose(kernel, SINGLE_CELLS, CPU)
     count = len(events)
     for batch in (127, 100, 65):
-        tuning.choose(kernel, dataclasses.replace(SINGLE_CELLS, batch=batch), CPU)
+        tuning.choose(kernel, SINGLE_CELLS._replace(batch=batch), CPU)
     assert len(events) == count
-    tuning.choose(kernel, dataclasses.replace(SINGLE_CELLS, batch=64), CPU)
+    tuning.choose(kernel, SINGLE_CELLS._replace(batch=64), CPU)
     assert len(events) > count
 
 
@@ -68,7 +67,7 @@ def test_a_ragged_last_batch_does_not_tune_again(kernel, events):
 def test_another_kind_of_problem_is_tuned_for_itself(change, events):
     tuning.choose("normalize", PROBLEM, CPU)
     count = len(events)
-    tuning.choose("normalize", dataclasses.replace(PROBLEM, **change), CPU)
+    tuning.choose("normalize", PROBLEM._replace(**change), CPU)
     assert len(events) > count
 
 
@@ -126,7 +125,7 @@ def test_default_where_memory_does_not_suffice(events, monkeypatch):
 
 
 def test_configurations_are_pruned_by_the_size_of_the_grid():
-    small = dataclasses.replace(PROBLEM, channels=1, cells=100)
+    small = PROBLEM._replace(channels=1, cells=100)
     assert all(config.columns <= 128 for config in suitable_configs("normalize", small))
     assert any(config.columns > 128 for config in suitable_configs("normalize", PROBLEM))
 

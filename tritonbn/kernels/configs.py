@@ -1,5 +1,6 @@
 """The configurations that the kernels are shipped with, and which of them suit a problem."""
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -86,7 +87,8 @@ def one_pass_configs(kernel: OnePassKernel, dtype: torch.dtype, entries: int) ->
     return configs
 
 
-def suitable_configs(kernel: Kernel, problem: Problem) -> list[Config]:
+@lru_cache(maxsize=1024)
+def suitable_configs(kernel: Kernel, problem: Problem) -> tuple[Config, ...]:
     """Return the configurations that suit a problem, the default first."""
     across = problem.columns
     if kernel == "one_pass_forward" or kernel == "one_pass_backward":
@@ -96,9 +98,10 @@ def suitable_configs(kernel: Kernel, problem: Problem) -> list[Config]:
     else:
         configs = tile_configs(kernel, problem.dtype)
     narrow = [config for config in configs if config.columns < 2 * across]
-    return narrow or configs[-1:]
+    return tuple(narrow or configs[-1:])
 
 
+@lru_cache(maxsize=1024)  # every launch asks
 def fits_one_pass(kernel: OnePassKernel, problem: Problem) -> bool:
     """Whether a column holds all entries of its segment, and they fit on the chip."""
     if problem.largest > 1 and not problem.channels_last:

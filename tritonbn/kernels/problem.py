@@ -1,6 +1,5 @@
 """What is asked of the kernels: sizes, layout, type, and the mask."""
 
-from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
@@ -12,8 +11,7 @@ from tritonbn.layout import is_channels_last
 from tritonbn.partition import Partition
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """Sizes, layout and type of x, and the sizes of its segments."""
 
     batch: int

@@ -7,13 +7,12 @@ in Triton's cache folder, and made anew for another GPU, another Triton or chang
 ``TRITONBN_AUTOTUNE=0`` takes the default configurations instead.
 """
 
-import dataclasses
 import hashlib
 import json
 import logging
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -66,16 +65,15 @@ def choose(kernel: Kernel, problem: Problem, device: torch.device) -> Config:
     return _chosen[key]
 
 
+@lru_cache(maxsize=1024)  # every launch asks
 def kind_of(kernel: Kernel, problem: Problem) -> Problem:
     """Return the problem that stands for all of its kind: the one that is measured."""
     batch = 1 << (problem.batch - 1).bit_length()
     if kernel not in ONE_PASS_KERNELS:  # they do not depend on the segments
-        return dataclasses.replace(
-            problem, batch=batch, segments=1, largest=problem.cells, outside=0
-        )
+        return problem._replace(batch=batch, segments=1, largest=problem.cells, outside=0)
     segments = ceil(problem.cells / problem.largest)
-    kind = dataclasses.replace(problem, batch=batch, segments=segments, outside=0)
-    return kind if fits_one_pass(kernel, kind) else dataclasses.replace(kind, batch=problem.batch)
+    kind = problem._replace(batch=batch, segments=segments, outside=0)
+    return kind if fits_one_pass(kernel, kind) else kind._replace(batch=problem.batch)
 
 
 def measure(run: Callable[[], object]) -> float:
@@ -88,7 +86,7 @@ def _can_measure(device: torch.device) -> bool:
 
 
 def _tune(
-    kernel: Kernel, kind: Problem, device: torch.device, configs: list[Config], kept: "_Kept"
+    kernel: Kernel, kind: Problem, device: torch.device, configs: tuple[Config, ...], kept: "_Kept"
 ) -> Config:
     """Measure the configurations, and keep the fastest."""
     try:
@@ -107,7 +105,7 @@ class _Kept:
     """The file of a choice in Triton's cache."""
 
     def __init__(
-        self, kernel: Kernel, kind: Problem, device: torch.device, configs: list[Config]
+        self, kernel: Kernel, kind: Problem, device: torch.device, configs: tuple[Config, ...]
     ) -> None:
         words = repr((kernel, kind, configs, _fingerprint(kernel, device)))
         self.configs = configs
