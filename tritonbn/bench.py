@@ -109,7 +109,7 @@ def measure(
 
 
 def run_bench(console: Console, device: torch.device | None = None) -> None:
-    """Measure with the default sizes and print the table, with the machine it was measured on.
+    """Measure at a large and a small size and print the tables, and the machine.
 
     Parameters
     ----------
@@ -120,25 +120,23 @@ def run_bench(console: Console, device: torch.device | None = None) -> None:
     """
     if device is None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    large, small = measure(device=device), measure(2, 4, (4, 4), rounds=1000, device=device)
-    table = Table(
-        title="Forward + backward, float32, median ms: at (128, 64, 32, 32), "
-        "and at (2, 4, 4, 4), where overhead is all",
-        caption=describe_machine(device),
-        caption_justify="left",
-    )
-    table.add_column("layer")
-    for heading in ("forward", "backward", "total", "x nn.BatchNorm2d", "small: forward", "total"):
-        table.add_column(heading, justify="right")
-    for timing, overhead in zip(large, small, strict=True):
-        milliseconds = (timing.forward, timing.backward, timing.total)
+    console.print(_table(measure(device=device), "(128, 64, 32, 32)", "ms", 1e0))
+    overhead = measure(2, 4, (4, 4), rounds=1000, device=device)
+    console.print(_table(overhead, "(2, 4, 4, 4), where overhead is all", "us", 1e3))
+    console.print(describe_machine(device))
+
+
+def _table(timings: list[Timing], size: str, unit: str, per_millisecond: float) -> Table:
+    table = Table(title=f"Forward + backward, float32, median {unit} at {size}")
+    for heading in ("layer", "forward", "backward", "total", "x nn.BatchNorm2d"):
+        table.add_column(heading, justify="left" if heading == "layer" else "right")
+    for timing in timings:
+        numbers = (timing.forward, timing.backward, timing.total)
+        ratio = timing.total / timings[0].total
         table.add_row(
-            timing.name,
-            *(f"{n:,.1f}" for n in milliseconds),
-            f"{timing.total / large[0].total:,.2f}",
-            *(f"{n:,.3f}" for n in (overhead.forward, overhead.total)),
+            timing.name, *(f"{n * per_millisecond:,.1f}" for n in numbers), f"{ratio:,.2f}"
         )
-    console.print(table)
+    return table
 
 
 def describe_machine(device: torch.device) -> str:
