@@ -1,7 +1,7 @@
 """`CityData`: the readings of one city, the one data type between preparation and experiment."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,11 @@ class CityData:
         if len(self.times) < 2:
             raise DataError(f"{self.name} has {len(self.times)} times; a step needs two")
         return np.timedelta64(np.diff(self.times).min())
+
+    def select(self, stations: npt.NDArray[np.bool_]) -> "CityData":
+        """Return the city as it is without the other stations; `stations` is a mask, shape (S,)."""
+        kept = self.stations[stations].reset_index(drop=True)
+        return replace(self, stations=kept, values=self.values[:, stations])
 
     def save(self, directory: Path) -> None:
         """Write `readings.parquet`, `stations.parquet` and `city.json` into `directory`.

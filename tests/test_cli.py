@@ -17,7 +17,7 @@ from tritonbn.experiment.config import PRESETS
 from tritonbn.experiment.results import Results
 
 TINY = {"steps": 4, "batch_size": 8, "validate_every": 2, "test_times": 28, "validation_times": 2}
-TRAIN = ["train", "--backbone", "cnn", "--norm", "local"]
+TRAIN = ["train", "--model", "cnn", "--norm", "local"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,14 +29,14 @@ def _tiny_preset() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tidy city of four stations and 200 hours."""
+    """A tidy city of four stations and 300 hours."""
     directory = tmp_path_factory.mktemp("tidy")
     rng = np.random.default_rng(0)
     names = ["North", "East", "South", "West"]
     pd.DataFrame(
         {"station": names, "latitude": [1.2, 1.1, 1.0, 1.1], "longitude": [2.1, 2.2, 2.1, 2.0]}
     ).to_csv(directory / "stations.csv", index=False)
-    times = pd.date_range("2024-01-01", periods=200, freq="h")
+    times = pd.date_range("2024-01-01", periods=300, freq="h")
     index = pd.MultiIndex.from_product([times, names], names=["time", "station"])
     readings = pd.DataFrame({"value": rng.uniform(5, 40, len(index))}, index=index)
     readings.reset_index().to_csv(directory / "readings.csv", index=False)
@@ -81,7 +81,7 @@ def error_of(arguments: Sequence[object], capsys: pytest.CaptureFixture[str]) ->
         (["reproduce", "--grid", "32"], "expected HEIGHTxWIDTH, such as 32x32, got '32'"),
         (["reproduce", "--grid", "32x1"], "got '32x1'"),
         (["reproduce", "--device", "abacus"], "'abacus' is no device of this machine"),
-        (["train", "--backbone", "cnn"], "required: --norm"),
+        (["train", "--model", "cnn"], "required: --norm"),
         ([*TRAIN, "--seed", "-1"], "expected a number from 0 on, got '-1'"),
     ],
 )
@@ -121,14 +121,14 @@ def test_evaluate_shows_every_station_and_idw(
 ) -> None:
     assert main(["evaluate", str(run)]) == 0
     shown = capsys.readouterr().out
-    stations = pd.read_csv(run / "stations.csv")
-    for station in stations.itertuples():
+    stations = Results.open(out).stations()
+    for name, rows in stations.groupby("station"):
         assert re.search(
-            rf"{station.station}.* {station.idw_rmse:.2f} .* {station.rmse:.2f} ", shown
+            rf"{name}.* {rows['rmse'].iloc[0]:.2f} .* {rows['rmse'].iloc[1]:.2f} ", shown
         )
-    scores = Results.open(out).runs().iloc[0]
-    assert re.search(rf"CNN .*local .* {scores['sprmse']:.2f} ", shown)
-    assert re.search(rf"IDW .* {scores['idw_sprmse']:.2f} ", shown)
+    of_run, of_idw = Results.open(out).runs()["sprmse"]
+    assert re.search(rf"CNN .*local .* {of_run:.2f} ", shown)
+    assert re.search(rf"IDW .* {of_idw:.2f} ", shown)
 
 
 def test_heatmap_writes_a_picture_of_the_station_and_time_asked_for(
@@ -238,7 +238,7 @@ def test_a_bug_shows_its_traceback(run: Path, monkeypatch: pytest.MonkeyPatch) -
     def fail(*_: object, **__: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr("tritonbn.experiment.results.evaluate", fail)
+    monkeypatch.setattr("tritonbn.experiment.evaluate.evaluate", fail)
     with pytest.raises(ValueError, match="a bug"):
         main(["evaluate", str(run)])
 

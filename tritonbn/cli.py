@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_type_hints
 
@@ -14,7 +15,7 @@ import torch
 from rich.console import Console
 
 from data_prep.city import DataError
-from tritonbn.experiment.config import PRESETS, RunConfig
+from tritonbn.experiment.config import MODELS, NORMS, PRESETS, RunConfig
 
 
 class _Parser(argparse.ArgumentParser):
@@ -115,8 +116,37 @@ def _parser() -> _Parser:
     )
     reproduce.add_argument("--seeds", type=_at_least(1), default=1, help="how many (default: 1)")
 
+    compare = command(
+        "compare",
+        _compare,
+        "Train networks and fit rivals under the same protocol, and compare them.",
+        [city],
+    )
+    compare.add_argument(
+        "--protocol",
+        nargs="+",
+        choices=_choices("protocol"),
+        default=["masked", "unseen"],
+        help="which stations are hidden when (default: masked unseen)",
+    )
+    compare.add_argument(
+        "--arms",
+        nargs="*",
+        choices=[f"{model}-{norm}" for model in MODELS for norm in NORMS],
+        metavar="MODEL-NORM",
+        help="networks, such as cnn-local (default: all; none: --arms)",
+    )
+    compare.add_argument(
+        "--rivals",
+        nargs="*",
+        metavar="RIVAL",
+        help="classical methods, such as kriging (default: all that a protocol allows)",
+    )
+    compare.add_argument("--seeds", type=_at_least(1), default=5, help="how many (default: 5)")
+    compare.add_argument("--jobs", type=_at_least(1), default=1, help="runs at a time (default: 1)")
+
     train = command("train", _train, "Train and test one model.", [city])
-    for name in ("backbone", "norm", "protocol"):
+    for name in ("model", "norm", "protocol"):
         train.add_argument(f"--{name}", choices=_choices(name), required=name != "protocol")
     train.set_defaults(protocol="paper")
     train.add_argument("--seed", type=_at_least(0), default=0, help="default: 0")
@@ -222,11 +252,32 @@ def _reproduce(options: argparse.Namespace, console: Console) -> None:
     reproduce(results, options.protocol, options.seeds, options.station, options.device, console)
 
 
+def _compare(options: argparse.Namespace, console: Console) -> None:
+    from tritonbn.experiment.compare import compare
+    from tritonbn.experiment.rivals import RIVALS
+
+    rivals = list(RIVALS) if options.rivals is None else options.rivals
+    unknown = [name for name in rivals if name not in RIVALS]
+    if unknown:
+        raise DataError(f"--rivals must be of {', '.join(RIVALS)}, got {', '.join(unknown)}")
+    results = _prepare(options, options.protocol)
+    arms = [
+        (model, norm)
+        for model, norm in product(MODELS, NORMS)
+        if options.arms is None or f"{model}-{norm}" in options.arms
+    ]
+    configs = [
+        results.config(model, norm, protocol, seed)
+        for protocol, seed, (model, norm) in product(options.protocol, range(options.seeds), arms)
+    ]
+    compare(results, options.protocol, configs, rivals, options.jobs, options.device, console)
+
+
 def _train(options: argparse.Namespace, console: Console) -> None:
-    from tritonbn.experiment.reproduce import make_runs
+    from tritonbn.experiment.runner import make_runs
 
     results = _prepare(options, [options.protocol])
-    config = results.config(options.backbone, options.norm, options.protocol, options.seed)
+    config = results.config(options.model, options.norm, options.protocol, options.seed)
     make_runs(results, [config], options.device, console)
     console.print(f"The run is in {results.run_directory(config)}", soft_wrap=True)
 
@@ -236,7 +287,8 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     from rich.progress import Progress
 
     from tritonbn.experiment.display import score_tables, text_table
-    from tritonbn.experiment.results import open_run, score_run
+    from tritonbn.experiment.evaluate import evaluate
+    from tritonbn.experiment.results import REFERENCE, key_of, open_run
     from tritonbn.experiment.table import station_rows
 
     results, run = open_run(options.directory, options.device)
@@ -246,9 +298,15 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
         def on_progress(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        scores, stations = score_run(run, results.city, on_progress=on_progress)
+        estimates = evaluate(run, results.city, on_progress=on_progress)
+    reference = results.reference(run.config.protocol)
+    reference = reference[reference["station"].isin(estimates["station"])]
+    key = key_of(run.config)
+    of_idw = {**key, "model": REFERENCE, "norm": "-"}
+    scored = [results.score(key, estimates), results.score(of_idw, reference)]
+    stations = pd.concat([table for _, table in scored])
     console.print(text_table(station_rows(stations), f"RMSE at each station, {results.city.unit}"))
-    console.print(*score_tables(pd.DataFrame([scores])), sep="\n")
+    console.print(*score_tables(pd.DataFrame([scores for scores, _ in scored])), sep="\n")
 
 
 def _heatmap(options: argparse.Namespace, console: Console) -> None:

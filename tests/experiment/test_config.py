@@ -23,9 +23,9 @@ def test_quick_preset_is_a_valid_configuration():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"backbone": "lstm"}, r"backbone must be one of \('convlstm', 'cnn'\), got 'lstm'"),
+        ({"model": "lstm"}, r"model must be one of \('convlstm', 'cnn'\), got 'lstm'"),
         ({"norm": "batch"}, "norm must be one of .*, got 'batch'"),
-        ({"protocol": "unseen"}, "protocol must be one of .*, got 'unseen'"),
+        ({"protocol": "open"}, "protocol must be one of .*, got 'open'"),
         ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
@@ -36,4 +36,4 @@ def test_quick_preset_is_a_valid_configuration():
 )
 def test_wrong_values_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
-        RunConfig(**{"backbone": "cnn", "norm": "none", "protocol": "paper"} | wrong)
+        RunConfig(**{"model": "cnn", "norm": "none", "protocol": "paper"} | wrong)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from data_prep.city import CityData, DataError
-from tritonbn.experiment.dataset import Scaler, Windows, split, to_grid
+from tritonbn.experiment.dataset import PURGE, Scaler, Windows, split, to_grid
 
 
 def with_values(city: CityData, values: np.ndarray) -> CityData:
@@ -17,14 +17,23 @@ def without_times(city: CityData, dropped: list[int]) -> CityData:
     return replace(city, times=city.times[kept], values=city.values[kept])
 
 
-@pytest.mark.parametrize("times", [10, 11, 335_339])
-def test_split_is_6_to_2_to_2_in_the_order_of_time(times):
+@pytest.mark.parametrize("times", [300, 311, 335_339])
+def test_split_is_6_to_2_to_2_in_the_order_of_time_with_a_purge_between(times):
     parts = split(times)
     assert list(parts) == ["train", "validation", "test"]
-    joined = np.concatenate([np.arange(times)[part] for part in parts.values()])
-    assert joined.tolist() == list(range(times))
+    train, validation, test = parts.values()
+    assert (train.start, test.stop) == (0, times)
+    assert validation.start - train.stop == test.start - validation.stop == PURGE
     sizes = [part.stop - part.start for part in parts.values()]
-    assert sizes == pytest.approx([0.6 * times, 0.2 * times, 0.2 * times], abs=1)
+    expected = [0.6 * times, 0.2 * times - PURGE, 0.2 * times - PURGE]
+    assert sizes == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("times", [0, 1, 20, 100])
+def test_parts_of_a_short_city_are_empty_rather_than_overlap(times):
+    train, validation, test = split(times).values()
+    assert 0 <= train.stop <= validation.start <= validation.stop <= test.start <= test.stop
+    assert test.stop == times
 
 
 class TestScaler:
@@ -54,23 +63,37 @@ class TestScaler:
 class TestWindows:
     @pytest.mark.parametrize("timesteps", [1, 3])
     @pytest.mark.parametrize("horizon", [0, 1])
-    def test_times_are_those_with_a_whole_window_in_their_part(self, make_city, timesteps, horizon):
-        city = without_times(make_city(times=100), [10, 11, 40, 65, 90])
+    def test_times_are_those_of_the_part_whose_window_ends_with_readings(
+        self, make_city, timesteps, horizon
+    ):
+        city = without_times(make_city(times=300), [10, 11, 40, 210, 280])
         values = city.values.copy()
-        values[[5, 30, 70, 71]] = np.nan
+        values[[0, 5, 30, 215, 216]] = np.nan
         city = with_values(city, values)
         windows = Windows(city, timesteps, horizon)
         for name, part in split(len(city.times)).items():
             expected = []
             for time in range(part.start, part.stop):
-                window = [time - back for back in range(timesteps + horizon)]
-                if min(window) < part.start:
-                    continue
-                hours_back = (city.times[time] - city.times[window]) / np.timedelta64(1, "h")
-                consecutive = hours_back.tolist() == list(range(len(window)))
-                if consecutive and city.observed[window].any(axis=1).all():
+                end = city.times[time] - horizon * np.timedelta64(1, "h")
+                seen = city.observed[city.times == end]
+                if len(seen) and seen.any():
                     expected.append(time)
             assert windows.times(name).tolist() == expected
+
+    def test_a_window_ends_in_its_part_or_the_purge_before_it(self, city):
+        for timesteps in (1, PURGE):
+            windows = Windows(city, timesteps, horizon=1)
+            for earlier, later in (("train", "validation"), ("validation", "test")):
+                first = windows.times(later)[0]
+                assert first - timesteps >= split(300)[earlier].stop - 1
+
+    def test_readings_of_times_that_the_city_does_not_have_are_missing(self, city):
+        gap = without_times(city, [50])
+        readings = Windows(gap, timesteps=3, horizon=0).readings(np.array([0, 51]))
+        expected = np.full((2, 3, 6), np.nan, np.float32)
+        expected[0, 2] = city.values[0]
+        expected[1, 1:] = city.values[[51, 52]]
+        np.testing.assert_array_equal(readings, expected)
 
     def test_count_takes_them_evenly(self, city):
         windows = Windows(city, 1, 0)
@@ -80,9 +103,11 @@ class TestWindows:
         assert np.ptp(np.diff(times)) <= 1
         assert len(windows.times("test", 10**6)) == len(windows.times("test"))
 
-    def test_no_window_is_an_error_that_says_where(self, make_city):
-        with pytest.raises(DataError, match=r"the validation part .* has no 5 consecutive"):
-            Windows(make_city(times=20), 4, 1).times("validation")
+    def test_no_time_is_an_error_that_says_where(self, make_city):
+        with pytest.raises(
+            DataError, match=r"the validation part .* \(0 of 100 times\) has no time"
+        ):
+            Windows(make_city(times=100), 4, 1).times("validation")
 
     def test_one_station_is_an_error(self, make_city):
         with pytest.raises(DataError, match="Testville has one station"):
@@ -90,7 +115,7 @@ class TestWindows:
 
     def test_inputs_are_the_readings_before_the_horizon_filled_by_idw(self, city):
         windows = Windows(city, timesteps=3, horizon=1)
-        times = windows.times("train", 20)
+        times = windows.times("validation", 20)
         hidden = np.random.default_rng(0).random((len(times), 6)) < 0.3
         inputs = windows.inputs(times, hidden)
         assert inputs.shape == (20, 3, 6)
@@ -120,30 +145,16 @@ class TestWindows:
         )
         assert inputs.tobytes() == blind.tobytes()
 
-    def test_scored_are_the_readings_that_others_can_inform_of(self, make_city):
-        city = make_city(stations=3, missing=0.6)
-        windows = Windows(city, 1, 1)
-        times = windows.times("test")
-        rows, stations = windows.scored(times)
-        expected = [
-            (row, s)
-            for row, time in enumerate(times)
-            for s in range(3)
-            if city.observed[time, s] and np.delete(city.observed[time - 1], s).any()
-        ]
-        assert list(zip(rows, stations, strict=True)) == expected
-        assert len(expected) < city.observed[times].sum()
-
     def test_require_names_what_is_missing(self, city):
-        windows = Windows(without_times(city, [50]), timesteps=2, horizon=1)
+        gap = without_times(city, [50])
+        windows = Windows(gap, timesteps=2, horizon=1)
         windows.require(2)
         windows.require(49)
-        with pytest.raises(DataError, match=r"time_index must be 2 \.\. 298 in Testville, got 1"):
-            windows.require(1)
-        with pytest.raises(DataError, match="got 299"):
-            windows.require(299)
-        with pytest.raises(DataError, match="times are missing between 2023-01-03T01:00:00 and"):
-            windows.require(51)
+        for time in (-1, 299):
+            with pytest.raises(DataError, match=rf"must be 0 \.\. 298 in Testville, got {time}"):
+                windows.require(time)
+        with pytest.raises(DataError, match="Testville has a reading at 2023-01-03T02:00:00"):
+            windows.require(50)
 
 
 def test_to_grid_puts_values_into_cells_and_zero_elsewhere(city):

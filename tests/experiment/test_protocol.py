@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from data_prep.fill import idw
-from tritonbn.experiment.config import RunConfig
-from tritonbn.experiment.protocol import PROTOCOLS, windows_of
+from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.protocol import PROTOCOLS
 
 PAPER, MASKED = PROTOCOLS["paper"], PROTOCOLS["masked"]
 
@@ -15,7 +15,7 @@ def rng():
 
 
 def windows(city, protocol, timesteps=1):
-    return windows_of(city, RunConfig("cnn", "none", protocol, timesteps=timesteps))
+    return Fold(city, protocol, timesteps=timesteps).windows
 
 
 def test_paper_predicts_the_next_time_and_masked_the_same(city):

@@ -2,7 +2,6 @@ import base64
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -17,34 +16,38 @@ NAMES = ["A<b>&", "B", "C"]
 
 
 class Finished(Results):
-    """Two runs of one arm under each protocol, as if they had been trained."""
+    """Two runs of one arm, and a rival, under each protocol, as if they had been made."""
 
     def runs(self) -> pd.DataFrame:
+        scores = {"spmae": 2.22, "time_rmse": 4.44, "bias": -1.5, "r2": 0.9, "skill": 0.125}
         return pd.DataFrame(
             {
                 "protocol": protocol,
-                "backbone": "cnn",
-                "norm": "local",
+                "model": model,
+                "norm": norm,
                 "seed": seed,
                 "sprmse": score + seed,
-                "spmae": 2.22,
+                **scores,
                 "mean_reading": 30.7,
                 "stations": 3,
-                "idw_sprmse": 7.77,
-                "idw_spmae": 6.66,
             }
-            for (protocol, score), seed in product((("paper", 11.1), ("masked", 5.5)), (0, 1))
+            for protocol, cnn in (("paper", 11.1), ("masked", 5.5))
+            for model, norm, seed, score in (
+                ("cnn", "local", 0, cnn),
+                ("cnn", "local", 1, cnn),
+                ("idw", "-", 0, 7.77),
+            )
         )
 
     def stations(self) -> pd.DataFrame:
-        scores = {"cell": 4, "readings": 40, "mean_reading": 30.7, "rmse": 9.87, "idw_rmse": 1.23}
-        keys = self.runs()[["protocol", "backbone", "norm", "seed"]].to_dict("records")
+        scores = {"cell": 4, "readings": 40, "mean_reading": 30.7, "rmse": 9.87}
+        keys = self.runs()[["protocol", "model", "norm", "seed"]].to_dict("records")
         return pd.DataFrame({**key, "station": name, **scores} for key in keys for name in NAMES)
 
 
 @pytest.fixture
 def results(make_city: MakeCity, tmp_path: Path) -> Results:
-    city = make_city(times=100, stations=3)
+    city = make_city(times=300, stations=3)
     city = replace(city, stations=city.stations.assign(station=NAMES))
     facts = {
         "data": "/somewhere/else",
@@ -61,9 +64,10 @@ def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
         assert f"Protocol {protocol} (seeds: 0, 1)" in text
         assert f"Protocol {protocol} (seeds: 0, 1)" in page
     for row in (
-        ["CNN", "local", "14.15", "11.60", "0.71", "2.22", "2"],
-        ["CNN", "local", "6.00", "0.71", "2.22", "2"],
-        ["IDW", "-", "7.77", "-", "6.66", "-"],
+        ["CNN", "local", "14.15", "11.60", "0.71", "4.44", "2.22", "-1.50", "0.90", "0.12", "2"],
+        ["CNN", "local", "6.00", "0.71", "4.44", "2.22", "-1.50", "0.90", "0.12", "2"],
+        ["IDW", "-", "7.77", "-", "4.44", "2.22", "-1.50", "0.90", "0.12", "-"],
+        ["CNN", "local", "IDW", "+0.00", "+0.00 .. +0.00"],
     ):
         assert f"| {' | '.join(row)} |" in text
         assert "".join(f"<td>{cell}</td>" for cell in row) in page
@@ -74,7 +78,7 @@ def test_both_pages_say_what_the_scores_are_made_of(results: Results) -> None:
         for fact in (
             "--data /somewhere/else",
             "3 stations in 5 x 6 cells",
-            "100 times from 2023-01-01 00:00 to 2023-01-05 03:00",
+            "300 times from 2023-01-01 00:00 to 2023-01-13 11:00",
             f"{1 - results.city.observed.mean():.1%} missing",
             "quick (steps 12, batch_size 34)",
             "The mean reading is 30.70",
@@ -94,7 +98,7 @@ def test_stations_are_listed_with_their_names_escaped(results: Results) -> None:
     page = html_report(results, {})
     assert page.count("<td>A&lt;b&gt;&amp;</td><td>4</td><td>40</td>") == 2
     assert "A<b>" not in page
-    assert page.count("<td>1.23</td><td>9.87</td>") == 6
+    assert page.count("<td>9.87</td><td>9.87</td>") == 6
 
 
 def test_images_are_embedded_with_their_captions(results: Results, tmp_path: Path) -> None:

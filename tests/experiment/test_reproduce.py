@@ -13,17 +13,15 @@ from rich.console import Console
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment import results as results_module
-from tritonbn.experiment.baselines import score_idw
+from tritonbn.experiment.baselines import estimate_by_rival
 from tritonbn.experiment.config import PRESETS
-from tritonbn.experiment.evaluate import sp_scores
-from tritonbn.experiment.reproduce import make_runs, reproduce
+from tritonbn.experiment.reproduce import reproduce
 from tritonbn.experiment.results import Results, open_run
+from tritonbn.experiment.runner import make_runs
 
 MakeCity = Callable[..., CityData]
 TINY = {"steps": 4, "batch_size": 4, "validate_every": 2, "test_times": 28, "validation_times": 2}
-ARMS = [
-    (backbone, norm) for backbone in ("convlstm", "cnn") for norm in ("none", "global", "local")
-]
+ARMS = [(model, norm) for model in ("convlstm", "cnn") for norm in ("none", "global", "local")]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,7 +42,7 @@ def prepare(directory: Path, data: Path, protocols: tuple[str, ...] = ("paper",)
 @pytest.fixture(scope="module")
 def data(make_city: MakeCity, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("data")
-    city = make_city(times=200, stations=3, missing=0.05)
+    city = make_city(times=300, stations=3, missing=0.05)
     replace(city, synthetic=True).save(directory)
     return directory
 
@@ -56,24 +54,23 @@ def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     return results
 
 
-def test_there_is_one_row_per_backbone_norm_protocol_and_seed(done: Results) -> None:
+def test_there_is_one_row_per_model_norm_protocol_and_seed(done: Results) -> None:
     table = pd.read_csv(done.directory / "results.csv")
-    rows = table[["protocol", "backbone", "norm", "seed"]].itertuples(index=False, name=None)
-    assert [*rows] == [("paper", *arm, seed) for arm in ARMS for seed in (0, 1)]
-    assert (table["steps"] == 4).all()
+    rows = table[["protocol", "model", "norm", "seed"]].itertuples(index=False, name=None)
+    runs = [("paper", *arm, seed) for arm in ARMS for seed in (0, 1)]
+    assert [*rows] == [*runs, ("paper", "idw", "-", 0)]
+    assert table["steps"].to_list() == [4] * 12 + [0]
     assert (table["seconds"] > 0).all()
 
 
 def test_the_scores_are_the_means_over_the_stations(done: Results) -> None:
-    keys = ["protocol", "backbone", "norm", "seed"]
+    keys = ["protocol", "model", "norm", "seed"]
     table = pd.read_csv(done.directory / "results.csv").set_index(keys)
     stations = pd.read_csv(done.directory / "stations.csv")
     counted = stations[stations["readings"] >= 24].groupby(keys)
     for score, column in (
         ("sprmse", "rmse"),
         ("spmae", "mae"),
-        ("idw_sprmse", "idw_rmse"),
-        ("idw_spmae", "idw_mae"),
         ("mean_reading", "mean_reading"),
     ):
         pd.testing.assert_series_equal(
@@ -81,21 +78,26 @@ def test_the_scores_are_the_means_over_the_stations(done: Results) -> None:
         )
 
 
-def test_idw_is_scored_on_the_same_test(done: Results) -> None:
-    config = done.config("cnn", "none", "paper", 0)
-    expected = sp_scores(score_idw(done.city, config))["sprmse"]
-    assert done.runs()["idw_sprmse"].to_list() == pytest.approx([expected] * 12)
+def test_idw_is_tested_on_the_same_readings(done: Results) -> None:
+    estimates = done.estimates()
+    of_idw = estimates[estimates["model"] == "idw"]
+    expected = estimate_by_rival("idw", done.city, "paper", test_times=28)
+    columns = ["time", "station", "reading", "estimate"]
+    pd.testing.assert_frame_equal(of_idw[columns], expected, check_dtype=False)
+    for _, run in estimates.groupby(["model", "norm", "seed"]):
+        assert run[columns[:3]].values.tolist() == of_idw[columns[:3]].values.tolist()
+    assert done.runs()["skill"].iloc[-1] == 0
 
 
 def test_the_markdown_table_agrees_with_the_results(done: Results) -> None:
     text = (done.directory / "table.md").read_text("utf-8")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    header, _, *body, idw = rows
+    header, _, *body = rows[: 2 + 7]
     table = pd.read_csv(done.directory / "results.csv")
-    groups = table.groupby(["backbone", "norm"], sort=False)["sprmse"]
+    groups = table.groupby(["model", "norm"], sort=False)["sprmse"]
     assert [row[header.index("spRMSE")] for row in body] == [f"{x:.2f}" for x in groups.mean()]
-    assert [row[header.index("sd")] for row in body] == [f"{x:.2f}" for x in groups.std()]
-    assert idw[header.index("spRMSE")] == f"{table['idw_sprmse'].iloc[0]:.2f}"
+    sds = ["-" if np.isnan(x) else f"{x:.2f}" for x in groups.std()]
+    assert [row[header.index("sd")] for row in body] == sds
     assert "(seeds: 0, 1)" in text
 
 
@@ -165,16 +167,16 @@ def test_a_folder_with_other_results_is_refused(
 def test_more_seeds_and_protocols_add_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tritonbn.experiment.reproduce.BACKBONES", ["cnn"])
+    monkeypatch.setattr("tritonbn.experiment.reproduce.MODELS", ["cnn"])
     results = prepare(tmp_path, data, ("paper", "masked"))
     reproduce(results, ["masked"], 1, "S1", None, quiet())
     first = results.runs()
     reproduce(results, ["paper", "masked"], 1, "S1", None, quiet())
     both = results.runs()
-    assert both["protocol"].to_list() == ["paper"] * 3 + ["masked"] * 3
-    pd.testing.assert_frame_equal(both[3:].reset_index(drop=True), first)
+    assert both["protocol"].to_list() == ["paper"] * 4 + ["masked"] * 4
+    pd.testing.assert_frame_equal(both[4:].reset_index(drop=True), first)
     text = (tmp_path / "table.md").read_text("utf-8")
-    assert text.count("| IDW |") == 2
+    assert text.count("| IDW | - |") == 2
 
 
 def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(
@@ -184,7 +186,7 @@ def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(
     configs = [results.config("cnn", norm, "paper", 0) for norm in ("none", "local")]
     steps = []
 
-    def interrupt(_: object, info: object) -> None:
+    def interrupt(_: object, __: object, info: object) -> None:
         steps.append(info)
         if len(steps) == 7:
             raise KeyboardInterrupt
@@ -193,17 +195,19 @@ def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(
         patch.setattr("tritonbn.experiment.display.RunDisplay.on_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             make_runs(results, configs, None, quiet())
-        assert len(results.runs()) == 1
+        assert len(results.runs()) == 2  # and IDW
         make_runs(results, configs, None, quiet())
     assert len(steps) == 9  # four of the first run, three, and two after the checkpoint at step 2
-    expected = done.runs().query("backbone == 'cnn' and seed == 0 and norm != 'global'")
+    expected = done.runs().query(
+        "seed == 0 and (model == 'cnn' and norm != 'global' or norm == '-')"
+    )
     assert results.runs()["sprmse"].to_list() == expected["sprmse"].to_list()
 
 
 def test_a_city_too_short_to_split_is_refused_before_anything_is_written(
     make_city: MakeCity, tmp_path: Path
 ) -> None:
-    make_city(times=60).save(tmp_path / "short")
+    make_city(times=200).save(tmp_path / "short")
     with pytest.raises(DataError, match="no station has 24 scored readings"):
         prepare(tmp_path / "out", tmp_path / "short")
     assert not (tmp_path / "out").exists()
@@ -230,7 +234,7 @@ def test_without_a_terminal_each_run_is_a_plain_line(data: Path, tmp_path: Path)
     make_runs(results, [results.config("cnn", "none", "paper", 3)], None, console)
     shown = console.file.getvalue()
     score = results.runs()["sprmse"].iloc[0]
-    assert shown.startswith(f"1/1 cnn-none-paper-3: spRMSE {score:.2f}, IDW ")
+    assert shown.startswith(f"1/1 cnn-none-paper-3: spRMSE {score:.2f}, skill against IDW ")
     assert "\x1b" not in shown
     assert len(shown.splitlines()) == 1
 
@@ -243,6 +247,38 @@ def test_in_a_terminal_bars_and_the_table_are_live(data: Path, tmp_path: Path) -
     score = results.runs()["sprmse"].iloc[0]
     assert "cnn-none-paper-3" in shown
     assert re.search(rf"│ CNN +│ none +│ +18.66 │ +{score:.2f} │", shown)
+
+
+def test_runs_side_by_side_have_the_numbers_of_runs_in_turn(
+    data: Path, done: Results, tmp_path: Path
+) -> None:
+    results = prepare(tmp_path, data)
+    configs = [results.config("cnn", norm, "paper", 0) for norm in ("none", "local")]
+    console = quiet()
+    make_runs(results, configs, None, console, jobs=2)
+    assert sorted(line.split()[0] for line in console.file.getvalue().splitlines()) == [
+        "1/2",
+        "2/2",
+    ]
+    scores = results.runs().set_index(["model", "norm", "seed"])["sprmse"]
+    pd.testing.assert_series_equal(
+        scores, done.runs().set_index(["model", "norm", "seed"])["sprmse"][scores.index]
+    )
+
+
+def test_unseen_trains_a_run_in_every_fold(make_city: MakeCity, tmp_path: Path) -> None:
+    make_city(stations=6, missing=0.05).save(tmp_path / "data")
+    results = prepare(tmp_path / "out", tmp_path / "data", ("unseen",))
+    config = results.config("cnn", "local", "unseen", 0)
+    make_runs(results, [config], None, quiet())
+    run, idw = results.runs().to_dict("records")
+    assert (run["steps"], run["stations"]) == (5 * 4, 6)
+    assert idw["stations"] == 6
+    assert len(list(results.directory.glob("runs/cnn-local-unseen-0/fold*/*.safetensors"))) == 5
+    assert results.histories()["fold"].to_list() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    opened, fold = open_run(results.directory / "runs" / config.name / "fold3")
+    assert opened.directory.resolve() == results.directory.resolve()
+    assert fold.config.fold == 3
 
 
 def test_a_run_is_opened_by_its_folder(done: Results) -> None:

@@ -1,8 +1,11 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from tritonbn.experiment.table import (
+    difference_rows,
     markdown,
     score_rows,
     station_rows,
@@ -17,45 +20,69 @@ SCORES = {
     ("cnn", "none"): (5.0, 5.1, 5.2),
     ("cnn", "global"): (7.0, 7.1, 7.2),
     ("cnn", "local"): (8.0, 8.1, 8.2),
+    ("idw", "-"): (4.0,),
+    ("mean", "-"): (6.0,),
 }
 
 
-def runs_of(protocol: str, idw: float = 4.0, seeds: int = 3) -> pd.DataFrame:
+def runs_of(protocol: str, seeds: int = 3) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "protocol": protocol,
-            "backbone": backbone,
+            "model": model,
             "norm": norm,
             "seed": seed,
             "sprmse": score,
+            "time_rmse": 2 * score,
             "spmae": score / 2,
-            "idw_sprmse": idw,
-            "idw_spmae": idw / 2,
+            "bias": -0.5,
+            "r2": 0.25,
+            "skill": 1 - score / 4,
         }
-        for (backbone, norm), scores in SCORES.items()
+        for (model, norm), scores in SCORES.items()
         for seed, score in enumerate(scores[:seeds])
     )
 
 
+def stations_of(seeds: int = 3, spread: float = 0.1) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "model": model,
+            "norm": norm,
+            "seed": seed,
+            "station": f"S{s}",
+            "readings": 30,
+            "rmse": score + rng.normal(0, spread),
+        }
+        for (model, norm), scores in SCORES.items()
+        for seed, score in enumerate(scores[:seeds])
+        for s in range(20)
+    )
+
+
 def test_means_and_deviations_are_over_seeds() -> None:
-    summary = summarize(runs_of("paper")).set_index(["backbone", "norm"])
+    summary = summarize(runs_of("paper")).set_index(["model", "norm"])
     for key, scores in SCORES.items():
         assert summary.loc[key, "sprmse"] == pytest.approx(np.mean(scores))
-        assert summary.loc[key, "sd"] == pytest.approx(np.std(scores, ddof=1))
-        assert summary.loc[key, "seeds"] == 3
+        if len(scores) > 1:
+            assert summary.loc[key, "sd"] == pytest.approx(np.std(scores, ddof=1))
+        assert summary.loc[key, "seeds"] == len(scores)
 
 
 def test_published_figures_stand_beside_those_of_their_protocol() -> None:
     header, *rows = score_rows(runs_of("paper"))
     published = [row[header.index("published")] for row in rows]
-    assert published == ["16.64", "14.00", "13.70", "18.66", "15.96", "14.15", "-"]
+    assert published == ["16.64", "14.00", "13.70", "18.66", "15.96", "14.15", "-", "-"]
     assert "published" not in score_rows(runs_of("masked"))[0]
 
 
-def test_idw_is_the_last_row() -> None:
-    header, *_, last = score_rows(runs_of("masked"))
-    named = dict(zip(header, last, strict=True))
+def test_rivals_have_no_seeds() -> None:
+    header, *rows = score_rows(runs_of("masked"))
+    named = dict(zip(header, rows[-2], strict=True))
     assert (named["model"], named["spRMSE"], named["spMAE"]) == ("IDW", "4.00", "2.00")
+    assert (named["sd"], named["seeds"], named["skill"]) == ("-", "-", "0.00")
+    assert rows[0][header.index("seeds")] == "3"
 
 
 def test_a_single_seed_has_no_deviation() -> None:
@@ -63,35 +90,61 @@ def test_a_single_seed_has_no_deviation() -> None:
     assert {row[header.index("sd")] for row in rows} == {"-"}
 
 
-def test_verdicts_say_where_local_is_best_and_where_not() -> None:
-    convlstm, cnn, idw = verdicts(runs_of("paper"))
-    assert convlstm == "ConvLSTM: local is best (local 3.10, global 7.00, none 10.00)."
-    assert cnn == "CNN: local is not best (none 5.10, global 7.10, local 8.10)."
-    assert idw == "Better than IDW (4.00): ConvLSTM local."
+def test_verdicts_say_where_local_is_better_and_where_worse() -> None:
+    convlstm, cnn, best = verdicts(stations_of())
+    words = r"ConvLSTM: local \(3\.\d\d\) is better than none \(.*\), better than global \(.*\)\."
+    assert re.fullmatch(words, convlstm)
+    assert "CNN: local" in cnn
+    assert "worse than none" in cnn
+    assert "worse than global" in cnn
+    assert best.startswith("The best network, ConvLSTM local (3.")
+    assert "of the spRMSE of the best rival, IDW (4.0" in best
 
 
-def test_verdicts_say_where_no_model_is_better_than_idw() -> None:
-    assert verdicts(runs_of("paper", idw=1.0))[-1] == "Better than IDW (1.00): no model."
+def test_what_differs_by_chance_only_is_called_so() -> None:
+    convlstm, cnn, _ = verdicts(stations_of(spread=100.0))
+    assert "not unlike none" in convlstm
+    assert "not unlike global" in cnn
 
 
-def test_a_difference_within_the_deviation_is_called_so() -> None:
-    runs = runs_of("paper")
-    runs.loc[runs["norm"] == "local", "sprmse"] = [6.0, 6.9, 7.8, 8.0, 8.1, 8.2]
-    convlstm, cnn, _ = verdicts(runs)
-    assert "local is best, and the first two differ by less than the sd" in convlstm
-    assert "differ by less" not in cnn
+def test_an_arm_alone_gets_no_verdict() -> None:
+    stations = stations_of()
+    alone = stations[(stations["norm"] == "local") | (stations["model"] == "mean")]
+    (line,) = verdicts(alone)
+    assert line.startswith("The best network, ConvLSTM local")
+    assert verdicts(stations[stations["norm"] == "none"]) == []
 
 
-def test_an_arm_without_rivals_gets_no_verdict() -> None:
-    runs = runs_of("paper")
-    lines = verdicts(runs[(runs["norm"] == "local") | (runs["backbone"] == "cnn")])
-    assert [line.split(":")[0] for line in lines] == ["CNN", "Better than IDW (4.00)"]
+def test_differences_are_from_the_best_rival_and_of_local_from_the_others() -> None:
+    header, *rows = difference_rows(stations_of())
+    assert [tuple(row[:3]) for row in rows] == [
+        ("ConvLSTM", "none", "IDW"),
+        ("ConvLSTM", "global", "IDW"),
+        ("ConvLSTM", "local", "IDW"),
+        ("ConvLSTM", "local", "none"),
+        ("ConvLSTM", "local", "global"),
+        ("CNN", "none", "IDW"),
+        ("CNN", "global", "IDW"),
+        ("CNN", "local", "IDW"),
+        ("CNN", "local", "none"),
+        ("CNN", "local", "global"),
+    ]
+    mean = header.index("difference of RMSE")
+    assert float(rows[2][mean]) == pytest.approx(3.1 - 4, abs=0.1)
+    low, high = map(float, rows[2][mean + 1].split(" .. "))
+    assert low < float(rows[2][mean]) < high < 0
+
+
+def test_stations_with_few_readings_decide_nothing() -> None:
+    stations = stations_of()
+    few = stations.assign(station="few", readings=23, rmse=1e6)
+    assert verdicts(pd.concat([stations, few])) == verdicts(stations)
 
 
 def test_station_rows_average_the_seeds_and_mark_what_was_not_scored() -> None:
     stations = pd.DataFrame(
         {
-            "backbone": "cnn",
+            "model": model,
             "norm": norm,
             "seed": seed,
             "station": station,
@@ -99,16 +152,15 @@ def test_station_rows_average_the_seeds_and_mark_what_was_not_scored() -> None:
             "readings": 30 if station == "A" else 0,
             "mean_reading": 12.0 if station == "A" else np.nan,
             "rmse": rmse + seed if station == "A" else np.nan,
-            "idw_rmse": 1.5 if station == "A" else np.nan,
         }
-        for norm, rmse in (("none", 2.0), ("local", 4.0))
+        for model, norm, rmse in (("cnn", "none", 2.0), ("cnn", "local", 4.0), ("idw", "-", 1.0))
         for seed in (0, 1)
         for station in ("B", "A")
     )
     assert station_rows(stations) == [
-        ["station", "cell", "readings", "mean", "IDW", "CNN none", "CNN local"],
+        ["station", "cell", "readings", "mean", "CNN none", "CNN local", "IDW"],
         ["B", "7", "0", "-", "-", "-", "-"],
-        ["A", "7", "30", "12.00", "1.50", "2.50", "4.50"],
+        ["A", "7", "30", "12.00", "2.50", "4.50", "1.50"],
     ]
 
 

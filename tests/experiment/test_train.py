@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from tritonbn.experiment.checkpoint import FILE_NAME, CheckpointError
 from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.dataset import split
-from tritonbn.experiment.evaluate import score_stations, sp_scores
-from tritonbn.experiment.protocol import windows_of
+from tritonbn.experiment.evaluate import estimate
+from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.scores import city_scores, station_scores
 from tritonbn.experiment.train import StepInfo, load_run, train
 
 SMALL = RunConfig(
@@ -41,11 +42,11 @@ def same_weights(one, other) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
+@pytest.mark.parametrize("model", ["convlstm", "cnn"])
 @pytest.mark.parametrize("norm", ["none", "global", "local"])
-@pytest.mark.parametrize("protocol", ["paper", "masked"])
-def test_every_arm_trains(city, tmp_path, backbone, norm, protocol):
-    config = replace(SMALL, backbone=backbone, norm=norm, protocol=protocol, timesteps=2)
+@pytest.mark.parametrize("protocol", ["paper", "masked", "unseen"])
+def test_every_arm_trains(city, tmp_path, model, norm, protocol):
+    config = replace(SMALL, model=model, norm=norm, protocol=protocol, timesteps=2)
     infos: list[StepInfo] = []
     run = train(city, config, tmp_path, on_step=infos.append)
     assert [info.step for info in infos] == [1, 2, 3, 4, 5, 6, 7]
@@ -63,9 +64,9 @@ def test_the_best_validation_is_kept(city, tmp_path):
     run = train(city, replace(SMALL, norm="global", steps=12, learning_rate=0.1), tmp_path)
     scores = [entry["validation_sprmse"] for entry in run.history]
     assert scores.index(min(scores)) not in (0, len(scores) - 1), "the test needs a best in between"
-    windows = windows_of(city, run.config)
-    table = score_stations(run.model, run.scaler, windows, windows.times("validation", 5))
-    assert sp_scores(table, min_readings=1)["sprmse"] == min(scores)
+    table = estimate(run.model, run.scaler, Fold.of(city, run.config), "validation", 5)
+    best = city_scores(table, station_scores(table, city), min_readings=1)["sprmse"]
+    assert best == min(scores)
 
 
 def test_masked_training_learns_to_interpolate(make_city, tmp_path):

@@ -1,34 +1,68 @@
-"""What the networks are to be measured against: plain inverse distance weighting."""
+"""The test of the rivals: the readings and the masks on which the networks are tested."""
 
+import numpy as np
 import pandas as pd
 
 from data_prep.city import CityData
-from data_prep.fill import idw
-from tritonbn.experiment.config import RunConfig
-from tritonbn.experiment.evaluate import score_table
-from tritonbn.experiment.protocol import windows_of
+from tritonbn.experiment.dataset import Windows, split
+from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.protocol import PROTOCOLS
+from tritonbn.experiment.rivals import RIVALS, Training
+from tritonbn.experiment.scores import estimates_table
+
+WINDOW = 6
+"""Times that a rival may look at."""
 
 
-def score_idw(city: CityData, config: RunConfig) -> pd.DataFrame:
-    """Score IDW, power 2, on the very pairs of time and station on which `evaluate` scores a run.
+def rivals_of(protocol: str) -> list[str]:
+    """Return the rivals that a protocol allows: those that know a station need its readings."""
+    return [
+        name
+        for name, rival in RIVALS.items()
+        if PROTOCOLS[protocol].folds == 1 or not rival.knows_station
+    ]
 
-    A station is estimated from the readings of the others at the last time that the protocol shows:
-    one step before the predicted time (``"paper"``) or that time itself (``"masked"``).
+
+def estimate_by_rival(
+    name: str, city: CityData, protocol: str, test_times: int | None = None
+) -> pd.DataFrame:
+    """Fit a rival on the training part of a city, in each fold anew, and test it.
 
     Parameters
     ----------
+    name : str
+        One of `rivals_of`.
     city : CityData
-        Readings.
-    config : RunConfig
-        Only `protocol`, `timesteps` and `test_times` matter.
+    protocol : {"paper", "masked", "unseen"}
+    test_times : int, optional
+        How many times, evenly spaced, are scored. Default all.
 
     Returns
     -------
-    DataFrame, one row per station
-        As that of `evaluate`.
+    DataFrame, one row per scored reading
+        The table of `tritonbn.experiment.scores`.
     """
-    windows = windows_of(city, config)
-    times = windows.times("test", config.test_times)
-    row, station = windows.scored(times)
-    estimates = idw(city.values[times - windows.horizon], windows.distances)[row, station]
-    return score_table(city, times[row], station, estimates)
+    part = split(len(city.times))["train"]
+    tables = []
+    for number in range(PROTOCOLS[protocol].folds):
+        fold = Fold(city, protocol, number)
+        known = np.where(fold.absent, np.float32(np.nan), city.values)
+        training = Training(
+            readings=known[part],
+            hours=(city.times[part] - city.times[0]) / np.timedelta64(1, "h"),
+            latitude=city.stations["latitude"].to_numpy(np.float64),
+            longitude=city.stations["longitude"].to_numpy(np.float64),
+            horizon=fold.windows.horizon,
+        )
+        rival = RIVALS[name](training)
+        windows = Windows(city, WINDOW, fold.windows.horizon)
+        times, stations = fold.scored("test", test_times)
+        estimates = np.empty(len(times), np.float32)
+        for station in np.unique(stations):
+            asked = stations == station
+            readings = windows.readings(times[asked])
+            readings[..., fold.absent] = np.nan
+            readings[..., station] = np.nan
+            estimates[asked] = rival.estimate(readings, int(station))
+        tables.append(estimates_table(city, times, stations, estimates))
+    return pd.concat(tables, ignore_index=True)

@@ -10,20 +10,29 @@ PRESETS: dict[str, dict[str, int]] = {
 """Arguments of `RunConfig`: the published sizes, and ones for a few minutes on two cores."""
 
 
+MODELS = {"convlstm": "ConvLSTM", "cnn": "CNN"}
+"""The networks as tables and figures name them."""
+
+NORMS = ("none", "global", "local")
+"""The arms of the experiment."""
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """One training run. Two runs of equal configuration on one city give equal numbers.
 
     Parameters
     ----------
-    backbone : {"convlstm", "cnn"}
+    model : {"convlstm", "cnn"}
         The interpolation network.
     norm : {"none", "global", "local"}
         Its normalization: nothing, `torch.nn.BatchNorm2d` or `tritonbn.LocalBN`.
-    protocol : {"paper", "masked"}
+    protocol : {"paper", "masked", "unseen"}
         Which stations are hidden when, and what is predicted; see `tritonbn.experiment.protocol`.
     seed : int
         Of the initial weights and of the batches. Default 0.
+    fold : int
+        Which fold of the stations is absent; 0 but for ``"unseen"``. Default 0.
     steps : int
         Optimizer steps at most. Default 1200.
     batch_size : int
@@ -45,10 +54,11 @@ class RunConfig:
         If a value is none of those allowed; the message names it.
     """
 
-    backbone: Literal["convlstm", "cnn"]
+    model: Literal["convlstm", "cnn"]
     norm: Literal["none", "global", "local"]
-    protocol: Literal["paper", "masked"]
+    protocol: Literal["paper", "masked", "unseen"]
     seed: int = 0
+    fold: int = 0
     steps: int = 1200
     batch_size: int = 128
     learning_rate: float = 1e-3
@@ -67,6 +77,7 @@ class RunConfig:
                 )
         for name, least in (
             ("seed", 0),
+            ("fold", 0),
             ("steps", 1),
             ("batch_size", 2),
             ("validate_every", 1),
@@ -84,4 +95,4 @@ class RunConfig:
     @property
     def name(self) -> str:
         """Short name, also of the run's folder: ``convlstm-local-paper-0``."""
-        return f"{self.backbone}-{self.norm}-{self.protocol}-{self.seed}"
+        return f"{self.model}-{self.norm}-{self.protocol}-{self.seed}"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from data_prep.city import CityData, DataError
-from data_prep.fill import distances_km, fill, idw
+from data_prep.fill import distances_km, fill
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -18,13 +18,20 @@ Part = Literal["train", "validation", "test"]
 Scaled = TypeVar("Scaled", FloatArray, Tensor)
 
 
+PURGE = 24
+"""Times left out between two parts, so that what a window of one shows is far from the other."""
+
+
 def split(times: int) -> dict[Part, slice]:
-    """Cut a number of times into train, validation and test, 6:2:2 in the order of time."""
+    """Cut a number of times into train, validation and test, 6:2:2 in the order of time.
+
+    The first `PURGE` times of validation and test are in no part.
+    """
     first, second = times * 6 // 10, times * 8 // 10
     return {
         "train": slice(0, first),
-        "validation": slice(first, second),
-        "test": slice(second, times),
+        "validation": slice(min(first + PURGE, second), second),
+        "test": slice(min(second + PURGE, times), times),
     }
 
 
@@ -91,17 +98,15 @@ class Windows:
         self.city = city
         self.horizon = horizon
         self.distances = distances_km(city.stations["latitude"], city.stations["longitude"])
-        self._offsets = np.arange(1 - timesteps, 1) - horizon
+        self._offsets = (np.arange(1 - timesteps, 1) - horizon) * city.step
 
     def times(self, part: Part, count: int | None = None) -> IntArray:
-        """Return the times that can be predicted from within their own part of the city.
-
-        A window is one `step` from time to time, and somebody has a reading at each.
+        """Return the times that can be predicted: somebody has a reading when the window ends.
 
         Parameters
         ----------
         part : {"train", "validation", "test"}
-            Where the window lies, the predicted time included.
+            Where the predicted time lies.
         count : int, optional
             How many of them to take, evenly spaced. Default all.
 
@@ -116,36 +121,39 @@ class Windows:
             If there is none.
         """
         within = split(len(self.city.times))[part]
-        length = 1 - int(self._offsets[0])
-        stamps = self.city.times[within]
-        usable = self.city.observed[within].any(axis=1)
-        starts = np.empty(0, np.int64)
-        if len(stamps) >= length:
-            span = stamps[length - 1 :] - stamps[: len(stamps) - length + 1]
-            complete = np.lib.stride_tricks.sliding_window_view(usable, length).all(axis=1)
-            starts = np.flatnonzero(complete & (span == (length - 1) * self.city.step))
-        if len(starts) == 0:
+        times: IntArray = np.arange(within.start, within.stop)
+        times = times[~np.isnan(self.readings(times)[:, -1]).all(axis=1)]
+        if len(times) == 0:
             raise DataError(
-                f"the {part} part of {self.city.name} ({len(stamps)} times) has no {length} "
-                f"consecutive times with readings"
+                f"the {part} part of {self.city.name} ({within.stop - within.start} of "
+                f"{len(self.city.times)} times) has no time that can be predicted from readings"
             )
-        times: IntArray = within.start + starts + length - 1
         if count is None or count >= len(times):
             return times
         spaced: IntArray = times[np.linspace(0, len(times) - 1, count).round().astype(np.int64)]
         return spaced
 
     def require(self, time: int) -> None:
-        """Raise `DataError` unless the times before `time` that a model sees are at hand."""
-        first = time + int(self._offsets[0])
+        """Raise `DataError` unless `time` is one of the city that can be predicted."""
         stamps = self.city.times
-        if first < 0 or time >= len(stamps):
+        if not 0 <= time < len(stamps):
             raise DataError(
-                f"time_index must be {time - first} .. {len(stamps) - 1} in {self.city.name}, "
-                f"got {time}"
+                f"time_index must be 0 .. {len(stamps) - 1} in {self.city.name}, got {time}"
             )
-        if stamps[time] - stamps[first] != (time - first) * self.city.step:
-            raise DataError(f"times are missing between {stamps[first]} and {stamps[time]}")
+        if np.isnan(self.readings(np.array([time]))[:, -1]).all():
+            seen = stamps[time] + self._offsets[-1]
+            raise DataError(f"no station of {self.city.name} has a reading at {seen}")
+
+    def readings(self, times: IntArray) -> FloatArray:
+        """Return the readings of each window, float32 (B, timesteps, S); NaN = missing.
+
+        All readings of a time that the city does not have are missing.
+        """
+        stamps = self.city.times
+        wanted = stamps[times][:, None] + self._offsets  # (B, timesteps)
+        found = np.searchsorted(stamps, wanted).clip(max=len(stamps) - 1)
+        there = (stamps[found] == wanted)[..., None]
+        return np.where(there, self.city.values[found], np.float32(np.nan))
 
     def inputs(self, times: IntArray, hidden: BoolArray) -> FloatArray:
         """Return what a model may see.
@@ -164,24 +172,9 @@ class Windows:
             The readings, missing ones filled by IDW from the visible stations at the same time;
             NaN at hidden stations, and where no visible station has a reading.
         """
-        readings = self.city.values[times[:, None] + self._offsets]  # (B, timesteps, S)
+        readings = self.readings(times)
         visible = np.broadcast_to(~hidden[:, None], readings.shape)
         return np.where(visible, fill(readings, self.distances, visible=visible), np.nan)
-
-    def scored(self, times: IntArray) -> tuple[IntArray, IntArray]:
-        """Return the pairs of time and station on which an estimate is scored.
-
-        The station has a reading then, and some other one has at the last time of the window, so
-        that there is something to estimate it from.
-
-        Returns
-        -------
-        rows, stations : arrays of int64, shape (P,)
-            Indices into `times` and into the stations; ordered by time, then by station.
-        """
-        informed = ~np.isnan(idw(self.city.values[times - self.horizon], self.distances))
-        rows, stations = np.nonzero(self.city.observed[times] & informed)
-        return rows, stations
 
 
 def to_grid(stations: Tensor, city: CityData) -> Tensor:

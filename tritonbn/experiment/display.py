@@ -1,18 +1,28 @@
 """What a terminal shows of running and finished runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self
 
 import pandas as pd
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.results import Results
 from tritonbn.experiment.table import Rows, score_rows
 from tritonbn.experiment.train import StepInfo
+
+LEFT_OUT = ("RMSE of a time", "spMAE", "bias", "R2")
 
 
 def text_table(rows: Rows, title: str | None = None) -> Table:
@@ -20,7 +30,9 @@ def text_table(rows: Rows, title: str | None = None) -> Table:
     header, *body = rows
     table = Table(title=title, title_justify="left", title_style="bold")
     for column, heading in enumerate(header):
-        numeric = all(row[column].replace(".", "").isdigit() or row[column] == "-" for row in body)
+        numeric = all(
+            row[column].strip("+-").replace(".", "").isdigit() or row[column] == "-" for row in body
+        )
         table.add_column(heading, justify="right" if numeric else "left")
     for row in body:
         table.add_row(*row)
@@ -28,15 +40,18 @@ def text_table(rows: Rows, title: str | None = None) -> Table:
 
 
 def score_tables(runs: pd.DataFrame) -> list[Table]:
-    """Lay out the scores of finished runs, one table per protocol."""
-    return [
-        text_table(score_rows(here), f"spRMSE, protocol {protocol}")
-        for protocol, here in runs.groupby("protocol", sort=False)
-    ]
+    """Lay out the scores of finished runs that fit a terminal, one table per protocol."""
+    tables = []
+    for protocol, here in runs.groupby("protocol", sort=False):
+        rows = score_rows(here)
+        shown = [column for column, name in enumerate(rows[0]) if name not in LEFT_OUT]
+        fitting = [[row[column] for column in shown] for row in rows]
+        tables.append(text_table(fitting, f"spRMSE, protocol {protocol}"))
+    return tables
 
 
 class RunDisplay:
-    """Bars for all runs and for the current one, and the table of those that are finished.
+    """A bar for all runs and one for each current one, and the table of those that are finished.
 
     Where the output is no terminal: a line for each finished run. Use it as a context manager.
 
@@ -44,13 +59,13 @@ class RunDisplay:
     ----------
     results : Results
         The folder in which the runs are made.
-    configs : sequence of RunConfig
-        The runs to come.
+    total : int
+        How many runs are to come.
     console : Console
         Where to show them.
     """
 
-    def __init__(self, results: Results, configs: Sequence[RunConfig], console: Console) -> None:
+    def __init__(self, results: Results, total: int, console: Console) -> None:
         self._results = results
         self._console = console
         self._progress = Progress(
@@ -61,10 +76,11 @@ class RunDisplay:
             TimeRemainingColumn(),
             console=console,
         )
-        self._total = len(configs)
+        self._total = total
         self._done = 0
-        self._all = self._progress.add_task("all runs", total=self._total, note=f"0/{self._total}")
-        self._current = self._progress.add_task("", total=None, note="")
+        self._shares: dict[str, float] = {}
+        self._all = self._progress.add_task("all runs", total=total, note=f"0/{total}")
+        self._tasks: dict[str, TaskID] = {}
         self._live = Live(console=console, transient=True)
 
     def __enter__(self) -> Self:
@@ -76,33 +92,39 @@ class RunDisplay:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def start(self, config: RunConfig) -> None:
-        """Begin a run."""
-        self._progress.reset(self._current, description=config.name, total=config.steps, note="")
+    def start(self, name: str) -> None:
+        """Begin a run or a rival."""
+        self._tasks[name] = self._progress.add_task(name, total=1, note="")
+        if self._live.is_started:
+            self._live.refresh()
 
-    def on_step(self, info: StepInfo) -> None:
+    def on_step(self, config: RunConfig, info: StepInfo) -> None:
         """Show a training step."""
-        self._progress.update(self._current, completed=info.step)
-        self._progress.update(self._all, completed=self._done + info.step / info.steps)
+        share = (info.fold + info.step / info.steps) / PROTOCOLS[config.protocol].folds
+        self._shares[config.name] = share
+        self._progress.update(self._tasks[config.name], completed=share)
+        self._progress.update(self._all, completed=self._done + sum(self._shares.values()))
         if info.validation_sprmse is not None:
             note = f"validation spRMSE {info.validation_sprmse:.2f}"
-            self._progress.update(self._current, note=note)
+            self._progress.update(self._tasks[config.name], note=note)
 
-    def on_progress(self, done: int, total: int) -> None:
+    def on_progress(self, config: RunConfig, done: int, total: int) -> None:
         """Show how far the test is."""
-        self._progress.update(self._current, completed=done, total=total, note="test")
+        self._progress.update(self._tasks[config.name], note=f"test {done / total:.0%}")
 
-    def finish(self, config: RunConfig, result: Mapping[str, Any]) -> None:
-        """Show the scores of a run that is finished, from `Results.run`."""
+    def finish(self, name: str, result: Mapping[str, Any]) -> None:
+        """Show the scores of a run or rival that is finished, its row of `Results.runs`."""
         self._done += 1
+        self._shares.pop(name, None)
+        self._progress.remove_task(self._tasks.pop(name))
         note = f"{self._done}/{self._total}"
         self._progress.update(self._all, completed=self._done, note=note)
         if self._console.is_terminal:
             self._show_table()
         else:
             self._console.print(
-                f"{note} {config.name}: spRMSE {result['sprmse']:.2f}, IDW "
-                f"{result['idw_sprmse']:.2f}; {result['steps']} steps in {result['seconds']:.0f} s"
+                f"{note} {name}: spRMSE {result['sprmse']:.2f}, skill against IDW "
+                f"{result['skill']:.2f}; {result['steps']} steps in {result['seconds']:.0f} s"
             )
 
     def _show_table(self) -> None:

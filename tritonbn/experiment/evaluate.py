@@ -1,22 +1,27 @@
-"""The test: hide one station at a time and compare the estimate in its cell with its readings."""
+"""The test: estimate the readings of stations that a model does not see."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
 
-from data_prep.city import CityData, DataError
+from data_prep.city import CityData
 from tritonbn.experiment.config import RunConfig
-from tritonbn.experiment.dataset import BoolArray, FloatArray, IntArray, Scaler, Windows, to_grid
-from tritonbn.experiment.protocol import windows_of
+from tritonbn.experiment.dataset import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Part,
+    Scaler,
+    Windows,
+    to_grid,
+)
+from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.scores import estimates_table
 from tritonbn.models import CNN, ConvLSTM
-
-MIN_READINGS = 24
-"""Scored readings a station needs to count in `sp_scores`."""
 
 CPU_BATCH, GPU_BATCH = 16, 1024
 """Samples per pass: what stays in the caches of the one and fills the other."""
@@ -56,7 +61,7 @@ class TrainedRun:
 def evaluate(
     run: TrainedRun, city: CityData, *, on_progress: Progress | None = None
 ) -> pd.DataFrame:
-    """Score a run on the test part of a city.
+    """Test a run on the test part of a city.
 
     Parameters
     ----------
@@ -69,48 +74,11 @@ def evaluate(
 
     Returns
     -------
-    DataFrame, one row per station
-        ``station``, ``cell``, ``readings`` (number scored), ``mean_reading``, ``rmse`` and ``mae``,
-        the last three in the unit of the readings; NaN where there are none.
+    DataFrame, one row per scored reading
+        The table of `tritonbn.experiment.scores`.
     """
-    windows = windows_of(city, run.config)
-    times = windows.times("test", run.config.test_times)
-    return score_stations(run.model, run.scaler, windows, times, on_progress=on_progress)
-
-
-def sp_scores(table: pd.DataFrame, min_readings: int = MIN_READINGS) -> dict[str, float]:
-    """Average the scores of the stations.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From `evaluate` or `score_idw`.
-    min_readings : int
-        Scored readings that a station needs to count. Default 24.
-
-    Returns
-    -------
-    dict
-        ``sprmse``, ``spmae`` and ``mean_reading`` (unit of the readings), means over ``stations``
-        stations.
-
-    Raises
-    ------
-    DataError
-        If no station has so many.
-    """
-    counted = table[table["readings"] >= min_readings]
-    if counted.empty:
-        raise DataError(
-            f"no station has {min_readings} scored readings; the most is {table['readings'].max()}"
-        )
-    means = counted[["rmse", "mae", "mean_reading"]].mean()
-    return {
-        "sprmse": float(means["rmse"]),
-        "spmae": float(means["mae"]),
-        "mean_reading": float(means["mean_reading"]),
-        "stations": len(counted),
-    }
+    fold = Fold.of(city, run.config)
+    return estimate(run.model, run.scaler, fold, "test", run.config.test_times, on_progress)
 
 
 def predict_field(run: TrainedRun, city: CityData, time_index: int, hidden: int) -> FloatArray:
@@ -123,8 +91,7 @@ def predict_field(run: TrainedRun, city: CityData, time_index: int, hidden: int)
     city : CityData
         The city it was trained on.
     time_index : int
-        The predicted time, an index of `city.times` of which the times before it that the protocol
-        shows to the model are at hand.
+        The predicted time, an index of `city.times`.
     hidden : int
         Row of the hidden station in `city.stations`.
 
@@ -136,12 +103,12 @@ def predict_field(run: TrainedRun, city: CityData, time_index: int, hidden: int)
     Raises
     ------
     DataError
-        If the times before `time_index` are not at hand.
+        If there is no such time, or no reading at the end of its window.
     """
-    windows = windows_of(city, run.config)
-    windows.require(time_index)
-    hide = np.arange(len(city.stations)) == hidden
-    field = predict(run.model, run.scaler, windows, np.array([time_index]), hide[None])
+    fold = Fold.of(city, run.config)
+    fold.windows.require(time_index)
+    hide = fold.hidden(np.array([hidden]))
+    field = predict(run.model, run.scaler, fold.windows, np.array([time_index]), hide)
     return np.asarray(field[0, 0].cpu().numpy(), np.float32)
 
 
@@ -156,49 +123,26 @@ def predict(
     return scaler.unscale(field)
 
 
-def score_stations(
+def estimate(
     model: ConvLSTM | CNN,
     scaler: Scaler,
-    windows: Windows,
-    times: IntArray,
-    *,
+    fold: Fold,
+    part: Part,
+    count: int | None = None,
     on_progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Score a model at `times` with each station hidden in turn; the table of `evaluate`."""
-    row, station = windows.scored(times)
-    time = times[row]
-    stations, cells = len(windows.city.stations), windows.city.cells
+    """Estimate the scored readings of a part, at `count` times of it; the table of `evaluate`."""
+    times, stations = fold.scored(part, count)
+    hidden = np.where(fold.absent[stations], -1, stations)  # one field tells of all absent ones
+    samples, sample = np.unique(np.stack([times, hidden]), axis=1, return_inverse=True)
+    estimates = np.empty(len(times), np.float32)
     size = CPU_BATCH if model.head.weight.device.type == "cpu" else GPU_BATCH
-    estimates = []
-    for start in range(0, len(time), size):
-        batch = slice(start, start + size)
-        hidden = station[batch, None] == np.arange(stations)
-        fields = predict(model, scaler, windows, time[batch], hidden).flatten(1)
-        estimates.append(fields[torch.arange(len(fields)), cells[station[batch]]].cpu().numpy())
+    for start in range(0, samples.shape[1], size):
+        batch = samples[:, start : start + size]
+        fields = predict(model, scaler, fold.windows, batch[0], fold.hidden(batch[1]))
+        pairs = np.flatnonzero((sample >= start) & (sample < start + size))
+        cells = fold.city.cells[stations[pairs]]
+        estimates[pairs] = fields.flatten(1).cpu().numpy()[sample[pairs] - start, cells]
         if on_progress is not None:
-            on_progress(min(batch.stop, len(time)), len(time))
-    return score_table(windows.city, time, station, np.concatenate(estimates))
-
-
-def score_table(
-    city: CityData, time: IntArray, station: IntArray, estimates: npt.NDArray[np.floating]
-) -> pd.DataFrame:
-    """Compare estimates, (P,), with the readings at pairs of time and station; see `evaluate`."""
-    readings = city.values[time, station].astype(np.float64)
-    error = estimates - readings
-
-    def total(of: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.bincount(station, of, minlength=len(city.stations)).astype(np.float64)
-
-    count = np.bincount(station, minlength=len(city.stations))
-    with np.errstate(invalid="ignore"):  # 0 / 0 = NaN where a station has no scored reading
-        return pd.DataFrame(
-            {
-                "station": city.stations["station"].to_numpy(),
-                "cell": city.cells,
-                "readings": count,
-                "mean_reading": total(readings) / count,
-                "rmse": np.sqrt(total(error**2) / count),
-                "mae": total(np.abs(error)) / count,
-            }
-        )
+            on_progress(min(start + size, samples.shape[1]), samples.shape[1])
+    return estimates_table(fold.city, times, stations, estimates)

@@ -12,10 +12,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from data_prep.city import CityData, DataError
-from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.config import MODELS, RunConfig
+from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.plots import STYLE, label, unit
-from tritonbn.experiment.protocol import windows_of
-from tritonbn.experiment.results import BACKBONES
 
 CELL = 621
 """The station of the published case study: Park Spoor Noord in Antwerp."""
@@ -116,7 +115,7 @@ def typical_time(city: CityData, station: int, config: RunConfig) -> int:
     DataError
         If the station has no reading in the test.
     """
-    times = windows_of(city, config).times("test")
+    times = Fold.of(city, config).windows.times("test")
     times = times[city.observed[times, station]]
     if not len(times):
         name = city.stations["station"].iloc[station]
@@ -139,7 +138,7 @@ def draw_heatmap(
     time, station : int
         The index of the time, and the row of the hidden station.
     fields : mapping of RunConfig to array, shape (H, W)
-        What `predict_field` returned for runs of one backbone and one protocol.
+        What `predict_field` returned for runs of one model and one protocol.
 
     Returns
     -------
@@ -156,7 +155,7 @@ def draw_heatmap(
         figure = Figure(size, layout="constrained")
         figure.suptitle(
             f"{_name(city, station)} is hidden and estimated\n"
-            f"{label(city)}, {when}, {BACKBONES[run.backbone]}, protocol {run.protocol}"
+            f"{label(city)}, {when}, {MODELS[run.model]}, protocol {run.protocol}"
         )
         axes = figure.subplots(1, 1 + len(fields), sharex=True, sharey=True)
         axes[0].set_title(f"Readings\ntrue: {city.values[time, station]:.1f} {unit(city)}")

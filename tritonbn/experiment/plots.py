@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator
 
 from data_prep.city import CityData
 from data_prep.files import atomic_path
-from tritonbn.experiment.results import BACKBONES
+from tritonbn.experiment.config import MODELS
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -56,18 +56,18 @@ def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
     Returns
     -------
     Figure
-        One row of axes per protocol, one column per backbone, one line per run.
+        One row of axes per protocol, one column per model, one line per run.
     """
     protocols = histories["protocol"].unique()
     with rc_context(STYLE):
         figure = Figure((9, 1.2 + 2.8 * len(protocols)), layout="constrained")
         figure.suptitle(f"Validation during training, {label(city)}")
         axes = figure.subplots(
-            len(protocols), len(BACKBONES), sharex=True, sharey="row", squeeze=False
+            len(protocols), len(MODELS), sharex=True, sharey="row", squeeze=False
         )
         for row, protocol in zip(axes, protocols, strict=True):
-            for ax, (backbone, title) in zip(row, BACKBONES.items(), strict=True):
-                here = (histories["protocol"] == protocol) & (histories["backbone"] == backbone)
+            for ax, (model, title) in zip(row, MODELS.items(), strict=True):
+                here = (histories["protocol"] == protocol) & (histories["model"] == model)
                 for (norm, _), run in histories[here].groupby(["norm", "seed"], sort=False):
                     ax.plot(run["step"], run["validation_sprmse"], color=NORM_COLORS[str(norm)])
                 ax.set_title(f"{title}, protocol {protocol}")

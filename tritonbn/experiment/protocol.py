@@ -1,17 +1,11 @@
-"""The protocols: which stations are hidden when, what is predicted, what training minimizes.
-
-In the test every protocol hides one station at a time, in the input and in every fill, and compares
-the prediction in its cell with its reading.
-"""
+"""The protocols: which stations are hidden when, what is predicted, what training minimizes."""
 
 from abc import ABC, abstractmethod
 
 import numpy as np
 from torch import Tensor
 
-from data_prep.city import CityData
 from data_prep.fill import fill
-from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.dataset import BoolArray, FloatArray, IntArray, Windows
 from tritonbn.experiment.loss import paper_loss, station_error
 
@@ -23,6 +17,9 @@ class Protocol(ABC):
 
     horizon: int
     """Steps from the last time that a model sees to the one it predicts."""
+
+    folds: int = 1
+    """Trainings that it takes to test every station once."""
 
     @abstractmethod
     def hide(self, rng: np.random.Generator, samples: int, stations: int) -> BoolArray:
@@ -74,9 +71,10 @@ class Masked(Protocol):
         return station_error(field, targets, cells)
 
 
-PROTOCOLS: dict[str, Protocol] = {"paper": Paper(), "masked": Masked()}
+class Unseen(Masked):
+    """A fold of the stations is absent from training and test; training hides others of them."""
+
+    folds = 5
 
 
-def windows_of(city: CityData, config: RunConfig) -> Windows:
-    """Return the windows of a city as the protocol and the time steps of `config` have them."""
-    return Windows(city, config.timesteps, PROTOCOLS[config.protocol].horizon)
+PROTOCOLS: dict[str, Protocol] = {"paper": Paper(), "masked": Masked(), "unseen": Unseen()}

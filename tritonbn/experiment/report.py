@@ -9,20 +9,24 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
+from data_prep.files import atomic_path
 from tritonbn.experiment.plots import label, unit
 from tritonbn.experiment.results import Results
-from tritonbn.experiment.table import markdown, score_rows, station_rows, verdicts
+from tritonbn.experiment.table import difference_rows, markdown, score_rows, station_rows, verdicts
 
 PROTOCOL_NOTES = {
     "paper": "As published: training hides nothing, and a model predicts the next time. It can "
     "recall what a place is usually like; it cannot interpolate.",
     "masked": "Training hides a random fifth of the stations, anew in each sample, and a model "
     "estimates them at the same time, as in the test.",
+    "unseen": "A fifth of the stations is absent: from input, target, scaling and early stopping. "
+    "Each is estimated once, by the training that does not know it. Training hides others.",
 }
 PUBLISHED_NOTE = (
     "Published: the figures for the measured readings of Antwerp. Compare their order, not their "
     "size."
 )
+TRAINING_CAPTION = "Validation spRMSE during training."
 SYNTHETIC_NOTE = "The readings are synthetic: a generator made them, nobody measured them."
 
 
@@ -39,9 +43,10 @@ def facts(results: Results) -> dict[str, str]:
         "Preset": f"{results.facts['preset']} ({settings})",
         "Split": "6:2:2 in the order of time; all scores are of the last part",
         "spRMSE": f"the RMSE of each station over time while it is hidden, averaged over "
-        f"{runs['stations'].max()} stations, in {unit(city)}; spMAE likewise; lower is better. "
+        f"{runs['stations'].max()} stations, in {unit(city)}; spMAE likewise; RMSE of a time: that "
+        "over the stations, averaged over time; lower is better. "
         f"The mean reading is {runs['mean_reading'].mean():.2f}",
-        "IDW": "inverse distance weighting, power 2, of the same readings; it learns nothing",
+        "Skill": "1 - MSE / MSE of inverse distance weighting (IDW) on the same readings",
     }
 
 
@@ -50,6 +55,7 @@ def _sections(results: Results) -> list[dict[str, Any]]:
     stations = results.stations()
     sections = []
     for protocol, runs in results.runs().groupby("protocol", sort=False):
+        here = stations[stations["protocol"] == protocol]
         notes = [PROTOCOL_NOTES[str(protocol)]]
         if protocol == "paper":
             notes.append(PUBLISHED_NOTE)
@@ -59,8 +65,9 @@ def _sections(results: Results) -> list[dict[str, Any]]:
                 "seeds": ", ".join(map(str, sorted(runs["seed"].unique()))),
                 "notes": notes,
                 "scores": score_rows(runs),
-                "verdicts": verdicts(runs),
-                "stations": station_rows(stations[stations["protocol"] == protocol]),
+                "differences": difference_rows(here),
+                "verdicts": verdicts(here),
+                "stations": station_rows(here),
             }
         )
     return sections
@@ -75,6 +82,7 @@ def markdown_report(results: Results) -> str:
     for section in _sections(results):
         blocks.append(f"## Protocol {section['protocol']} (seeds: {section['seeds']})")
         blocks.append(markdown(section["scores"]))
+        blocks.append(markdown(section["differences"]))
         blocks.append("\n".join(f"- {line}" for line in section["verdicts"]))
         blocks += section["notes"]
     return "\n\n".join(blocks) + "\n"
@@ -100,3 +108,21 @@ def html_report(results: Results, images: Mapping[str, Path]) -> str:
         images={text: b64encode(path.read_bytes()).decode() for text, path in images.items()},
         versions=results.facts["versions"],
     )
+
+
+def write_report(results: Results, images: Mapping[str, str]) -> None:
+    """Write `results.csv`, `stations.csv`, `table.md` and `report.html`.
+
+    Parameters
+    ----------
+    results : Results
+        The folder to report, and to write into.
+    images : mapping of str to str
+        PNG in that folder, and the caption, of each figure.
+    """
+    results.write_tables()
+    captions = {caption: results.directory / name for name, caption in images.items()}
+    pages = {"table.md": markdown_report(results), "report.html": html_report(results, captions)}
+    for name, text in pages.items():
+        with atomic_path(results.directory / name) as path:
+            path.write_text(text, encoding="utf-8")

@@ -3,9 +3,10 @@
 import json
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pandas as pd
@@ -13,18 +14,29 @@ import torch
 
 from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
-from tritonbn.experiment.baselines import score_idw
-from tritonbn.experiment.config import PRESETS, RunConfig
+from tritonbn.experiment.baselines import estimate_by_rival
+from tritonbn.experiment.config import MODELS, NORMS, PRESETS, RunConfig
 from tritonbn.experiment.dataset import Scaler
-from tritonbn.experiment.evaluate import TrainedRun, evaluate, sp_scores
-from tritonbn.experiment.protocol import PROTOCOLS, windows_of
+from tritonbn.experiment.evaluate import TrainedRun, evaluate
+from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.protocol import PROTOCOLS
+from tritonbn.experiment.rivals import RIVALS
+from tritonbn.experiment.scores import (
+    city_scores,
+    estimates_table,
+    skill,
+    station_scores,
+)
 from tritonbn.experiment.source import load_city
 from tritonbn.experiment.train import StepInfo, load_run, train
 
-BACKBONES = {"convlstm": "ConvLSTM", "cnn": "CNN"}
-NORMS = ("none", "global", "local")
-KEYS = ("protocol", "backbone", "norm", "seed")
-SCORES = ("sprmse", "spmae", "mean_reading", "stations", "idw_sprmse", "idw_spmae")
+KEYS = ("protocol", "model", "norm", "seed")
+SCORES = (
+    "sprmse", "spmae", "mean_reading", "stations", "time_rmse", "bias", "r2", "skill",
+)  # fmt: skip
+REFERENCE = "idw"
+"""The rival that skill is measured against."""
+
 COSTS = ("steps", "seconds", "device")
 
 
@@ -107,17 +119,18 @@ class Results:
                 f"{self.directory} holds other results: {'; '.join(differ)}. Choose another --out"
             )
 
-    def config(self, backbone: Any, norm: Any, protocol: Any, seed: int) -> RunConfig:
+    def config(self, model: Any, norm: Any, protocol: Any, seed: int) -> RunConfig:
         """Return the configuration of one run of this folder."""
-        return RunConfig(backbone, norm, protocol, seed, **self.facts["settings"])
+        return RunConfig(model, norm, protocol, seed, **self.facts["settings"])
 
     def run_directory(self, config: RunConfig) -> Path:
-        """Return the folder of a run."""
-        return self.directory / "runs" / config.name
+        """Return the folder of a run, or of one fold of it."""
+        fold = f"fold{config.fold}" if PROTOCOLS[config.protocol].folds > 1 else ""
+        return self.directory / "runs" / config.name / fold
 
     def finished(self, config: RunConfig) -> bool:
-        """Whether a run is trained and tested."""
-        return (self.run_directory(config) / "result.json").exists()
+        """Whether a run is trained and tested, in all of its folds."""
+        return (self.directory / "runs" / config.name / "result.json").exists()
 
     def run(
         self,
@@ -127,64 +140,172 @@ class Results:
         on_step: Callable[[StepInfo], None] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, Any]:
-        """Train and test one run, or go on where it was interrupted.
+        """Train and test one run in all folds, or go on where it was interrupted.
 
-        Leaves `checkpoint.safetensors`, `stations.csv` and, last of all, `result.json` in the
-        run's folder. The callables are those of `train` and `evaluate`.
+        Leaves the folder of `finished`, with `result.json` last of all. The callables are those of
+        `train` and `evaluate`.
 
         Returns
         -------
         dict
             The row of `runs`.
         """
-        directory = self.run_directory(config)
-        run = train(self.city, config, directory, device=device, on_step=on_step)
-        scores, stations = score_run(run, self.city, on_progress=on_progress)
+        tables, history = [], []
+        steps, seconds, where = 0, 0.0, ""
+        for number in range(PROTOCOLS[config.protocol].folds):
+            fold = replace(config, fold=number)
+            run = train(self.city, fold, self.run_directory(fold), device=device, on_step=on_step)
+            tables.append(evaluate(run, self.city, on_progress=on_progress))
+            history += [{"fold": number, **entry} for entry in run.history]
+            steps, seconds = steps + run.steps, seconds + run.seconds
+            where = run.model.head.weight.device.type
+        costs = {"steps": steps, "seconds": seconds, "device": where}
+        directory = self.directory / "runs" / config.name
+        estimates = pd.concat(tables, ignore_index=True)
+        return self._write(directory, key_of(config), estimates, costs, history)
+
+    def has_rival(self, name: str, protocol: str) -> bool:
+        """Whether a rival is tested."""
+        return (self.directory / "rivals" / f"{name}-{protocol}" / "result.json").exists()
+
+    def rival(self, name: str, protocol: Any) -> dict[str, Any]:
+        """Test a rival of the networks, unless that was done before.
+
+        Parameters
+        ----------
+        name : str
+            A key of `tritonbn.experiment.rivals.RIVALS`.
+        protocol : str
+
+        Returns
+        -------
+        dict
+            The row of `runs`.
+        """
+        directory = self.directory / "rivals" / f"{name}-{protocol}"
+        if self.has_rival(name, protocol):
+            return _read_json(directory / "result.json")
+        started = perf_counter()
+        estimates = estimate_by_rival(
+            name, self.city, protocol, self.facts["settings"].get("test_times")
+        )
+        key = {"protocol": protocol, "model": name, "norm": "-", "seed": 0}
+        costs = {"steps": 0, "seconds": perf_counter() - started, "device": "cpu"}
+        return self._write(directory, key, estimates, costs, [])
+
+    def score(
+        self, key: dict[str, Any], estimates: pd.DataFrame
+    ) -> tuple[dict[str, Any], pd.DataFrame]:
+        """Score estimates of `evaluate`.
+
+        Parameters
+        ----------
+        key : dict
+            Protocol, model, norm and seed.
+        estimates : DataFrame
+
+        Returns
+        -------
+        scores : dict
+            The row of `runs`, but for what it cost.
+        stations : DataFrame
+            The rows of `stations`.
+        """
+        table = station_scores(estimates, self.city)
+        is_reference = key["model"] == REFERENCE
+        reference = estimates if is_reference else self.reference(key["protocol"])
+        cities = city_scores(estimates, table)
+        scores = {**key, **cities, "skill": skill(estimates, reference)}
+        return scores, table.assign(**key)[[*KEYS, *table.columns]]
+
+    def _write(
+        self,
+        directory: Path,
+        key: dict[str, Any],
+        estimates: pd.DataFrame,
+        costs: dict[str, Any],
+        history: list[dict[str, Any]],
+    ) -> dict[str, Any]:
+        scores, stations = self.score(key, estimates)
+        row = {**scores, **costs}
+        directory.mkdir(parents=True, exist_ok=True)
+        with atomic_path(directory / "estimates.parquet") as path:
+            estimates.to_parquet(path, index=False)
         with atomic_path(directory / "stations.csv") as path:
             stations.to_csv(path, index=False)
-        _write_json(directory / "result.json", {**scores, "history": run.history})
-        return scores
+        _write_json(directory / "result.json", {**row, "history": history})
+        return row
+
+    def reference(self, protocol: str) -> pd.DataFrame:
+        """Return the estimates of IDW; make them if they are not there."""
+        self.rival(REFERENCE, protocol)
+        return pd.read_parquet(
+            self.directory / "rivals" / f"{REFERENCE}-{protocol}" / "estimates.parquet"
+        )
 
     def runs(self) -> pd.DataFrame:
-        """Return one row per finished run.
+        """Return one row per finished run and tested rival.
 
         Returns
         -------
         DataFrame
-            `protocol`, `backbone`, `norm`, `seed`; `sprmse`, `spmae` and `mean_reading` (unit of
-            the city) over `stations` stations; `idw_sprmse` and `idw_spmae` of IDW on the same
-            readings; `steps`, `seconds`, `device`. Ordered by the first four, norms as in `NORMS`.
+            `protocol`, `model`, `norm` and `seed`; what `city_scores` returns; `skill` against
+            IDW; `steps` and `seconds` of all folds, `device`. Ordered by the first four, rivals
+            last.
         """
         rows = [result for result, _ in self._finished()]
         return pd.DataFrame(rows, columns=[*KEYS, *SCORES, *COSTS])
 
     def stations(self) -> pd.DataFrame:
-        """Return one row per finished run and station, the rows of `score_run`."""
+        """Return the rows of `station_scores` of all that `runs` lists, each with its key."""
         return pd.concat(
             pd.read_csv(directory / "stations.csv", dtype={"station": str})
             for _, directory in self._finished()
         )
 
+    def estimates(self) -> pd.DataFrame:
+        """Return the estimates of all that `runs` lists, each with its key."""
+        return pd.concat(
+            pd.read_parquet(directory / "estimates.parquet").assign(
+                **{key: result[key] for key in KEYS}
+            )
+            for result, directory in self._finished()
+        )
+
     def histories(self) -> pd.DataFrame:
-        """Return one row per finished run and validation: the run, then the entry of `history`."""
+        """Return one row per run, fold and validation: the key, then the entry of `history`."""
         return pd.concat(
             pd.DataFrame(result["history"]).assign(**{key: result[key] for key in KEYS})
             for result, _ in self._finished()
+            if result["history"]
         )
+
+    def write_tables(self) -> None:
+        """Write `runs` to `results.csv` and `stations` to `stations.csv`."""
+        for name, table in (("results", self.runs()), ("stations", self.stations())):
+            with atomic_path(self.directory / f"{name}.csv") as path:
+                table.to_csv(path, index=False)
 
     def _finished(self) -> list[tuple[dict[str, Any], Path]]:
         found = [
-            (json.loads(path.read_text(encoding="utf-8")), path.parent)
-            for path in self.directory.glob("runs/*/result.json")
+            (_read_json(path), path.parent)
+            for kind in ("runs", "rivals")
+            for path in self.directory.glob(f"{kind}/*/result.json")
         ]
         return sorted(found, key=lambda pair: _order(pair[0]))
 
 
+def key_of(config: RunConfig) -> dict[str, Any]:
+    """Return what tells the rows of a run from those of others."""
+    return {name: getattr(config, name) for name in KEYS}
+
+
 def _order(result: Mapping[str, Any]) -> tuple[int, ...]:
+    models, norms = [*MODELS, *RIVALS], [*NORMS, "-"]
     return (
         [*PROTOCOLS].index(result["protocol"]),
-        [*BACKBONES].index(result["backbone"]),
-        NORMS.index(result["norm"]),
+        models.index(result["model"]),
+        norms.index(result["norm"]),
         result["seed"],
     )
 
@@ -216,43 +337,17 @@ def _require_trainable(
     city: CityData, settings: Mapping[str, int], protocols: Iterable[Any]
 ) -> None:
     """Raise `DataError` where training or test would, before any time is spent on them."""
-    Scaler.fit(city)
     for protocol in protocols:
-        config = RunConfig("convlstm", "none", protocol, **settings)
-        windows = windows_of(city, config)
-        windows.times("train")
-        windows.times("validation")
-        sp_scores(score_idw(city, config))
-
-
-def score_run(
-    run: TrainedRun, city: CityData, *, on_progress: Callable[[int, int], None] | None = None
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Test a run, beside IDW on the same readings.
-
-    Returns
-    -------
-    scores : dict
-        The row of `Results.runs`.
-    stations : DataFrame, one row per station
-        The run's protocol, backbone, norm and seed; what `evaluate` says; `idw_rmse`, `idw_mae`.
-    """
-    key = {name: getattr(run.config, name) for name in KEYS}
-    stations = evaluate(run, city, on_progress=on_progress)
-    idw = score_idw(city, run.config)
-    idw_scores = sp_scores(idw)
-    scores = {
-        **key,
-        **sp_scores(stations),
-        "idw_sprmse": idw_scores["sprmse"],
-        "idw_spmae": idw_scores["spmae"],
-        "steps": run.steps,
-        "seconds": run.seconds,
-        "device": run.model.head.weight.device.type,
-    }
-    keys = pd.DataFrame([key] * len(stations))
-    beside = idw[["rmse", "mae"]].add_prefix("idw_")
-    return scores, pd.concat([keys, stations, beside], axis=1)
+        tested = []
+        for number in range(PROTOCOLS[protocol].folds):
+            fold = Fold(city, protocol, number)
+            Scaler.fit(fold.windows.city)
+            fold.windows.times("train")
+            fold.windows.times("validation")
+            times, stations = fold.scored("test", settings.get("test_times"))
+            tested.append(estimates_table(city, times, stations, city.values[times, stations]))
+        estimates = pd.concat(tested)
+        city_scores(estimates, station_scores(estimates, city))
 
 
 def open_run(directory: Path, device: torch.device | None = None) -> tuple[Results, TrainedRun]:
@@ -268,8 +363,14 @@ def open_run(directory: Path, device: torch.device | None = None) -> tuple[Resul
             f"{directory} is no run: expected a folder that tritonbn trained a model in, such as "
             "results/synthetic/runs/convlstm-local-paper-0"
         )
-    results = Results.open(directory.resolve().parents[1])
+    within = directory.resolve().parents
+    results = Results.open(next(path.parent for path in within if path.name == "runs"))
     return results, load_run(directory, results.city, device=device)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
 
 
 def _write_json(path: Path, facts: Mapping[str, Any]) -> None:

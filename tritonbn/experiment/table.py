@@ -1,10 +1,13 @@
-"""The table of spRMSE: published beside measured, and what it says about local normalization."""
+"""The tables of scores in words: what was measured, and what it says about local normalization."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from tritonbn.experiment.results import BACKBONES
+from tritonbn.experiment.config import MODELS
+from tritonbn.experiment.dataset import FloatArray
+from tritonbn.experiment.rivals import RIVALS
+from tritonbn.experiment.scores import MIN_READINGS, difference
 
 PUBLISHED = {
     ("convlstm", "none"): 16.6354,
@@ -16,8 +19,26 @@ PUBLISHED = {
 }
 """spRMSE in ug/m3 of the published experiment: Antwerp, PM2.5, the protocol `paper`."""
 
+TITLES = {**MODELS, **{name: rival.name for name, rival in RIVALS.items()}}
+"""Networks and rivals as tables and figures name them."""
+
+
+MEANS = ("time_rmse", "spmae", "bias", "r2", "skill")
+"""What is averaged over seeds beside spRMSE."""
+
+OTHERS = ("none", "global")
+"""The norms that local is compared with."""
+
+Arm = tuple[str, str]
+"""A model, or a rival, and its norm."""
+
 Rows = list[list[str]]
 """A table as text, the header first."""
+
+
+def arm_title(model: str, norm: str) -> str:
+    """Name a network with its norm, or a rival, which has none."""
+    return TITLES[model] if norm == "-" else f"{TITLES[model]} {norm}"
 
 
 def summarize(runs: pd.DataFrame) -> pd.DataFrame:
@@ -31,61 +52,111 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per backbone and norm, in the order of `runs`: `sprmse` and `spmae` (means), `sd`
-        (standard deviation of spRMSE; NaN for a single seed), `seeds` (their number).
+        One row per model and norm, in the order of `runs`: the means of `sprmse`, `time_rmse`,
+        `spmae`, `bias`, `r2` and `skill`, `sd` (standard deviation of spRMSE; NaN for a single
+        seed) and `seeds` (their number).
     """
-    arms = runs.groupby(["backbone", "norm"], sort=False)
-    return arms.agg(
-        sprmse=("sprmse", "mean"),
-        sd=("sprmse", "std"),
-        spmae=("spmae", "mean"),
-        seeds=("seed", "size"),
-    ).reset_index()
+    arms = runs.groupby(["model", "norm"], sort=False)
+    summary = arms[["sprmse", *MEANS]].mean()
+    summary.insert(1, "sd", arms["sprmse"].std())
+    return summary.assign(seeds=arms.size()).reset_index()
 
 
 def score_rows(runs: pd.DataFrame) -> Rows:
-    """Tabulate the runs of one protocol, one row per backbone and norm, and IDW.
+    """Tabulate the runs and rivals of one protocol, one row per model and norm.
 
     The published figures stand beside those of the protocol that they were measured with.
     """
-    rows = [["model", "normalization", "published", "spRMSE", "sd", "spMAE", "seeds"]]
+    header = ["model", "normalization", "published", "spRMSE", "sd", "RMSE of a time", "spMAE"]
+    rows = [[*header, "bias", "R2", "skill", "seeds"]]
     for arm in summarize(runs).to_dict("records"):
-        key = arm["backbone"], arm["norm"]
-        scores = PUBLISHED[key], arm["sprmse"], arm["sd"], arm["spmae"], arm["seeds"]
-        rows.append([BACKBONES[key[0]], key[1], *map(_number, scores)])
-    idw = runs.iloc[0]
-    rows.append(["IDW", "-", "-", _number(idw["idw_sprmse"]), "-", _number(idw["idw_spmae"]), "-"])
+        model, norm = arm["model"], arm["norm"]
+        scores = [arm[name] for name in ("sprmse", "sd", *MEANS)]
+        seeds = str(arm["seeds"]) if model in MODELS else "-"
+        published = PUBLISHED.get((model, norm), float("nan"))
+        rows.append([TITLES[model], norm, *map(_number, (published, *scores)), seeds])
     if (runs["protocol"] == "paper").all():
         return rows
     return [[*row[:2], *row[3:]] for row in rows]
 
 
-def verdicts(runs: pd.DataFrame) -> list[str]:
-    """Say which norm is best for each backbone, and which models are better than IDW.
+def difference_rows(stations: pd.DataFrame) -> Rows:
+    """Tabulate, for one protocol, how each network differs from the best rival and from local.
 
     Parameters
     ----------
-    runs : DataFrame
-        From `Results.runs`, of one protocol.
+    stations : DataFrame
+        From `Results.stations`.
+
+    Returns
+    -------
+    Rows
+        Mean difference of the stations' RMSE, with its 95 % interval; negative: the first is
+        better.
     """
-    summary = summarize(runs)
-    lines = []
-    for backbone, arms in summary.groupby("backbone", sort=False):
-        ranked = arms.sort_values("sprmse", kind="stable")
-        norms = ranked["norm"].to_list()
-        if len(norms) < 2 or "local" not in norms:
+    rmse = _rmse(stations)
+    rival = best_rival(rmse)
+    rows = [["model", "normalization", "beside", "difference of RMSE", "95 % interval"]]
+    for model, norm in rmse:
+        if model not in MODELS:
             continue
-        verdict = "local is best" if norms[0] == "local" else "local is not best"
-        first, second = ranked["sprmse"].iloc[:2]
-        if second - first < ranked["sd"].iloc[:2].max():
-            verdict += ", and the first two differ by less than the sd over seeds"
-        order = (f"{norm} {score:.2f}" for norm, score in zip(norms, ranked["sprmse"], strict=True))
-        lines.append(f"{BACKBONES[str(backbone)]}: {verdict} ({', '.join(order)}).")
-    idw = runs["idw_sprmse"].iloc[0]
-    better = summary[summary["sprmse"] < idw]
-    names = [f"{BACKBONES[arm.backbone]} {arm.norm}" for arm in better.itertuples()]
-    lines.append(f"Better than IDW ({idw:.2f}): {', '.join(names) or 'no model'}.")
+        beside = {TITLES[rival]: (rival, "-")} if rival else {}
+        if norm.startswith("local"):
+            beside |= {other: (model, other) for other in OTHERS if (model, other) in rmse}
+        for name, other in beside.items():
+            mean, low, high = difference(rmse[model, norm], rmse[other])
+            rows.append([TITLES[model], norm, name, f"{mean:+.2f}", f"{low:+.2f} .. {high:+.2f}"])
+    return rows
+
+
+def best_rival(rmse: Mapping[Arm, FloatArray]) -> str | None:
+    """Return the rival of the lowest spRMSE, given the RMSE of each station."""
+    rivals = [model for model, _ in rmse if model not in MODELS]
+    return min(rivals, key=lambda name: rmse[name, "-"].mean(), default=None)
+
+
+def verdicts(stations: pd.DataFrame) -> list[str]:
+    """Say what one protocol shows of local normalization, and against the best rival.
+
+    Parameters
+    ----------
+    stations : DataFrame
+        From `Results.stations`.
+    """
+    rmse = _rmse(stations)
+    sprmse = {arm: float(of_stations.mean()) for arm, of_stations in rmse.items()}
+    lines = []
+    for model, title in MODELS.items():
+        others = [norm for norm in OTHERS if (model, norm) in rmse]
+        for local in [norm for name, norm in rmse if name == model and norm.startswith("local")]:
+            words = []
+            for norm in others:
+                _, low, high = difference(rmse[model, local], rmse[model, norm])
+                than = "better than" if high < 0 else "worse than" if low > 0 else "not unlike"
+                words.append(f"{than} {norm} ({sprmse[model, norm]:.2f})")
+            if words:
+                text = f"{title}: {local} ({sprmse[model, local]:.2f}) is {', '.join(words)}."
+                lines.append(text)
+    rival = best_rival(rmse)
+    networks = [arm for arm in rmse if arm[0] in MODELS]
+    if rival and networks:
+        best = min(networks, key=lambda arm: sprmse[arm])
+        lines.append(
+            f"The best network, {TITLES[best[0]]} {best[1]} ({sprmse[best]:.2f}), has "
+            f"{sprmse[best] / sprmse[rival, '-']:.2f} of the spRMSE of the best rival, "
+            f"{TITLES[rival]} ({sprmse[rival, '-']:.2f})."
+        )
     return lines
+
+
+def _rmse(stations: pd.DataFrame) -> dict[Arm, FloatArray]:
+    """Return the RMSE of the stations that count, averaged over seeds, of each model and norm."""
+    counted = stations[stations["readings"] >= MIN_READINGS]
+    arms = counted.groupby(["model", "norm"], sort=False)
+    return {
+        (str(model), str(norm)): arm.groupby("station", sort=False)["rmse"].mean().to_numpy()
+        for (model, norm), arm in arms
+    }
 
 
 def station_rows(stations: pd.DataFrame) -> Rows:
@@ -96,11 +167,11 @@ def station_rows(stations: pd.DataFrame) -> Rows:
     stations : DataFrame
         From `Results.stations`.
     """
-    facts = ["cell", "readings", "mean_reading", "idw_rmse"]
+    facts = ["cell", "readings", "mean_reading"]
     table = stations.groupby("station", sort=False)[facts].first()
-    for (backbone, norm), arm in stations.groupby(["backbone", "norm"], sort=False):
-        table[f"{BACKBONES[str(backbone)]} {norm}"] = arm.groupby("station")["rmse"].mean()
-    header = ["station", "cell", "readings", "mean", "IDW", *table.columns[len(facts) :]]
+    for (model, norm), arm in stations.groupby(["model", "norm"], sort=False):
+        table[arm_title(str(model), str(norm))] = arm.groupby("station")["rmse"].mean()
+    header = ["station", "cell", "readings", "mean", *table.columns[len(facts) :]]
     return [header, *([str(name), *map(_number, row)] for name, *row in table.itertuples())]
 
 

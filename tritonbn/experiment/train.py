@@ -9,6 +9,7 @@ from statistics import fmean
 from time import perf_counter
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -16,8 +17,10 @@ from data_prep.city import CityData
 from tritonbn.experiment.checkpoint import Checkpoint, CheckpointError, identity
 from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.dataset import IntArray, Scaler, Windows, to_grid
-from tritonbn.experiment.evaluate import TrainedRun, score_stations, sp_scores
-from tritonbn.experiment.protocol import PROTOCOLS, windows_of
+from tritonbn.experiment.evaluate import TrainedRun, estimate
+from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.protocol import PROTOCOLS
+from tritonbn.experiment.scores import city_scores, station_scores
 from tritonbn.models import CNN, ConvLSTM, build_model
 
 __all__ = ["StepInfo", "TrainedRun", "load_run", "train"]
@@ -29,6 +32,8 @@ class StepInfo:
 
     Parameters
     ----------
+    fold : int
+        Of the run's configuration.
     step, steps : int
         Steps taken, and to be taken at most.
     loss : float
@@ -37,6 +42,7 @@ class StepInfo:
         In ug/m3, at the steps that validate.
     """
 
+    fold: int
     step: int
     steps: int
     loss: float
@@ -89,10 +95,10 @@ def train(
         if checkpoint.finished:
             return _trained(checkpoint, city, device)
 
-    windows = windows_of(city, config)
+    fold = Fold.of(city, config)
+    windows = fold.windows
     times = windows.times("train")
-    validation_times = windows.times("validation", config.validation_times)
-    scaler = Scaler.fit(city)
+    scaler = Scaler.fit(windows.city)
     model = _initial_model(config, city, device)
     optimizer = torch.optim.Adam(model.parameters(), config.learning_rate)
     rng = np.random.default_rng(config.seed)
@@ -116,8 +122,8 @@ def train(
         losses.append(value)
         sprmse = None
         if step % config.validate_every == 0 or step == config.steps:
-            table = score_stations(model, scaler, windows, validation_times)
-            sprmse = _finite("spRMSE", sp_scores(table, min_readings=1)["sprmse"], step)
+            estimates = estimate(model, scaler, fold, "validation", config.validation_times)
+            sprmse = _finite("spRMSE", _sprmse(estimates, city), step)
             weights = model.state_dict()
             improved = sprmse < checkpoint.best_sprmse
             entry = {"step": step, "loss": fmean(losses), "validation_sprmse": sprmse}
@@ -133,7 +139,7 @@ def train(
             checkpoint.write(directory)
             losses.clear()
         if on_step is not None:
-            on_step(StepInfo(step, config.steps, value, sprmse))
+            on_step(StepInfo(config.fold, step, config.steps, value, sprmse))
         if checkpoint.finished:
             break
     return _trained(checkpoint, city, device)
@@ -160,7 +166,7 @@ def _default_device() -> torch.device:
 def _initial_model(config: RunConfig, city: CityData, device: torch.device) -> ConvLSTM | CNN:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = build_model(config.backbone, config.norm, city.grid, config.timesteps)
+        model = build_model(config.model, config.norm, city.grid, config.timesteps)
     layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
     model.to(device, memory_format=layout)  # type: ignore[call-overload]
     return model
@@ -184,6 +190,10 @@ def _loss(
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         field = model.train()(to_grid(inputs, city))
     return protocol.loss(field, targets, cells, model.head.weight)
+
+
+def _sprmse(estimates: pd.DataFrame, city: CityData) -> float:
+    return city_scores(estimates, station_scores(estimates, city), min_readings=1)["sprmse"]
 
 
 def _finite(name: str, value: float, step: int) -> float:

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from data_prep.city import DataError
+from tritonbn.experiment.folds import Fold, fold_without
+
+PROTOCOLS = ("paper", "masked", "unseen")
+
+
+def numbers(protocol):
+    return range(5 if protocol == "unseen" else 1)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_reading_that_others_can_inform_of_is_scored_once(make_city, protocol):
+    city = make_city(stations=7, missing=0.6)
+    back = 1 if protocol == "paper" else 0
+    pairs = []
+    for number in numbers(protocol):
+        fold = Fold(city, protocol, number)
+        times, stations = fold.scored("test")
+        pairs += zip(times.tolist(), stations.tolist(), strict=True)
+        for time, station in zip(times, stations, strict=True):
+            seen = city.observed[time - back] & ~fold.absent
+            seen[station] = False
+            assert city.observed[time, station]
+            assert seen.any()
+    assert len(set(pairs)) == len(pairs)
+    if protocol != "unseen":
+        expected = [
+            (time, s)
+            for time in range(264, 300)
+            for s in range(7)
+            if city.observed[time, s] and np.delete(city.observed[time - back], s).any()
+        ]
+        assert pairs == expected
+        assert len(expected) < city.observed[264:].sum()
+
+
+def test_the_folds_of_unseen_part_the_stations(make_city):
+    city = make_city(stations=7)
+    absent = [Fold(city, "unseen", number).absent for number in range(5)]
+    assert np.sum(absent, axis=0).tolist() == [1] * 7
+    assert {int(a.sum()) for a in absent} == {1, 2}
+    for station in range(7):
+        assert absent[fold_without(city, "unseen", station)][station]
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_absent_stations_are_scored_in_the_test_only(make_city, part):
+    city = make_city(stations=7)
+    for number in range(5):
+        fold = Fold(city, "unseen", number)
+        _, stations = fold.scored(part)
+        assert set(stations) == set(np.flatnonzero(~fold.absent))
+        assert set(fold.scored("test")[1]) == set(np.flatnonzero(fold.absent))
+        kept = city.stations["station"][~fold.absent].to_list()
+        assert fold.windows.city.stations["station"].to_list() == kept
+
+
+def test_the_estimated_station_is_hidden(make_city):
+    city = make_city(stations=7)
+    known = Fold(city, "masked").hidden(np.array([0, 4]))
+    assert known.astype(int).tolist() == [[1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0, 0]]
+    fold = Fold(city, "unseen", 2)
+    assert not fold.hidden(np.flatnonzero(fold.absent)).any()
+
+
+def test_too_few_stations_for_the_folds_are_an_error(make_city):
+    with pytest.raises(DataError, match="Testville has 4 stations; unseen needs 5"):
+        Fold(make_city(stations=4), "unseen")

@@ -1,0 +1,187 @@
+"""What the estimates of a run are worth: scores of each station and of the city.
+
+Estimates are one table throughout, one row per scored reading: `time`, `station` (name), `reading`
+and `estimate`, the last two in the unit of the city. Missing readings are in no table: scores are
+of what was measured, never of what was filled.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import bootstrap
+
+from data_prep.city import CityData, DataError
+from tritonbn.experiment.dataset import IntArray
+
+MIN_READINGS = 24
+"""Scored readings a station needs to count in `city_scores`."""
+
+
+def estimates_table(
+    city: CityData, times: IntArray, stations: IntArray, estimates: npt.NDArray[np.floating]
+) -> pd.DataFrame:
+    """Put estimates, (P,), beside the readings of pairs of time and station."""
+    return pd.DataFrame(
+        {
+            "time": city.times[times],
+            "station": city.stations["station"].to_numpy()[stations],
+            "reading": city.values[times, stations],
+            "estimate": estimates.astype(np.float32),
+        }
+    )
+
+
+def station_scores(estimates: pd.DataFrame, city: CityData) -> pd.DataFrame:
+    """Score each station over time.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        Of one run.
+    city : CityData
+        Names the stations and their order.
+
+    Returns
+    -------
+    DataFrame, one row per station
+        ``station``, ``cell``, ``readings`` (number scored), ``mean_reading``, ``rmse``, ``mae`` and
+        ``bias`` (mean of estimate minus reading), the last four in the unit of the readings; NaN
+        where there are none.
+    """
+    error = _error(estimates)
+    columns = pd.DataFrame(
+        {
+            "mean_reading": estimates["reading"].astype(np.float64),
+            "rmse": error**2,
+            "mae": error.abs(),
+            "bias": error,
+        }
+    )
+    groups = columns.groupby(estimates["station"])
+    table = groups.mean()
+    table["rmse"] **= 0.5
+    table.insert(0, "readings", groups.size())
+    names = city.stations["station"]
+    table = table.reindex(names).reset_index()
+    table["readings"] = table["readings"].fillna(0).astype(np.int64)
+    table.insert(1, "cell", city.cells)
+    return table
+
+
+def city_scores(
+    estimates: pd.DataFrame, stations: pd.DataFrame, min_readings: int = MIN_READINGS
+) -> dict[str, float]:
+    """Average the scores of the stations, and score all readings together.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        Of one run.
+    stations : DataFrame
+        From `station_scores`.
+    min_readings : int
+        Scored readings that a station needs to count. Default 24.
+
+    Returns
+    -------
+    dict
+        In the unit of the readings: ``sprmse``, ``spmae`` and ``mean_reading``, means over the
+        ``stations`` stations that count; ``time_rmse``, the RMSE over the stations at each time,
+        averaged over time; ``bias``, the mean of estimate minus reading. ``r2``, the share of the
+        variance of all readings that the estimates explain.
+
+    Raises
+    ------
+    DataError
+        If no station has so many.
+    """
+    counted = stations[stations["readings"] >= min_readings]
+    if counted.empty:
+        most = stations["readings"].max()
+        raise DataError(f"no station has {min_readings} scored readings; the most is {most}")
+    means = counted[["rmse", "mae", "mean_reading"]].mean()
+    error = _error(estimates)
+    readings = estimates["reading"].astype(np.float64)
+    squares = (error**2).groupby(estimates["time"]).mean()
+    return {
+        "sprmse": float(means["rmse"]),
+        "spmae": float(means["mae"]),
+        "mean_reading": float(means["mean_reading"]),
+        "stations": len(counted),
+        "time_rmse": float(np.sqrt(squares).mean()),
+        "bias": float(error.mean()),
+        "r2": float(1 - (error**2).sum() / ((readings - readings.mean()) ** 2).sum()),
+    }
+
+
+def rmse_by(estimates: pd.DataFrame, group: pd.Series) -> pd.Series:
+    """Return the RMSE of all readings in each group, such as an hour of the day.
+
+    Parameters
+    ----------
+    estimates : DataFrame, P rows
+    group : Series, P rows
+        What to tell apart; see `hours`, `concentrations` and `classes`.
+    """
+    squares = (_error(estimates) ** 2).groupby(group, observed=True).mean()
+    return pd.Series(np.sqrt(squares.to_numpy()), squares.index, name="rmse")
+
+
+def hours(estimates: pd.DataFrame) -> pd.Series:
+    """Return the hour of the day of each estimate, 0 to 23, in the time of the city."""
+    hour: pd.Series = estimates["time"].dt.hour.rename("hour")
+    return hour
+
+
+def concentrations(estimates: pd.DataFrame) -> pd.Series:
+    """Return the fifth of the readings that each reading is in, as an interval."""
+    return pd.qcut(estimates["reading"], 5, duplicates="drop").rename("concentration")
+
+
+def classes(estimates: pd.DataFrame, city: CityData) -> pd.Series:
+    """Return the class of each estimate's station, such as "traffic"; "unknown" if not told."""
+    if "class" not in city.stations:
+        return pd.Series("unknown", estimates.index, name="class")
+    by_name = city.stations.set_index("station")["class"].to_dict()
+    named = [by_name[station] for station in estimates["station"]]
+    return pd.Series(named, estimates.index, name="class").fillna("unknown")
+
+
+def skill(estimates: pd.DataFrame, reference: pd.DataFrame) -> float:
+    """Return 1 - MSE / MSE of the reference on the same readings; 1 is perfect, 0 no better."""
+    keys = ["time", "station"]
+    both = estimates.merge(reference, on=keys, suffixes=("", "_reference"), validate="one_to_one")
+    if len(both) != len(estimates):
+        raise DataError("the reference has estimated other readings than these")
+    of_reference = _error(both.assign(estimate=both["estimate_reference"]))
+    return float(1 - (_error(both) ** 2).mean() / (of_reference**2).mean())
+
+
+def difference(
+    rmse: npt.NDArray[np.floating], other: npt.NDArray[np.floating]
+) -> tuple[float, float, float]:
+    """Compare two models station by station.
+
+    Parameters
+    ----------
+    rmse, other : arrays of float, shape (S,)
+        Of the same stations, each averaged over seeds.
+
+    Returns
+    -------
+    mean, low, high : float
+        Of ``rmse - other``, with its 95 % bootstrap interval over the stations (bias-corrected and
+        accelerated; B. Efron, "Better bootstrap confidence intervals", 1987). Where it excludes 0,
+        the one model is better than the other and not only luckier in its stations.
+    """
+    differences = np.asarray(rmse, np.float64) - other
+    mean = float(differences.mean())
+    if len(differences) < 2 or np.ptp(differences) == 0:
+        return mean, mean, mean
+    interval = bootstrap((differences,), np.mean, rng=np.random.default_rng(0)).confidence_interval
+    return mean, float(interval.low), float(interval.high)
+
+
+def _error(estimates: pd.DataFrame) -> pd.Series:
+    error: pd.Series = estimates["estimate"].astype(np.float64) - estimates["reading"]
+    return error
