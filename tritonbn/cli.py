@@ -159,6 +159,17 @@ def _parser() -> _Parser:
     )
     heatmap.add_argument("--out", type=Path, help="PNG to write (default: in the run's folder)")
 
+    field = command(
+        "map", _map, "Write the field that a model interpolates as PNG, CSV and NetCDF.", [device]
+    )
+    field.add_argument("--data", required=True, help="as for the other commands; may be newer")
+    field.add_argument("--grid", type=_grid, help="as that of the run (default: 32x32)")
+    field.add_argument("--checkpoint", type=Path, required=True, help="folder of a run")
+    field.add_argument(
+        "--time", nargs="+", required=True, help="of the city, ISO 8601, one or several"
+    )
+    field.add_argument("--out", type=Path, default=Path("map"), help="folder (default: map)")
+
     command("bench", _bench, "Time LocalBN beside torch.nn.BatchNorm2d.", [device])
 
     kernels = command("kernels", _kernels, "Compile every Triton kernel and tell what it takes.")
@@ -324,6 +335,19 @@ def _heatmap(options: argparse.Namespace, console: Console) -> None:
     field = predict_field(run, city, time, hidden)
     save(draw_heatmap(city, time, hidden, {run.config: field}), out)
     console.print(f"The heatmap is in {out}", soft_wrap=True)
+
+
+def _map(options: argparse.Namespace, console: Console) -> None:
+    from tritonbn.experiment.fields import interpolate, times_of, write_field
+    from tritonbn.experiment.source import load_city
+    from tritonbn.experiment.train import load_run
+
+    _require_writable(options.out)
+    city = load_city(options.data, options.grid)
+    times = times_of(city, options.time)
+    run = load_run(options.checkpoint, city, device=options.device, other_readings=True)
+    for path in write_field(interpolate(run, city, times), city, options.out):
+        console.print(f"Wrote {path}", soft_wrap=True)
 
 
 def _bench(options: argparse.Namespace, console: Console) -> None:

@@ -81,8 +81,10 @@ def evaluate(
     return estimate(run.model, run.scaler, fold, "test", run.config.test_times, on_progress)
 
 
-def predict_field(run: TrainedRun, city: CityData, time_index: int, hidden: int) -> FloatArray:
-    """Estimate the whole city at one time with one station hidden.
+def predict_field(
+    run: TrainedRun, city: CityData, time_index: int, hidden: int | None
+) -> FloatArray:
+    """Estimate the whole city at one time with one station hidden, or none.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ def predict_field(run: TrainedRun, city: CityData, time_index: int, hidden: int)
         The city it was trained on.
     time_index : int
         The predicted time, an index of `city.times`.
-    hidden : int
+    hidden : int or None
         Row of the hidden station in `city.stations`.
 
     Returns
@@ -107,7 +109,7 @@ def predict_field(run: TrainedRun, city: CityData, time_index: int, hidden: int)
     """
     fold = Fold.of(city, run.config)
     fold.windows.require(time_index)
-    hide = fold.hidden(np.array([hidden]))
+    hide = fold.hidden(np.array([-1 if hidden is None else hidden]))
     field = predict(run.model, run.scaler, fold.windows, np.array([time_index]), hide)
     return np.asarray(field[0, 0].cpu().numpy(), np.float32)
 

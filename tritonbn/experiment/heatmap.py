@@ -1,17 +1,16 @@
 """The heatmap: the readings of one time, and what models make of a station they do not see."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib import colormaps, rc_context
-from matplotlib.axes import Axes
+from matplotlib import rc_context
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from data_prep.city import CityData, DataError
+from tritonbn.experiment.citymap import COLORMAP, CityMap
 from tritonbn.experiment.config import MODELS, RunConfig
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.plots import STYLE, label, unit
@@ -24,8 +23,6 @@ NORM_TITLES = {
     "global": "global normalization",
     "local": "local normalization",
 }
-COLORMAP = "viridis"
-HIDDEN_COLOR = "#D81B60"
 PANEL_INCHES = 2.4
 
 
@@ -146,7 +143,7 @@ def draw_heatmap(
         All panels share one colour scale. It starts at 0 and ends a quarter above the highest
         reading, so that a model that is far off does not take the colours from the readings.
     """
-    place = _Map(city)
+    place = CityMap(city)
     scale = Normalize(0, 1.25 * float(np.nanmax(city.values[time])))
     when = np.datetime_as_string(city.times[time], "m").replace("T", " ")
     size = (1.7 + (PANEL_INCHES + 0.25) * (1 + len(fields)), 1.8 + PANEL_INCHES * place.height)
@@ -186,84 +183,3 @@ def _name(city: CityData, station: int) -> str:
     row = city.stations.iloc[station]
     name = f"{row['name']}, {row['station']}" if "name" in row else row["station"]
     return f"Station {name} (cell {row['cell']})"
-
-
-class _Map:
-    """Where the cells and stations of a city lie, in degrees."""
-
-    def __init__(self, city: CityData) -> None:
-        self.city = city
-        rows, columns = np.divmod(city.cells, city.grid[1])
-        left, width = _axis(city.stations["longitude"].to_numpy(), columns)
-        bottom, height = _axis(city.stations["latitude"].to_numpy(), rows)
-        self.x = left + (columns + 0.5) * width
-        self.y = bottom + (rows + 0.5) * height
-        self.extent = (
-            left,
-            left + city.grid[1] * width,
-            bottom,
-            bottom + city.grid[0] * height,
-        )
-        self.aspect = 1 / np.cos(np.radians(self.y.mean()))
-
-    @property
-    def height(self) -> float:
-        """Of a panel, as a multiple of its width."""
-        left, right, bottom, top = self.extent
-        return float(np.clip(self.aspect * (top - bottom) / (right - left), 0.5, 2))
-
-    def draw(
-        self,
-        ax: Axes,
-        time: int,
-        hidden: int,
-        scale: Normalize,
-        field: npt.NDArray[np.float32] | None = None,
-    ) -> None:
-        """Draw a field, where given, and each station in the middle of its cell."""
-        readings = self.city.values[time]
-        missing = np.isnan(readings)
-        seen = ~missing & (np.arange(len(readings)) != hidden)
-        colors: dict[str, Any] = {"cmap": COLORMAP, "norm": scale}
-        if field is not None:
-            ax.imshow(field, origin="lower", extent=self.extent, **colors)
-        ax.scatter(
-            self.x[seen],
-            self.y[seen],
-            s=40,
-            c=readings[seen],
-            edgecolors="white",
-            linewidths=0.9,
-            label="station, coloured by its reading",
-            **colors,
-        )
-        if missing.any():
-            ax.scatter(
-                self.x[missing],
-                self.y[missing],
-                s=22,
-                marker="x",
-                color="grey",
-                linewidths=1,
-                label="station without a reading",
-            )
-        ax.scatter(
-            self.x[hidden],
-            self.y[hidden],
-            s=150,
-            facecolors=colormaps[COLORMAP](scale(readings[hidden])) if field is None else "none",
-            edgecolors=HIDDEN_COLOR,
-            linewidths=2.2,
-            label="hidden station",
-        )
-        left, right, bottom, top = self.extent
-        ax.set(xlim=(left, right), ylim=(bottom, top), aspect=self.aspect, xlabel="longitude (°)")
-        ax.set_facecolor("#EFEFEF")
-        ax.locator_params(nbins=3)
-        ax.ticklabel_format(useOffset=False)
-
-
-def _axis(degrees: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """First edge and size of the cells along one axis, from the stations' degrees and indices."""
-    size = float(np.ptp(degrees) / np.ptp(index)) if np.ptp(index) else 0.01
-    return float(degrees.min() - index.min() * size), size

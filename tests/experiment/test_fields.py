@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from matplotlib.image import imread
+
+from data_prep.city import DataError
+from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.evaluate import predict_field
+from tritonbn.experiment.fields import interpolate, times_of, write_field
+from tritonbn.experiment.train import load_run, train
+
+TIMES = np.array([250, 260])
+
+
+@pytest.fixture(scope="module")
+def run(city, tmp_path_factory):
+    config = RunConfig("cnn", "local", "masked", steps=2, batch_size=4)
+    return train(city, config, tmp_path_factory.mktemp("run"))
+
+
+def test_the_field_is_the_model_s_with_nothing_hidden(run, city):
+    dataset = interpolate(run, city, TIMES)
+    assert dataset["field"].dims == ("time", "latitude", "longitude")
+    for values, time in zip(dataset["field"], TIMES, strict=True):
+        np.testing.assert_array_equal(values, predict_field(run, city, time, None))
+        hidden = predict_field(run, city, time, int(np.flatnonzero(city.observed[time])[0]))
+        assert (values.to_numpy() != hidden).any()
+
+
+def test_cells_lie_where_the_stations_are(run, city):
+    dataset = interpolate(run, city, TIMES)
+    rows, columns = np.divmod(city.cells, city.grid[1])
+    half = {"latitude": 0.005, "longitude": 0.005}  # the stations stand 0.01 degrees apart
+    for name, index in (("latitude", rows), ("longitude", columns)):
+        middles = dataset[name].to_numpy()
+        assert len(middles) == city.grid[name == "longitude"]
+        assert (np.diff(middles) > 0).all()
+        assert np.abs(middles[index] - city.stations[name]).max() <= half[name] + 1e-9
+
+
+def test_the_files_hold_the_field_and_follow_the_conventions(run, city, tmp_path):
+    dataset = interpolate(run, city, TIMES)
+    written = write_field(dataset, city, tmp_path / "new")
+    names = ["field.nc", "field.csv", "field_20230111T100000.png", "field_20230111T200000.png"]
+    assert [path.name for path in written] == names
+    with xr.open_dataset(written[0]) as opened:
+        np.testing.assert_array_equal(opened["field"], dataset["field"])
+        assert opened["time"].to_numpy().tolist() == dataset["time"].to_numpy().tolist()
+        assert opened.attrs["Conventions"] == "CF-1.11"
+        assert opened["field"].attrs["units"] == "ug m-3"
+        assert opened["latitude"].attrs["units"] == "degrees_north"
+        assert opened["longitude"].attrs["units"] == "degrees_east"
+        assert opened["time"].encoding["units"] == "seconds since 1970-01-01"
+        assert opened["field"].attrs["standard_name"].startswith("mass_concentration_of_pm2p5")
+    table = pd.read_csv(written[1])
+    assert [*table] == ["time", "latitude", "longitude", "field"]
+    np.testing.assert_allclose(table["field"], dataset["field"].to_numpy().ravel(), rtol=1e-5)
+    assert imread(written[2]).std() > 0
+
+
+def test_a_trained_model_maps_readings_of_later(city, tmp_path):
+    config = RunConfig("cnn", "local", "masked", steps=2, batch_size=4)
+    train(city, config, tmp_path)
+    later = replace(city, times=city.times + np.timedelta64(365, "D"), values=city.values + 1)
+    run = load_run(tmp_path, later, other_readings=True)
+    assert interpolate(run, later, TIMES)["time"].dt.year.to_numpy().tolist() == [2024, 2024]
+
+
+def test_a_time_that_is_not_there_is_named(city):
+    assert times_of(city, ["2023-01-02T01:00", "2023-01-01"]).tolist() == [0, 25]
+    with pytest.raises(DataError, match=r"has no time 2025-01-01; it has times from 2023-01-01T00"):
+        times_of(city, ["2023-01-01", "2025-01-01"])

@@ -1,0 +1,111 @@
+"""`CityMap`: where the cells and stations of a city lie, and how they are drawn."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+
+from data_prep.city import CityData
+
+COLORMAP = "viridis"
+HIDDEN_COLOR = "#D81B60"
+
+
+class CityMap:
+    """Where the cells and stations of a city lie, in degrees.
+
+    Attributes
+    ----------
+    x, y : arrays of float, shape (S,)
+        Longitude and latitude of the middle of each station's cell.
+    longitudes, latitudes : arrays of float, shapes (W,) and (H,)
+        Of the middle of each column and row of the grid.
+    extent : (float, float, float, float)
+        West, east, south and north edge of the grid.
+    """
+
+    def __init__(self, city: CityData) -> None:
+        self.city = city
+        rows, columns = np.divmod(city.cells, city.grid[1])
+        left, width = _axis(city.stations["longitude"].to_numpy(), columns)
+        bottom, height = _axis(city.stations["latitude"].to_numpy(), rows)
+        self.x = left + (columns + 0.5) * width
+        self.y = bottom + (rows + 0.5) * height
+        self.longitudes = left + (np.arange(city.grid[1]) + 0.5) * width
+        self.latitudes = bottom + (np.arange(city.grid[0]) + 0.5) * height
+        self.extent = (
+            left,
+            left + city.grid[1] * width,
+            bottom,
+            bottom + city.grid[0] * height,
+        )
+        self.aspect = 1 / np.cos(np.radians(self.y.mean()))
+
+    @property
+    def height(self) -> float:
+        """Of a panel, as a multiple of its width."""
+        left, right, bottom, top = self.extent
+        return float(np.clip(self.aspect * (top - bottom) / (right - left), 0.5, 2))
+
+    def draw(
+        self,
+        ax: Axes,
+        time: int,
+        hidden: int | None,
+        scale: Normalize,
+        field: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """Draw a field, where given, and each station in the middle of its cell."""
+        readings = self.city.values[time]
+        missing = np.isnan(readings)
+        seen = ~missing & (np.arange(len(readings)) != hidden)
+        colors: dict[str, Any] = {"cmap": COLORMAP, "norm": scale}
+        if field is not None:
+            ax.imshow(field, origin="lower", extent=self.extent, **colors)
+        ax.scatter(
+            self.x[seen],
+            self.y[seen],
+            s=40,
+            c=readings[seen],
+            edgecolors="white",
+            linewidths=0.9,
+            label="station, coloured by its reading",
+            **colors,
+        )
+        if missing.any():
+            ax.scatter(
+                self.x[missing],
+                self.y[missing],
+                s=22,
+                marker="x",
+                color="grey",
+                linewidths=1,
+                label="station without a reading",
+            )
+        if hidden is not None:
+            self._mark(ax, hidden, "none" if field is not None else scale(readings[hidden]))
+        left, right, bottom, top = self.extent
+        ax.set(xlim=(left, right), ylim=(bottom, top), aspect=self.aspect, xlabel="longitude (°)")
+        ax.set_facecolor("#EFEFEF")
+        ax.locator_params(nbins=3)
+        ax.ticklabel_format(useOffset=False)
+
+    def _mark(self, ax: Axes, station: int, face: Any) -> None:
+        ax.scatter(
+            self.x[station],
+            self.y[station],
+            s=150,
+            facecolors=face if isinstance(face, str) else colormaps[COLORMAP](face),
+            edgecolors=HIDDEN_COLOR,
+            linewidths=2.2,
+            label="hidden station",
+        )
+
+
+def _axis(degrees: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """First edge and size of the cells along one axis, from the stations' degrees and indices."""
+    size = float(np.ptp(degrees) / np.ptp(index)) if np.ptp(index) else 0.01
+    return float(degrees.min() - index.min() * size), size
