@@ -4,6 +4,8 @@ from importlib.resources import files
 
 import pandas as pd
 
+CLASSES = {"REF": "reference", "URB": "urban", "TRA": "traffic"}
+
 
 def antwerp_sites() -> pd.DataFrame:
     """Return the site table of Antwerp, in the order that decides which of two stations moves.
@@ -12,8 +14,9 @@ def antwerp_sites() -> pd.DataFrame:
     -------
     DataFrame, 32 rows
         `site` (as in ``Location.ID``), `name`, `latitude` and `longitude` (degrees, the official
-        ones), `distance_to_road_m` (metres) and `traffic_per_hour` (vehicles per hour; NaN for
-        the one site whose street was not counted).
+        ones), `distance_to_road_m` (metres), `traffic_per_hour` (vehicles per hour; NaN for the
+        one site whose street was not counted) and `class` (reference, urban or traffic, as the
+        name of the site says; missing for VITO, whose name does not).
 
     Notes
     -----
@@ -21,4 +24,6 @@ def antwerp_sites() -> pd.DataFrame:
     doi:10.5281/zenodo.7669644), CC BY 4.0.
     """
     with files("data_prep").joinpath("antwerp_sites.csv").open(encoding="utf-8") as table:
-        return pd.read_csv(table)
+        sites = pd.read_csv(table)
+    sites["class"] = sites["site"].str.extract("_(.{3})_")[0].map(CLASSES)
+    return sites

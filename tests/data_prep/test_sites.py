@@ -14,3 +14,10 @@ def test_sites_lie_in_antwerp_and_have_numbers():
     assert sites["longitude"].between(4.3, 4.5).all()
     assert (sites["distance_to_road_m"] > 0).all()
     assert sites["site"][sites["traffic_per_hour"].isna()].tolist() == ["ANT_URB_BEGI"]
+
+
+def test_the_class_of_a_site_is_in_its_name():
+    classes = antwerp_sites().set_index("site")["class"]
+    assert classes.value_counts().to_dict() == {"urban": 13, "reference": 9, "traffic": 9}
+    assert classes["ANT_REF_R803"] == "reference"
+    assert classes.isna().sum() == 1

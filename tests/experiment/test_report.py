@@ -44,6 +44,11 @@ class Finished(Results):
         keys = self.runs()[["protocol", "model", "norm", "seed"]].to_dict("records")
         return pd.DataFrame({**key, "station": name, **scores} for key in keys for name in NAMES)
 
+    def estimates(self) -> pd.DataFrame:
+        rows = {"time": pd.Timestamp("2023-01-02T07:00"), "reading": 10.0, "estimate": 12.5}
+        keys = self.runs()[["protocol", "model", "norm", "seed"]].to_dict("records")
+        return pd.DataFrame({**key, "station": name, **rows} for key in keys for name in NAMES)
+
 
 @pytest.fixture
 def results(make_city: MakeCity, tmp_path: Path) -> Results:
@@ -99,6 +104,12 @@ def test_stations_are_listed_with_their_names_escaped(results: Results) -> None:
     assert page.count("<td>A&lt;b&gt;&amp;</td><td>4</td><td>40</td>") == 2
     assert "A<b>" not in page
     assert page.count("<td>9.87</td><td>9.87</td>") == 6
+
+
+def test_errors_are_told_by_hour_and_class(results: Results) -> None:
+    page = html_report(results, {})
+    assert page.count("<td>hour 7</td><td>3</td><td>2.50</td><td>2.50</td>") == 2
+    assert page.count("<td>class unknown</td><td>3</td><td>2.50</td><td>2.50</td>") == 2
 
 
 def test_images_are_embedded_with_their_captions(results: Results, tmp_path: Path) -> None:

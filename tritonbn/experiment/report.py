@@ -10,6 +10,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from data_prep.files import atomic_path
+from tritonbn.experiment.breakdown import breakdown_rows
 from tritonbn.experiment.plots import label, unit
 from tritonbn.experiment.results import Results
 from tritonbn.experiment.table import difference_rows, markdown, score_rows, station_rows, verdicts
@@ -52,7 +53,7 @@ def facts(results: Results) -> dict[str, str]:
 
 def _sections(results: Results) -> list[dict[str, Any]]:
     """Collect what there is to say of each protocol."""
-    stations = results.stations()
+    stations, estimates = results.stations(), results.estimates()
     sections = []
     for protocol, runs in results.runs().groupby("protocol", sort=False):
         here = stations[stations["protocol"] == protocol]
@@ -67,6 +68,9 @@ def _sections(results: Results) -> list[dict[str, Any]]:
                 "scores": score_rows(runs),
                 "differences": difference_rows(here),
                 "verdicts": verdicts(here),
+                "breakdown": breakdown_rows(
+                    estimates[estimates["protocol"] == protocol], results.city
+                ),
                 "stations": station_rows(here),
             }
         )
