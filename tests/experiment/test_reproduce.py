@@ -167,7 +167,7 @@ def test_a_folder_with_other_results_is_refused(
 def test_more_seeds_and_protocols_add_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tritonbn.experiment.reproduce.MODELS", ["cnn"])
+    monkeypatch.setattr("tritonbn.experiment.reproduce.PUBLISHED_ARMS", ARMS[3:])
     results = prepare(tmp_path, data, ("paper", "masked"))
     reproduce(results, ["masked"], 1, "S1", None, quiet())
     first = results.runs()

@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tritonbn.experiment.baselines import estimate_by_rival
 from tritonbn.experiment.checkpoint import FILE_NAME, CheckpointError
-from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.config import ARMS, RunConfig
 from tritonbn.experiment.dataset import split
-from tritonbn.experiment.evaluate import estimate
-from tritonbn.experiment.folds import Fold
-from tritonbn.experiment.scores import city_scores, station_scores
+from tritonbn.experiment.evaluate import estimate, evaluate
+from tritonbn.experiment.scores import city_scores, skill, station_scores
 from tritonbn.experiment.train import StepInfo, load_run, train
 
 SMALL = RunConfig(
@@ -42,10 +42,13 @@ def same_weights(one, other) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("model", ["convlstm", "cnn"])
-@pytest.mark.parametrize("norm", ["none", "global", "local"])
+@pytest.mark.parametrize(("model", "norm"), ARMS)
 @pytest.mark.parametrize("protocol", ["paper", "masked", "unseen"])
 def test_every_arm_trains(city, tmp_path, model, norm, protocol):
+    if model.startswith("wide-") and protocol == "paper":
+        with pytest.raises(ValueError, match="learns from hidden stations; paper hides none"):
+            replace(SMALL, model=model, norm=norm, protocol=protocol)
+        return
     config = replace(SMALL, model=model, norm=norm, protocol=protocol, timesteps=2)
     infos: list[StepInfo] = []
     run = train(city, config, tmp_path, on_step=infos.append)
@@ -64,7 +67,7 @@ def test_the_best_validation_is_kept(city, tmp_path):
     run = train(city, replace(SMALL, norm="global", steps=12, learning_rate=0.1), tmp_path)
     scores = [entry["validation_sprmse"] for entry in run.history]
     assert scores.index(min(scores)) not in (0, len(scores) - 1), "the test needs a best in between"
-    table = estimate(run.model, run.scaler, Fold.of(city, run.config), "validation", 5)
+    table = estimate(run.model, run.encoding(city), "validation", 5)
     best = city_scores(table, station_scores(table, city), min_readings=1)["sprmse"]
     assert best == min(scores)
 
@@ -80,9 +83,23 @@ def test_masked_training_learns_to_interpolate(make_city, tmp_path):
     assert best < 0.25 * values[split(len(values))["validation"]].std()
 
 
-@pytest.mark.parametrize("protocol", ["paper", "masked"])
-def test_killed_run_continues_and_ends_with_the_same_numbers(city, tmp_path, protocol):
-    config = replace(SMALL, protocol=protocol)
+def test_wide_networks_learn_to_interpolate_better_than_idw(make_city, tmp_path):
+    """Each station is IDW of the others and an offset of its own, which IDW does not know."""
+    city = make_city(stations=9, grid=(3, 3), missing=0.0)
+    level = city.values.mean(axis=1, keepdims=True)
+    values = level + np.linspace(-8, 8, 9, dtype=np.float32)[[4, 0, 8, 2, 6, 1, 7, 3, 5]]
+    city = replace(city, values=values)
+    config = RunConfig("wide-cnn", "none", "masked", steps=150, batch_size=32, timesteps=2)
+    run = train(city, replace(config, learning_rate=2e-3, validate_every=50), tmp_path)
+    of_idw = estimate_by_rival("idw", city, "masked")
+    assert skill(evaluate(run, city), of_idw) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("model", "protocol"), [("cnn", "paper"), ("cnn", "masked"), ("wide-cnn", "masked")]
+)
+def test_killed_run_continues_and_ends_with_the_same_numbers(city, tmp_path, model, protocol):
+    config = replace(SMALL, model=model, protocol=protocol)
     whole = train(city, config, tmp_path / "whole")
     city.save(tmp_path / "city")
     script = textwrap.dedent(KILLED).format(config=config)
@@ -107,7 +124,7 @@ def test_seed_decides_the_numbers_and_leaves_the_caller_s_alone(city, tmp_path):
     ]
     a, b, c = (run.model.state_dict() for run in runs)
     assert same_weights(a, b)
-    assert not torch.equal(a["head.weight"], c["head.weight"])
+    assert not torch.equal(a["head.convolution.weight"], c["head.convolution.weight"])
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from data_prep.city import CityData
+from tritonbn.experiment.geography import cell_axes
 
 COLORMAP = "viridis"
 HIDDEN_COLOR = "#D81B60"
@@ -29,19 +30,10 @@ class CityMap:
 
     def __init__(self, city: CityData) -> None:
         self.city = city
+        self.latitudes, self.longitudes = cell_axes(city)
         rows, columns = np.divmod(city.cells, city.grid[1])
-        left, width = _axis(city.stations["longitude"].to_numpy(), columns)
-        bottom, height = _axis(city.stations["latitude"].to_numpy(), rows)
-        self.x = left + (columns + 0.5) * width
-        self.y = bottom + (rows + 0.5) * height
-        self.longitudes = left + (np.arange(city.grid[1]) + 0.5) * width
-        self.latitudes = bottom + (np.arange(city.grid[0]) + 0.5) * height
-        self.extent = (
-            left,
-            left + city.grid[1] * width,
-            bottom,
-            bottom + city.grid[0] * height,
-        )
+        self.x, self.y = self.longitudes[columns], self.latitudes[rows]
+        self.extent = (*_edges(self.longitudes), *_edges(self.latitudes))
         self.aspect = 1 / np.cos(np.radians(self.y.mean()))
 
     @property
@@ -105,7 +97,6 @@ class CityMap:
         )
 
 
-def _axis(degrees: npt.NDArray[np.float64], index: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """First edge and size of the cells along one axis, from the stations' degrees and indices."""
-    size = float(np.ptp(degrees) / np.ptp(index)) if np.ptp(index) else 0.01
-    return float(degrees.min() - index.min() * size), size
+def _edges(middles: npt.NDArray[np.float64]) -> tuple[float, float]:
+    half = (middles[-1] - middles[0]) / max(1, len(middles) - 1) / 2
+    return float(middles[0] - half), float(middles[-1] + half)

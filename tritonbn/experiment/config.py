@@ -1,20 +1,46 @@
 """`RunConfig`: everything that decides the numbers of one training run."""
 
 from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 PRESETS: dict[str, dict[str, int]] = {
     "quick": {"steps": 500, "batch_size": 32, "test_times": 120, "validation_times": 8},
+    "thorough": {"steps": 500, "batch_size": 32, "validation_times": 16},
     "paper": {"steps": 1200, "batch_size": 128, "validation_times": 64},
 }
-"""Arguments of `RunConfig`: the published sizes, and ones for a few minutes on two cores."""
+"""Arguments of `RunConfig`: a few minutes on two cores, the same steps with every
+test time, and the published sizes."""
 
 
-MODELS = {"convlstm": "ConvLSTM", "cnn": "CNN"}
+WIDE: dict[str, int | float] = {
+    "steps": 700,
+    "batch_size": 96,
+    "learning_rate": 2e-3,
+    "validate_every": 100,
+    "patience": 7,
+    "timesteps": 3,
+}
+"""Arguments of `RunConfig` for wide networks, whatever the preset."""
+
+MODELS = {
+    "convlstm": "ConvLSTM",
+    "cnn": "CNN",
+    "wide-convlstm": "wide ConvLSTM",
+    "wide-cnn": "wide CNN",
+}
 """The networks as tables and figures name them."""
 
-NORMS = ("none", "global", "local")
-"""The arms of the experiment."""
+NORMS = ("none", "global", "local", "local-nearest", "local-stations", "offset")
+"""The normalizations; the last is a control without one."""
+
+PUBLISHED_ARMS = [(model, norm) for model in ("convlstm", "cnn") for norm in NORMS[:3]]
+"""The models and norms of the published experiment."""
+
+ARMS = [
+    *PUBLISHED_ARMS,
+    *((model, norm) for model in ("wide-convlstm", "wide-cnn") for norm in NORMS),
+]
+"""The models and norms that can be compared."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +49,14 @@ class RunConfig:
 
     Parameters
     ----------
-    model : {"convlstm", "cnn"}
-        The interpolation network.
-    norm : {"none", "global", "local"}
-        Its normalization: nothing, `torch.nn.BatchNorm2d` or `tritonbn.LocalBN`.
+    model : {"convlstm", "cnn", "wide-convlstm", "wide-cnn"}
+        The interpolation network. The wide ones are those that can interpolate: they see IDW and
+        which readings there are, the whole grid (but for ``"unseen"``, where places are not known)
+        and several times, and correct IDW. They learn from hidden stations.
+    norm : {"none", "global", "local", "local-nearest", "local-stations", "offset"}
+        Its normalization: nothing, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN` with a segment per
+        cell, per nearest station, or per station with the rest pooled; or, as a control, a learned
+        gain and offset of each cell without normalization.
     protocol : {"paper", "masked", "unseen"}
         Which stations are hidden when, and what is predicted; see `tritonbn.experiment.protocol`.
     seed : int
@@ -54,8 +84,8 @@ class RunConfig:
         If a value is none of those allowed; the message names it.
     """
 
-    model: Literal["convlstm", "cnn"]
-    norm: Literal["none", "global", "local"]
+    model: Literal["convlstm", "cnn", "wide-convlstm", "wide-cnn"]
+    norm: Literal["none", "global", "local", "local-nearest", "local-stations", "offset"]
     protocol: Literal["paper", "masked", "unseen"]
     seed: int = 0
     fold: int = 0
@@ -91,6 +121,23 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        if self.wide and self.protocol == "paper":
+            raise ValueError(f"{self.model} learns from hidden stations; paper hides none")
+
+    @property
+    def wide(self) -> bool:
+        """Whether the network is one that can interpolate."""
+        return self.model.startswith("wide-")
+
+    @property
+    def backbone(self) -> Any:
+        """The network without its options: ``"convlstm"`` or ``"cnn"``."""
+        return self.model.removeprefix("wide-")
+
+    @property
+    def norm_kind(self) -> Any:
+        """The normalization without its segments, as `build_model` names it."""
+        return "local" if self.norm.startswith("local") else self.norm
 
     @property
     def name(self) -> str:

@@ -16,9 +16,8 @@ from tritonbn.experiment.dataset import (
     IntArray,
     Part,
     Scaler,
-    Windows,
-    to_grid,
 )
+from tritonbn.experiment.encoding import Encoding, Published, Wide
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.scores import estimates_table
 from tritonbn.models import CNN, ConvLSTM
@@ -57,6 +56,20 @@ class TrainedRun:
     steps: int
     seconds: float
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
+    def encoding(self, city: CityData) -> Encoding:
+        """Return what the model reads of a city."""
+        return encoding_of(self.config, Fold.of(city, self.config), self.scaler, self.device)
+
+
+def encoding_of(config: RunConfig, fold: Fold, scaler: Scaler, device: torch.device) -> Encoding:
+    """Return what the models of a configuration read."""
+    return (Wide if config.wide else Published)(fold, scaler, device)
+
 
 def evaluate(
     run: TrainedRun, city: CityData, *, on_progress: Progress | None = None
@@ -77,8 +90,8 @@ def evaluate(
     DataFrame, one row per scored reading
         The table of `tritonbn.experiment.scores`.
     """
-    fold = Fold.of(city, run.config)
-    return estimate(run.model, run.scaler, fold, "test", run.config.test_times, on_progress)
+    encoding = run.encoding(city)
+    return estimate(run.model, encoding, "test", run.config.test_times, on_progress)
 
 
 def predict_field(
@@ -107,41 +120,40 @@ def predict_field(
     DataError
         If there is no such time, or no reading at the end of its window.
     """
-    fold = Fold.of(city, run.config)
-    fold.windows.require(time_index)
-    hide = fold.hidden(np.array([-1 if hidden is None else hidden]))
-    field = predict(run.model, run.scaler, fold.windows, np.array([time_index]), hide)
+    encoding = run.encoding(city)
+    encoding.windows.require(time_index)
+    hide = encoding.fold.hidden(np.array([-1 if hidden is None else hidden]))
+    field = predict(run.model, encoding, np.array([time_index]), hide)
     return np.asarray(field[0, 0].cpu().numpy(), np.float32)
 
 
 @torch.inference_mode()
 def predict(
-    model: ConvLSTM | CNN, scaler: Scaler, windows: Windows, times: IntArray, hidden: BoolArray
+    model: ConvLSTM | CNN, encoding: Encoding, times: IntArray, hidden: BoolArray
 ) -> Tensor:
     """Fields, (B, 1, H, W) in the unit of the readings, at `times` (B,) with `hidden` (B, S)."""
-    inputs = torch.from_numpy(scaler.scale(windows.inputs(times, hidden)))
-    grid = to_grid(inputs.to(model.head.weight.device), windows.city)
-    field: Tensor = model.eval()(grid)
-    return scaler.unscale(field)
+    x, scale = encoding.encode(times, hidden)
+    field: Tensor = model.eval()(x)
+    return scale.unscale(field)
 
 
 def estimate(
     model: ConvLSTM | CNN,
-    scaler: Scaler,
-    fold: Fold,
+    encoding: Encoding,
     part: Part,
     count: int | None = None,
     on_progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Estimate the scored readings of a part, at `count` times of it; the table of `evaluate`."""
+    fold = encoding.fold
     times, stations = fold.scored(part, count)
     hidden = np.where(fold.absent[stations], -1, stations)  # one field tells of all absent ones
     samples, sample = np.unique(np.stack([times, hidden]), axis=1, return_inverse=True)
     estimates = np.empty(len(times), np.float32)
-    size = CPU_BATCH if model.head.weight.device.type == "cpu" else GPU_BATCH
+    size = CPU_BATCH if encoding.device.type == "cpu" else GPU_BATCH
     for start in range(0, samples.shape[1], size):
         batch = samples[:, start : start + size]
-        fields = predict(model, scaler, fold.windows, batch[0], fold.hidden(batch[1]))
+        fields = predict(model, encoding, batch[0], fold.hidden(batch[1]))
         pairs = np.flatnonzero((sample >= start) & (sample < start + size))
         cells = fold.city.cells[stations[pairs]]
         estimates[pairs] = fields.flatten(1).cpu().numpy()[sample[pairs] - start, cells]

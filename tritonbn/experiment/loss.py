@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import smooth_l1_loss
 
 SMALLEST_MEAN_SQUARE = 1e-12
 """Below it, `sqrt` has a gradient of zero instead of one that is not a number."""
@@ -27,6 +28,18 @@ def station_error(field: Tensor, readings: Tensor, cells: Tensor) -> Tensor:
     counts = ~readings.isnan()
     error = (field.flatten(1)[:, cells] - readings.nan_to_num(0.0)) * counts  # (N, S)
     return error.square().sum() / counts.sum().clamp(min=1)
+
+
+def smooth_station_error(field: Tensor, readings: Tensor, cells: Tensor) -> Tensor:
+    """Mean smooth L1 error (Huber, with beta 0.5) of a field at the stations.
+
+    Parameters and the result are those of `station_error`.
+    """
+    counts = ~readings.isnan()
+    estimates = field.flatten(1)[:, cells][counts]
+    return smooth_l1_loss(
+        estimates, readings[counts], reduction="sum", beta=0.5
+    ) / counts.sum().clamp(min=1)
 
 
 def roughness(field: Tensor) -> Tensor:

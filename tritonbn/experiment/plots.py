@@ -22,7 +22,14 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "figure.facecolor": "white",
 }
-NORM_COLORS = {"none": "#999999", "global": "#E69F00", "local": "#0072B2"}
+NORM_COLORS = {
+    "none": "#999999",
+    "global": "#E69F00",
+    "local": "#0072B2",
+    "local-nearest": "#56B4E9",
+    "local-stations": "#009E73",
+    "offset": "#CC79A7",
+}
 """Okabe and Ito's palette: told apart with every kind of colour vision."""
 
 
@@ -59,16 +66,19 @@ def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
         One row of axes per protocol, one column per model, one line per run.
     """
     protocols = histories["protocol"].unique()
+    models = {name: title for name, title in MODELS.items() if (histories["model"] == name).any()}
+    norms = [norm for norm in NORM_COLORS if (histories["norm"] == norm).any()]
     with rc_context(STYLE):
-        figure = Figure((9, 1.2 + 2.8 * len(protocols)), layout="constrained")
+        figure = Figure((1 + 4 * len(models), 1.2 + 2.8 * len(protocols)), layout="constrained")
         figure.suptitle(f"Validation during training, {label(city)}")
         axes = figure.subplots(
-            len(protocols), len(MODELS), sharex=True, sharey="row", squeeze=False
+            len(protocols), len(models), sharex="col", sharey="row", squeeze=False
         )
         for row, protocol in zip(axes, protocols, strict=True):
-            for ax, (model, title) in zip(row, MODELS.items(), strict=True):
+            for ax, (model, title) in zip(row, models.items(), strict=True):
                 here = (histories["protocol"] == protocol) & (histories["model"] == model)
-                for (norm, _), run in histories[here].groupby(["norm", "seed"], sort=False):
+                runs = histories[here].groupby(["norm", "seed", "fold"], sort=False)
+                for (norm, *_), run in runs:
                     ax.plot(run["step"], run["validation_sprmse"], color=NORM_COLORS[str(norm)])
                 ax.set_title(f"{title}, protocol {protocol}")
                 ax.grid(alpha=0.3)
@@ -80,12 +90,10 @@ def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
         for ax in axes[-1]:
             ax.set_xlabel("training step")
         figure.legend(
-            handles=[
-                Line2D([], [], color=color, label=norm) for norm, color in NORM_COLORS.items()
-            ],
+            handles=[Line2D([], [], color=NORM_COLORS[norm], label=norm) for norm in norms],
             title="normalization",
             loc="outside lower center",
-            ncols=len(NORM_COLORS),
+            ncols=len(norms),
             frameon=False,
         )
     return figure

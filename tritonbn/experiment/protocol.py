@@ -10,6 +10,19 @@ from tritonbn.experiment.dataset import BoolArray, FloatArray, IntArray, Windows
 from tritonbn.experiment.loss import paper_loss, station_error
 
 HIDDEN_SHARE = 0.2
+LEAST_HIDDEN, MOST_HIDDEN = 0.08, 0.5
+"""Shares that `hide_some` draws between."""
+
+
+def hide_some(rng: np.random.Generator, samples: int, stations: int) -> BoolArray:
+    """Hide each station with a probability that differs from sample to sample.
+
+    Returns
+    -------
+    array of bool, shape (samples, stations)
+    """
+    share = rng.uniform(LEAST_HIDDEN, MOST_HIDDEN, (samples, 1))
+    return np.asarray(rng.random((samples, stations)) < share)
 
 
 class Protocol(ABC):

@@ -15,7 +15,7 @@ import torch
 from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
 from tritonbn.experiment.baselines import estimate_by_rival
-from tritonbn.experiment.config import MODELS, NORMS, PRESETS, RunConfig
+from tritonbn.experiment.config import MODELS, NORMS, PRESETS, WIDE, RunConfig
 from tritonbn.experiment.dataset import Scaler
 from tritonbn.experiment.evaluate import TrainedRun, evaluate
 from tritonbn.experiment.folds import Fold
@@ -121,7 +121,8 @@ class Results:
 
     def config(self, model: Any, norm: Any, protocol: Any, seed: int) -> RunConfig:
         """Return the configuration of one run of this folder."""
-        return RunConfig(model, norm, protocol, seed, **self.facts["settings"])
+        settings = self.facts["settings"] | (WIDE if model.startswith("wide-") else {})
+        return RunConfig(model, norm, protocol, seed, **settings)
 
     def run_directory(self, config: RunConfig) -> Path:
         """Return the folder of a run, or of one fold of it."""
@@ -158,7 +159,7 @@ class Results:
             tables.append(evaluate(run, self.city, on_progress=on_progress))
             history += [{"fold": number, **entry} for entry in run.history]
             steps, seconds = steps + run.steps, seconds + run.seconds
-            where = run.model.head.weight.device.type
+            where = run.device.type
         costs = {"steps": steps, "seconds": seconds, "device": where}
         directory = self.directory / "runs" / config.name
         estimates = pd.concat(tables, ignore_index=True)

@@ -1,8 +1,8 @@
 """CNN interpolation network: one level down, one level up, a normalization, one output channel."""
 
-import torch
 from torch import Tensor, nn
 
+from tritonbn.models.head import Head
 from tritonbn.models.norm import Norm, make_norm
 from tritonbn.segments import Segments
 
@@ -21,7 +21,13 @@ class CNN(nn.Module):
     norm : {"none", "global", "local"}
         What normalizes the last inner layer. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
-        Of ``norm="local"``; a bare grid is one segment per cell, as published.
+        Of ``norm="local"`` and ``"offset"``; a bare grid is one segment per cell, as published.
+    in_channels : int
+        Channels of the input at each time. Default 1, the readings.
+    context : (int, int), optional
+        Height and width of the grid, if the network is to see all of it through a `Context`.
+    corrects : int, optional
+        The channel of the last time that the output is added to, in place of the sigmoid.
     """
 
     def __init__(
@@ -30,22 +36,26 @@ class CNN(nn.Module):
         channels: int = 64,
         norm: Norm = "none",
         segments: Segments | Tensor | tuple[int, int] | None = None,
+        *,
+        in_channels: int = 1,
+        context: tuple[int, int] | None = None,
+        corrects: int | None = None,
     ) -> None:
         super().__init__()
-        self.down = nn.Conv2d(timesteps, channels, 3, padding=1)
+        self.shape = timesteps, in_channels
+        self.down = nn.Conv2d(timesteps * in_channels, channels, 3, padding=1)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.up = nn.ConvTranspose2d(channels, channels, 3, stride=2, padding=1)
         self.norm = make_norm(norm, channels, segments)
-        self.head = nn.Conv2d(channels, 1, 1)
+        self.head = Head(channels, context, corrects)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Estimate the field, (N, 1, H, W) float in [0, 1], from `x`, (N, timesteps, 1, H, W)."""
-        if x.dim() != 5 or x.shape[1:3] != (self.down.in_channels, 1):
+        """Estimate the field, (N, 1, H, W) float, from `x`, (N, timesteps, in_channels, H, W)."""
+        if x.dim() != 5 or x.shape[1:3] != self.shape:
             raise ValueError(
-                f"x must be (N, {self.down.in_channels}, 1, H, W), got {tuple(x.shape)}"
+                f"x must be (N, {self.shape[0]}, {self.shape[1]}, H, W), got {tuple(x.shape)}"
             )
-        grid = x.shape[-2:]
-        h = self.pool(self.down(x.flatten(1, 2)))  # (N, channels, ceil(H/2), ceil(W/2))
-        h = self.up(h.relu(), output_size=grid)  # (N, channels, H, W); ReLU and max commute
-        y = self.head(self.norm(h).relu())  # (N, 1, H, W)
-        return torch.sigmoid(y.float())
+        features = self.down(x.flatten(1, 2)).relu()  # (N, channels, H, W)
+        h = self.up(self.pool(features), output_size=x.shape[-2:])  # (N, channels, H, W)
+        field: Tensor = self.head(self.norm(h).relu(), features, x)
+        return field

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from tritonbn.models.head import Head
 from tritonbn.models.norm import Norm, make_norm
 from tritonbn.segments import Segments
 
@@ -93,7 +94,11 @@ class ConvLSTM(nn.Module):
     norm : {"none", "global", "local"}
         What normalizes the last hidden state. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
-        Of ``norm="local"``; a bare grid is one segment per cell, as published.
+        Of ``norm="local"`` and ``"offset"``; a bare grid is one segment per cell, as published.
+    context : (int, int), optional
+        Height and width of the grid, if the network is to see all of it through a `Context`.
+    corrects : int, optional
+        The channel of the last time that the output is added to, in place of the sigmoid.
 
     References
     ----------
@@ -108,18 +113,20 @@ class ConvLSTM(nn.Module):
         kernel_size: int = 3,
         norm: Norm = "none",
         segments: Segments | Tensor | tuple[int, int] | None = None,
+        *,
+        context: tuple[int, int] | None = None,
+        corrects: int | None = None,
     ) -> None:
         super().__init__()
         self.cell = ConvLSTMCell(in_channels, hidden_channels, kernel_size)
         self.norm = make_norm(norm, hidden_channels, segments)
-        self.head = nn.Conv2d(hidden_channels, 1, 1)
+        self.head = Head(hidden_channels, context, corrects)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Estimate the field, (N, 1, H, W) float in [0, 1], from `x`, (N, T, C, H, W)."""
+        """Estimate the field, (N, 1, H, W) float, from `x`, (N, T, in_channels, H, W)."""
         return self.advance(x)[0]
 
     def advance(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Like `forward`, from the state that an earlier call returned; return the new one too."""
         state = self.cell(x, state)
-        y = self.head(self.norm(state[0]))  # (N, hidden, H, W) -> (N, 1, H, W)
-        return torch.sigmoid(y.float()), state
+        return self.head(self.norm(state[0]), state[0], x), state  # (N, 1, H, W)

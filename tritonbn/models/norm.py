@@ -1,40 +1,65 @@
-"""The one thing in which the three arms of the experiment differ."""
+"""The one thing in which the arms of the experiment differ."""
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
 
-Norm = Literal["none", "global", "local"]
+Norm = Literal["none", "global", "local", "offset"]
+
+
+class CellAffine(nn.Module):
+    """A learned gain and offset per channel and cell, without any normalization.
+
+    The control that tells what of local normalization is its parameters.
+
+    Parameters
+    ----------
+    channels : int
+    grid : (int, int)
+        Height and width.
+    """
+
+    def __init__(self, channels: int, grid: tuple[int, ...]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, *grid))
+        self.bias = nn.Parameter(torch.zeros(channels, *grid))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift `x`, (N, C, H, W)."""
+        return x * self.weight + self.bias
 
 
 def make_norm(
     norm: Norm, channels: int, segments: Segments | Tensor | tuple[int, int] | None
 ) -> nn.Module:
-    """Make the normalization. It draws no random number, so that the three arms start equal.
+    """Make the normalization. It draws no random number, so that all arms start equal.
 
     Parameters
     ----------
-    norm : {"none", "global", "local"}
-        `torch.nn.Identity`, `torch.nn.BatchNorm2d` or `tritonbn.LocalBN`.
+    norm : {"none", "global", "local", "offset"}
+        `torch.nn.Identity`, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN` or `CellAffine`.
     channels : int
         Channels of the input.
     segments : Segments, tensor of ids or (height, width), optional
-        For ``"local"`` only, where it is needed; a bare grid is one segment per cell, as published.
+        For ``"local"`` and ``"offset"``, where it is needed; a bare grid is one segment per cell,
+        as published.
 
     Raises
     ------
     ValueError
-        If `norm` is none of the three, or ``"local"`` comes without `segments`.
+        If `norm` is none of those, or ``"local"`` or ``"offset"`` comes without `segments`.
     """
     if norm == "none":
         return nn.Identity()
     if norm == "global":
         return nn.BatchNorm2d(channels)
-    if norm != "local":
-        raise ValueError(f"norm must be 'none', 'global' or 'local', got {norm!r}")
+    if norm not in ("local", "offset"):
+        raise ValueError(f"norm must be 'none', 'global', 'local' or 'offset', got {norm!r}")
     if segments is None:
-        raise ValueError("norm='local' needs segments: a Segments, ids, or the (height, width)")
-    return LocalBN(channels, segments)
+        raise ValueError(f"norm={norm!r} needs segments: a Segments, ids, or the (height, width)")
+    local = LocalBN(channels, segments)
+    return local if norm == "local" else CellAffine(channels, local.segments.grid)

@@ -1,0 +1,146 @@
+"""From readings to what a network reads, and from what it writes to the unit of the readings."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tritonbn.experiment.dataset import BoolArray, IntArray, Scaler, to_grid
+from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.geography import cell_distances_km
+
+CHANNELS = (
+    "reading", "visible", "idw", "idw weight",
+    "mean", "spread", "share", "day sin", "day cos", "half-day sin", "half-day cos",
+)  # fmt: skip
+"""What a wide network reads of each time; the last seven are the same in all cells."""
+
+IDW = CHANNELS.index("idw")
+NARROWEST_SPREAD = 2.0
+"""ug/m3; where the visible readings differ by less, they are noise to be left small."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the samples of a batch are scaled: ``(reading - offset) / factor``.
+
+    Parameters
+    ----------
+    offset, factor : Tensor, shape (B, 1)
+        In the unit of the readings.
+    """
+
+    offset: Tensor
+    factor: Tensor
+
+    def scale(self, readings: Tensor) -> Tensor:
+        """From the unit of the readings, (B, S)."""
+        return (readings - self.offset) / self.factor
+
+    def unscale(self, field: Tensor) -> Tensor:
+        """To the unit of the readings, (B, 1, H, W)."""
+        return field * self.factor[:, :, None, None] + self.offset[:, :, None, None]
+
+
+class Encoding(ABC):
+    """What the networks of one kind read.
+
+    Parameters
+    ----------
+    fold : Fold
+        The city, and what may be known of it.
+    scaler : Scaler
+        Fitted to the training part.
+    device : torch.device
+        Where the networks compute.
+    """
+
+    def __init__(self, fold: Fold, scaler: Scaler, device: torch.device) -> None:
+        self.fold = fold
+        self.windows = fold.windows
+        self.scaler = scaler
+        self.device = device
+
+    @abstractmethod
+    def encode(self, times: IntArray, hidden: BoolArray) -> tuple[Tensor, Scale]:
+        """Return the input of a network, (B, T, C, H, W), and the scale of what it writes.
+
+        Parameters
+        ----------
+        times : array of int64, shape (B,)
+            The times to be predicted.
+        hidden : array of bool, shape (B, S)
+            Of the visible stations, those that the network does not see.
+        """
+
+
+class Published(Encoding):
+    """One channel: the readings, missing ones filled by IDW, from 0 to 1 in the training part."""
+
+    def encode(self, times: IntArray, hidden: BoolArray) -> tuple[Tensor, Scale]:
+        """Return the readings on the grid, (B, T, 1, H, W), and the scale."""
+        inputs = torch.from_numpy(self.scaler.scale(self.windows.inputs(times, hidden)))
+        spread = self.scaler.maximum - self.scaler.minimum
+        both = torch.tensor([[self.scaler.minimum], [spread]], device=self.device)
+        offset, factor = both.expand(2, len(times)).unsqueeze(-1)
+        return to_grid(inputs.to(self.device), self.windows.city), Scale(offset, factor)
+
+
+class Wide(Encoding):
+    """The `CHANNELS`, scaled by the mean and spread of the visible readings of the last time.
+
+    What a network learns so is the same at every level of pollution.
+    """
+
+    def __init__(self, fold: Fold, scaler: Scaler, device: torch.device) -> None:
+        super().__init__(fold, scaler, device)
+        distances = cell_distances_km(fold.city)[~fold.absent]
+        among = distances[:, fold.city.cells]
+        typical = np.median(among[among > among.min()])  # kilometres between two stations
+        weights = np.maximum(distances / typical, 0.05) ** -2
+        self.weights = torch.tensor(weights, dtype=torch.float32, device=device)  # (S, H W)
+        self.cells = torch.tensor(self.windows.city.cells, device=device)
+
+    def encode(self, times: IntArray, hidden: BoolArray) -> tuple[Tensor, Scale]:
+        """Return the channels, (B, T, 11, H, W), and the scale."""
+        readings = self.windows.readings(times)  # (B, T, S)
+        readings[np.broadcast_to(hidden[:, None], readings.shape)] = np.nan
+        known = torch.from_numpy(readings).to(self.device)
+        visible = ~known.isnan()
+        scale = self._scale(known[:, -1])
+        z = scale.scale(known.flatten(1)).view_as(known).nan_to_num(0.0)
+        B, T, _ = z.shape
+        H, W = self.windows.city.grid
+        grid = z.new_zeros(B, T, len(CHANNELS), H * W)
+        grid[:, :, 0, self.cells] = z
+        grid[:, :, 1, self.cells] = visible.to(z.dtype)
+        total = visible.to(z.dtype) @ self.weights  # (B, T, H W)
+        grid[:, :, 2] = (z @ self.weights) / total.clamp(min=1e-9)
+        grid[:, :, 3] = total.clamp(min=1e-3).log() / 2
+        grid[:, :, 4:] = self._planes(times, visible, scale)[:, None, :, None]
+        return grid.view(B, T, len(CHANNELS), H, W), scale
+
+    def _scale(self, known: Tensor) -> Scale:
+        """Take mean and spread over the stations that are not NaN, (B, S)."""
+        count = (~known.isnan()).sum(1, keepdim=True)  # without any, all of it is NaN: no target
+        mean = known.nansum(1, keepdim=True) / count
+        spread = ((known - mean).square().nansum(1, keepdim=True) / count).sqrt()
+        return Scale(mean, spread.clamp(min=NARROWEST_SPREAD))
+
+    def _planes(self, times: IntArray, visible: Tensor, scale: Scale) -> Tensor:
+        """Return what is the same in all cells, (B, 7)."""
+        day = np.timedelta64(1, "D")
+        share = (self.windows.city.times[times] - np.datetime64(0, "s")) % day / day
+        angle = torch.tensor(2 * np.pi * share, dtype=torch.float32, device=self.device)
+        level = scale.offset[:, 0].clamp(min=1.0)
+        return torch.stack(
+            [
+                (level / 20).log(),
+                scale.factor[:, 0] / level.clamp(min=3.0),
+                visible[:, -1].float().mean(1),
+                *(f(k * angle) for k in (1, 2) for f in (torch.sin, torch.cos)),
+            ],
+            dim=1,
+        ).nan_to_num(0.0)

@@ -1,0 +1,45 @@
+"""Where the cells of a city lie."""
+
+import numpy as np
+import numpy.typing as npt
+
+from data_prep.city import CityData
+from data_prep.fill import EARTH_RADIUS_KM, SHORTEST_DISTANCE_KM
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def cell_axes(city: CityData) -> tuple[FloatArray, FloatArray]:
+    """Return the latitudes (H,) and longitudes (W,) of the middles of the cells, in degrees.
+
+    They are told by the stations and their cells.
+    """
+    height, width = city.grid
+    rows, columns = np.divmod(city.cells, width)
+    south, tall = _axis(city.stations["latitude"].to_numpy(np.float64), rows)
+    west, wide = _axis(city.stations["longitude"].to_numpy(np.float64), columns)
+    latitudes = south + (np.arange(height) + 0.5) * tall
+    longitudes = west + (np.arange(width) + 0.5) * wide
+    return np.asarray(latitudes, np.float64), np.asarray(longitudes, np.float64)
+
+
+def cell_distances_km(city: CityData) -> FloatArray:
+    """Return the distance of each station to each cell, (S, H * W), nowhere below 0.05 km.
+
+    A cell in which a station stands lies where the station does, any other where its middle is.
+    """
+    latitudes, longitudes = (axis.ravel() for axis in np.meshgrid(*cell_axes(city), indexing="ij"))
+    latitude = city.stations["latitude"].to_numpy(np.float64)
+    longitude = city.stations["longitude"].to_numpy(np.float64)
+    latitudes[city.cells], longitudes[city.cells] = latitude, longitude
+    north = np.radians(latitudes - latitude[:, None])
+    middle = np.radians((latitudes + latitude[:, None]) / 2)
+    east = np.radians(longitudes - longitude[:, None]) * np.cos(middle)
+    distances = EARTH_RADIUS_KM * np.hypot(north, east)
+    return np.asarray(np.maximum(distances, SHORTEST_DISTANCE_KM), np.float64)
+
+
+def _axis(degrees: FloatArray, index: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """First edge and size of the cells along one axis, from the stations' degrees and indices."""
+    size = float(np.ptp(degrees) / np.ptp(index)) if np.ptp(index) else 0.01
+    return float(degrees.min() - index.min() * size), size
