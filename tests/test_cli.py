@@ -13,10 +13,15 @@ import torch
 from matplotlib.image import imread
 
 from tritonbn.cli import main
-from tritonbn.experiment.config import PRESETS
+from tritonbn.experiment.config import PRESETS, WIDE
 from tritonbn.experiment.results import Results
 
 TINY = {"steps": 4, "batch_size": 8, "validate_every": 2, "test_times": 28, "validation_times": 2}
+COMPARE = [
+    *("compare", "--preset", "quick", "--grid", "6x7", "--seeds", "1"),
+    *("--protocol", "paper", "masked", "--arms", "cnn-none", "wide-cnn-local-nearest"),
+    *("--rivals", "mean", "idw"),
+]
 TRAIN = ["train", "--model", "cnn", "--norm", "local"]
 
 
@@ -24,6 +29,7 @@ TRAIN = ["train", "--model", "cnn", "--norm", "local"]
 def _tiny_preset() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "quick", TINY)
+        patch.setitem(WIDE["masked"], "steps", 4)
         yield
 
 
@@ -129,6 +135,73 @@ def test_evaluate_shows_every_station_and_idw(
     of_run, of_idw = Results.open(out).runs()["sprmse"]
     assert re.search(rf"CNN .*local .* {of_run:.2f} ", shown)
     assert re.search(rf"IDW .* {of_idw:.2f} ", shown)
+
+
+@pytest.fixture(scope="module")
+def compared(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("compared")
+    assert main([*COMPARE, "--data", str(data), "--out", str(directory)]) == 0
+    return directory
+
+
+def test_compare_leaves_tables_figures_and_one_page(compared: Path) -> None:
+    table = pd.read_csv(compared / "results.csv")
+    rows = [*table[["protocol", "model", "norm", "seed"]].itertuples(index=False, name=None)]
+    assert rows == [
+        ("paper", "cnn", "none", 0),
+        ("paper", "mean", "-", 0),
+        ("paper", "idw", "-", 0),
+        ("masked", "cnn", "none", 0),
+        ("masked", "wide-cnn", "local-nearest", 0),
+        ("masked", "mean", "-", 0),
+        ("masked", "idw", "-", 0),
+    ]
+    stations = pd.read_csv(compared / "stations.csv")
+    assert len(stations) == 4 * len(rows)
+    page = (compared / "report.html").read_text("utf-8")
+    for name in ("winners", "distance", "calibration", "training"):
+        assert imread(compared / f"{name}.png").std() > 0
+    assert page.count("data:image/png;base64,") == 4
+    text = (compared / "table.md").read_text("utf-8")
+    assert "The best network, " in text
+    assert "| wide CNN | local-nearest | " in text
+
+
+def test_compare_goes_on_where_it_was(
+    compared: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in compared.glob("r*/*/result.json")}
+    more = [*COMPARE, "nearest", "--data", str(data), "--out", str(compared)]
+    assert main(more) == 0
+    assert "All 3 runs are there" in capsys.readouterr().out
+    after = {path: path.stat().st_mtime_ns for path in compared.glob("r*/*/result.json")}
+    assert {path: after[path] for path in before} == before
+    assert {path.parent.name for path in after.keys() - before} == {
+        "nearest-paper",
+        "nearest-masked",
+    }
+
+
+def test_compare_names_a_rival_that_it_does_not_know(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = error_of([*COMPARE, "magic", "--data", str(data), "--out", str(tmp_path / "o")], capsys)
+    assert "--rivals must be of mean-own, mean, nearest" in line
+    assert "got magic" in line
+    assert not (tmp_path / "o").exists()
+
+
+def test_compare_says_what_to_install_for_a_rival(
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tritonbn.cli.find_spec", lambda name: None)
+    line = error_of(
+        [*COMPARE, "kriging", "ridge", "--data", str(data), "--out", str(tmp_path / "o")], capsys
+    )
+    assert "rivals need gstools, sklearn: pip install 'tritonbn[rivals]'" in line
 
 
 def test_heatmap_writes_a_picture_of_the_station_and_time_asked_for(

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_type_hints
@@ -274,6 +275,13 @@ def _compare(options: argparse.Namespace, console: Console) -> None:
     unknown = [name for name in rivals if name not in RIVALS]
     if unknown:
         raise DataError(f"--rivals must be of {', '.join(RIVALS)}, got {', '.join(unknown)}")
+    libraries = {RIVALS[name].library for name in rivals} - {None}
+    missing = sorted(library for library in libraries if library and not find_spec(library))
+    if missing:
+        raise DataError(
+            f"rivals need {', '.join(missing)}: pip install 'tritonbn[rivals]', or choose others "
+            "with --rivals"
+        )
     results = _prepare(options, options.protocol, "thorough")
     configs = [
         results.config(model, norm, protocol, seed)

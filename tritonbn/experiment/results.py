@@ -121,8 +121,8 @@ class Results:
 
     def config(self, model: Any, norm: Any, protocol: Any, seed: int) -> RunConfig:
         """Return the configuration of one run of this folder."""
-        settings = self.facts["settings"] | (WIDE if model.startswith("wide-") else {})
-        return RunConfig(model, norm, protocol, seed, **settings)
+        wide = WIDE.get(protocol, {}) if model.startswith("wide-") else {}
+        return RunConfig(model, norm, protocol, seed, **(self.facts["settings"] | wide))
 
     def run_directory(self, config: RunConfig) -> Path:
         """Return the folder of a run, or of one fold of it."""
