@@ -147,6 +147,16 @@ def test_copies_compute_the_same_and_share_nothing(clone):
     assert not torch.equal(twin.running_mean, local.running_mean)
 
 
+def test_what_was_first_used_in_inference_mode_trains_later():
+    with torch.inference_mode():
+        segments = Segments.nearest([0, 8, 29], GRID)
+        LocalBN(4, segments).eval()(batches()[0])
+    local = LocalBN(4, segments)
+    x = batches()[0].requires_grad_()
+    local(x).sum().backward()
+    assert x.grad is not None
+
+
 def test_to_changes_type_and_device():
     local = LocalBN(4, NEAREST).to(torch.float64)
     assert local.weight.dtype == local.running_var.dtype == torch.float64

@@ -56,7 +56,8 @@ class Segments:
             raise TypeError(f"ids must be integers, got {ids.dtype}")
         if ids.dim() == 0 or ids.numel() == 0:
             raise ValueError(f"ids must have at least one cell, got shape {tuple(ids.shape)}")
-        self.ids = ids.detach().to(torch.int64, copy=True).contiguous()
+        with torch.inference_mode(False):
+            self.ids = ids.detach().to(torch.int64, copy=True).contiguous()
         lowest, highest = int(self.ids.min()), int(self.ids.max())
         if lowest < -1 or highest < 0:
             raise ValueError(
@@ -148,7 +149,8 @@ class Segments:
     def on(self, device: torch.device) -> Partition:
         """Return the partition on `device`, put there once."""
         if device not in self._partitions:
-            self._partitions[device] = Partition.of(self.ids.flatten(), device)
+            with torch.inference_mode(False):  # it is saved for the backward of later calls
+                self._partitions[device] = Partition.of(self.ids.flatten(), device)
         return self._partitions[device]
 
     def __eq__(self, other: object) -> bool:

@@ -10,11 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from data_prep.fill import distances_km, idw
 from tritonbn.experiment.baselines import estimate_by_rival
 from tritonbn.experiment.checkpoint import FILE_NAME, CheckpointError
 from tritonbn.experiment.config import ARMS, RunConfig
 from tritonbn.experiment.dataset import split
 from tritonbn.experiment.evaluate import estimate, evaluate
+from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.scores import city_scores, skill, station_scores
 from tritonbn.experiment.train import StepInfo, load_run, train
 
@@ -56,10 +58,11 @@ def test_every_arm_trains(city, tmp_path, model, norm, protocol):
     assert {info.steps for info in infos} == {7}
     validated = [(info.step, info.validation_sprmse) for info in infos if info.validation_sprmse]
     assert [step for step, _ in validated] == [2, 4, 6, 7]
-    assert validated == [(entry["step"], entry["validation_sprmse"]) for entry in run.history]
+    history = run.history[1:] if model.startswith("wide-") else run.history
+    assert validated == [(entry["step"], entry["validation_sprmse"]) for entry in history]
     losses = [info.loss for info in infos]
     means = [np.mean(losses[a:b]) for a, b in ((0, 2), (2, 4), (4, 6), (6, 7))]
-    assert [entry["loss"] for entry in run.history] == pytest.approx(means)
+    assert [entry["loss"] for entry in history] == pytest.approx(means)
     assert (run.config, run.steps) == (config, 7)
 
 
@@ -70,6 +73,20 @@ def test_the_best_validation_is_kept(city, tmp_path):
     table = estimate(run.model, run.encoding(city), "validation", 5)
     best = city_scores(table, station_scores(table, city), min_readings=1)["sprmse"]
     assert best == min(scores)
+
+
+def test_a_wide_network_that_learns_nothing_of_use_stays_idw(city, tmp_path):
+    config = replace(SMALL, model="wide-cnn", protocol="unseen", learning_rate=1.0)
+    run = train(city, config, tmp_path)
+    scores = [entry["validation_sprmse"] for entry in run.history]
+    assert scores.index(min(scores)) == 0, "the test needs a training that does harm"
+    fold = Fold.of(city, config)
+    distances = distances_km(city.stations["latitude"], city.stations["longitude"])
+    for row in evaluate(run, city).itertuples():
+        time = np.flatnonzero(city.times == row.time)
+        station = city.stations["station"].to_list().index(row.station)
+        expected = idw(city.values[time], distances, visible=~fold.absent[None])[0, station]
+        assert row.estimate == pytest.approx(expected, rel=1e-3)
 
 
 def test_masked_training_learns_to_interpolate(make_city, tmp_path):

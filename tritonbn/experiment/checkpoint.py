@@ -46,7 +46,7 @@ class Checkpoint:
         State of the numpy generator that draws the batches.
     history : list of dict
         ``step``, ``loss`` (mean since the one before) and ``validation_sprmse`` (ug/m3) of every
-        validation so far.
+        validation so far; that of step 0, which only wide networks have, is without a loss.
     seconds : float
         Time spent, summed over resumptions.
     """

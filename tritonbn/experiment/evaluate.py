@@ -42,7 +42,7 @@ class TrainedRun:
         From ug/m3 to what the model reads and writes.
     history : list of dict
         ``step``, ``loss`` (mean since the one before) and ``validation_sprmse`` (ug/m3) of every
-        validation.
+        validation; that of step 0, which only wide networks have, is without a loss.
     steps : int
         Steps taken; fewer than `config.steps` after early stopping.
     seconds : float

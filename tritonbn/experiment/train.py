@@ -111,8 +111,17 @@ def train(
     decay = WEIGHT_DECAY if config.wide else 0.0
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=decay)
     rng = np.random.default_rng(config.seed)
+
+    def validate(step: int) -> float:
+        estimates = estimate(model, encoding, "validation", config.validation_times)
+        return _finite("spRMSE", _sprmse(estimates, city), step)
+
     if checkpoint is None:
         checkpoint = Checkpoint(config, identity(city), scaler)
+        if config.wide:  # to correct IDW must be better than not to
+            entry = {"step": 0, "validation_sprmse": validate(0)}
+            best = copy.deepcopy(model.state_dict())
+            checkpoint = replace(checkpoint, best=best, history=[entry])
     else:
         model.load_state_dict(checkpoint.weights)
         _load_adam(optimizer, checkpoint.adam)
@@ -136,8 +145,7 @@ def train(
         losses.append(value)
         sprmse = None
         if step % config.validate_every == 0 or step == config.steps:
-            estimates = estimate(model, encoding, "validation", config.validation_times)
-            sprmse = _finite("spRMSE", _sprmse(estimates, city), step)
+            sprmse = validate(step)
             weights = model.state_dict()
             improved = sprmse < checkpoint.best_sprmse
             entry = {"step": step, "loss": fmean(losses), "validation_sprmse": sprmse}
