@@ -20,7 +20,8 @@ PANEL_INCHES = 3.6
 def _panels(results: Results, title: str) -> tuple[Figure, dict[str, Axes]]:
     """Make a figure with one panel for each protocol of the results."""
     protocols = list(dict.fromkeys(results.runs()["protocol"]))
-    figure = Figure((1 + PANEL_INCHES * len(protocols), 1.4 + PANEL_INCHES), layout="constrained")
+    width = max(2 * PANEL_INCHES, 1 + PANEL_INCHES * len(protocols))
+    figure = Figure((width, 1.4 + PANEL_INCHES), layout="constrained")
     figure.suptitle(f"{title}, {label(results.city)}")
     axes = figure.subplots(1, len(protocols), squeeze=False)[0]
     for ax, protocol in zip(axes, protocols, strict=True):
@@ -54,7 +55,7 @@ def draw_winners(results: Results) -> Figure:
                 at = places.loc[stations.index]
                 ax.scatter(at["longitude"], at["latitude"], s=70, color=colors[name])
             ax.set(xlabel="longitude (°)", aspect=1 / np.cos(np.radians(places["latitude"].mean())))
-            ax.locator_params(nbins=4)
+            ax.locator_params(nbins=3)
             ax.ticklabel_format(useOffset=False)
         next(iter(panels.values())).set_ylabel("latitude (°)")
         handles = [

@@ -18,6 +18,7 @@ _WIDE: dict[str, int | float] = {
     "learning_rate": 2e-3,
     "validate_every": 100,
     "patience": 7,
+    "validation_times": 100,
     "timesteps": 3,
 }
 WIDE = {"masked": _WIDE, "unseen": _WIDE | {"steps": 400, "timesteps": 1}}

@@ -18,8 +18,8 @@ from tritonbn.experiment.table import difference_rows, markdown, score_rows, sta
 PROTOCOL_NOTES = {
     "paper": "As published: training hides nothing, and a model predicts the next time. It can "
     "recall what a place is usually like; it cannot interpolate.",
-    "masked": "Training hides a random fifth of the stations, anew in each sample, and a model "
-    "estimates them at the same time, as in the test.",
+    "masked": "Training hides random stations, anew in each sample (a fifth of them; from 8 % to a "
+    "half for wide networks), and a model estimates them at the same time, as in the test.",
     "unseen": "A fifth of the stations is absent: from input, target, scaling and early stopping. "
     "Each is estimated once, by the training that does not know it. Training hides others.",
 }

@@ -26,7 +26,7 @@ TITLES = {**MODELS, **{name: rival.name for name, rival in RIVALS.items()}}
 MEANS = ("time_rmse", "spmae", "bias", "r2", "skill")
 """What is averaged over seeds beside spRMSE."""
 
-OTHERS = ("none", "global")
+OTHERS = ("none", "global", "offset")
 """The norms that local is compared with."""
 
 Arm = tuple[str, str]
