@@ -18,6 +18,18 @@ Part = Literal["train", "validation", "test"]
 Scaled = TypeVar("Scaled", FloatArray, Tensor)
 
 
+def time_index(city: CityData, wanted: str) -> int:
+    """Find a time of a city, given in ISO 8601; `DataError` if it has none such."""
+    try:
+        (found,) = np.flatnonzero(city.times == np.datetime64(wanted, "s"))
+    except ValueError as error:
+        first, last = city.times[[0, -1]]
+        raise DataError(
+            f"{city.name} has no time {wanted}; it has times from {first} to {last}"
+        ) from error
+    return int(found)
+
+
 PURGE = 24
 """Times left out between two parts, so that what a window of one shows is far from the other."""
 

@@ -13,10 +13,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from data_prep.city import CityData, DataError
+from data_prep.city import CityData
 from data_prep.files import atomic_path
 from tritonbn.experiment.citymap import COLORMAP, CityMap
-from tritonbn.experiment.dataset import IntArray
+from tritonbn.experiment.dataset import IntArray, time_index
 from tritonbn.experiment.evaluate import TrainedRun, predict_field
 from tritonbn.experiment.plots import STYLE, label, save, unit
 
@@ -43,17 +43,7 @@ def times_of(city: CityData, wanted: Sequence[str]) -> IntArray:
     DataError
         If the city has not one of them; the message names it.
     """
-    found = []
-    for text in wanted:
-        try:
-            (index,) = np.flatnonzero(city.times == np.datetime64(text, "s"))
-        except ValueError as error:
-            first, last = city.times[[0, -1]]
-            raise DataError(
-                f"{city.name} has no time {text}; it has times from {first} to {last}"
-            ) from error
-        found.append(int(index))
-    return np.unique(np.array(found, np.int64))
+    return np.unique(np.array([time_index(city, text) for text in wanted], np.int64))
 
 
 def interpolate(run: TrainedRun, city: CityData, times: IntArray) -> xr.Dataset:

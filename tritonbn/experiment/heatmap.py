@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.citymap import COLORMAP, CityMap
 from tritonbn.experiment.config import MODELS, RunConfig
+from tritonbn.experiment.dataset import time_index
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.plots import STYLE, label, unit
 
@@ -76,17 +77,11 @@ def find_time(city: CityData, wanted: str, station: int) -> int:
     DataError
         If the city has no such time, or the station has no reading then.
     """
-    try:
-        (found,) = np.flatnonzero(city.times == np.datetime64(wanted, "s"))
-    except ValueError as error:
-        first, last = city.times[[0, -1]]
-        raise DataError(
-            f"{city.name} has no time {wanted}; it has times from {first} to {last}"
-        ) from error
+    found = time_index(city, wanted)
     if not city.observed[found, station]:
         name = city.stations["station"].iloc[station]
         raise DataError(f"station {name} of {city.name} has no reading at {wanted}")
-    return int(found)
+    return found
 
 
 def typical_time(city: CityData, station: int, config: RunConfig) -> int:
