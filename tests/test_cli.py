@@ -1,6 +1,8 @@
 import errno
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -163,7 +165,7 @@ def test_compare_leaves_tables_figures_and_one_page(compared: Path) -> None:
         assert imread(compared / f"{name}.png").std() > 0
     assert page.count("data:image/png;base64,") == 4
     text = (compared / "table.md").read_text("utf-8")
-    assert "The best network, " in text
+    assert "The best network of this test, " in text
     assert "| wide CNN | local-nearest | " in text
 
 
@@ -189,6 +191,50 @@ def test_compare_names_a_rival_that_it_does_not_know(
     assert "--rivals must be of mean-own, mean, nearest" in line
     assert "got magic" in line
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--protocol", "paper", "--arms", "wide-cnn-local"], "paper allows no wide-cnn-local"),
+        (["--protocol", "unseen", "--rivals", "ridge"], "protocol unseen allows no ridge"),
+        (["--arms", "--rivals"], "nothing to compare"),
+    ],
+)
+def test_compare_refuses_what_no_protocol_allows(
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    out = tmp_path / "o"
+    command = ["compare", "--data", str(data), "--grid", "6x7", "--out", str(out), *arguments]
+    assert message in error_of(command, capsys)
+    assert not out.exists()
+
+
+def test_train_refuses_wide_networks_where_nothing_is_hidden(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o"
+    command = ["train", "--model", "wide-cnn", "--data", str(data), "--out", str(out)]
+    line = error_of([*command, "--norm", "local", "--protocol", "paper"], capsys)
+    assert "wide-cnn learns from hidden stations; protocol paper hides none" in line
+    line = error_of([*TRAIN[:3], "--norm", "offset", "--data", str(data)], capsys)
+    assert "cnn takes one of the norms none, global and local" in line
+    assert not out.exists()
+
+
+def test_results_of_another_version_are_refused(
+    out: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(out, tmp_path / "old")
+    facts = json.loads((tmp_path / "old" / "config.json").read_text("utf-8"))
+    del facts["format"]
+    (tmp_path / "old" / "config.json").write_text(json.dumps(facts), "utf-8")
+    command = [*TRAIN, "--data", str(data), "--grid", "6x7", "--out", str(tmp_path / "old")]
+    assert "another version made it; choose another --out" in error_of(command, capsys)
 
 
 def test_compare_says_what_to_install_for_a_rival(

@@ -74,8 +74,8 @@ def _parser() -> _Parser:
     city.add_argument(
         "--preset",
         choices=PRESETS,
-        help="quick: minutes on two cores (default); thorough: every test time, too (default of "
-        "compare); paper: the published sizes",
+        help="quick: minutes on two cores; thorough: every test time, too; paper: the published "
+        "sizes (default: what the folder has, else quick, for compare thorough)",
     )
     city.add_argument("--grid", type=_grid, help="height and width in cells (default: 32x32)")
     city.add_argument("--out", type=Path, help="folder of the results (default: results/<data>)")
@@ -135,13 +135,15 @@ def _parser() -> _Parser:
         nargs="*",
         choices=[f"{model}-{norm}" for model, norm in ARMS],
         metavar="MODEL-NORM",
-        help="networks, such as cnn-local (default: all that a protocol allows)",
+        help="networks (default: all that a protocol allows): "
+        + ", ".join(f"{model}-{norm}" for model, norm in ARMS),
     )
     compare.add_argument(
         "--rivals",
         nargs="*",
         metavar="RIVAL",
-        help="classical methods, such as kriging (default: all that a protocol allows)",
+        help="classical methods (default: all that a protocol allows): mean-own, mean, nearest, "
+        "idw, idw-offset, kriging, gp, ridge, boosting",
     )
     compare.add_argument("--seeds", type=_at_least(1), default=5, help="how many (default: 5)")
     compare.add_argument("--jobs", type=_at_least(1), default=1, help="runs at a time (default: 1)")
@@ -149,7 +151,6 @@ def _parser() -> _Parser:
     train = command("train", _train, "Train and test one model.", [city])
     for name in ("model", "norm", "protocol"):
         train.add_argument(f"--{name}", choices=_choices(name), required=name != "protocol")
-    train.set_defaults(protocol="paper")
     train.add_argument("--seed", type=_at_least(0), default=0, help="default: 0")
 
     command("evaluate", _evaluate, "Test a trained model station by station.", [run])
@@ -247,7 +248,8 @@ def _prepare(
 
     out = options.out or Path("results", Path(options.data).resolve().name.removesuffix(".zip"))
     _require_writable(out)
-    preset = options.preset or default_preset
+    there = Results.open(out).facts["preset"] if (out / "config.json").exists() else default_preset
+    preset = options.preset or there
     return Results.prepare(out, options.data, preset, protocols, options.grid)
 
 
@@ -263,11 +265,13 @@ def _require_writable(directory: Path) -> None:
 def _reproduce(options: argparse.Namespace, console: Console) -> None:
     from tritonbn.experiment.reproduce import reproduce
 
-    results = _prepare(options, options.protocol)
-    reproduce(results, options.protocol, options.seeds, options.station, options.device, console)
+    protocols = list(dict.fromkeys(options.protocol))
+    results = _prepare(options, protocols)
+    reproduce(results, protocols, options.seeds, options.station, options.device, console)
 
 
 def _compare(options: argparse.Namespace, console: Console) -> None:
+    from tritonbn.experiment.baselines import rivals_of
     from tritonbn.experiment.compare import compare
     from tritonbn.experiment.rivals import RIVALS
 
@@ -282,21 +286,38 @@ def _compare(options: argparse.Namespace, console: Console) -> None:
             f"rivals need {', '.join(missing)}: pip install 'tritonbn[rivals]', or choose others "
             "with --rivals"
         )
-    results = _prepare(options, options.protocol, "thorough")
-    configs = [
-        results.config(model, norm, protocol, seed)
-        for protocol, seed, (model, norm) in product(options.protocol, range(options.seeds), ARMS)
-        if options.arms is None or f"{model}-{norm}" in options.arms
-        if not (protocol == "paper" and model.startswith("wide-"))
+    protocols = list(dict.fromkeys(options.protocol))
+    arms = [f"{model}-{norm}" for model, norm in ARMS] if options.arms is None else options.arms
+    wanted = [
+        (model, norm, protocol, seed)
+        for protocol, seed, (model, norm) in product(protocols, range(options.seeds), ARMS)
+        if f"{model}-{norm}" in arms and not (protocol == "paper" and model.startswith("wide-"))
     ]
-    compare(results, options.protocol, configs, rivals, options.jobs, options.device, console)
+    allowed = {f"{model}-{norm}" for model, norm, *_ in wanted} | {
+        name for protocol in protocols for name in rivals_of(protocol)
+    }
+    named = [*(options.arms or []), *(options.rivals or [])]
+    senseless = [name for name in named if name not in allowed]
+    if senseless:
+        raise DataError(f"protocol {' '.join(protocols)} allows no {', '.join(senseless)}")
+    if not wanted and not rivals:
+        raise DataError("nothing to compare: --arms and --rivals are both empty")
+    results = _prepare(options, protocols, "thorough")
+    configs = [results.config(*run) for run in wanted]
+    compare(results, protocols, configs, rivals, options.jobs, options.device, console)
 
 
 def _train(options: argparse.Namespace, console: Console) -> None:
     from tritonbn.experiment.runner import make_runs
 
-    results = _prepare(options, [options.protocol])
-    config = results.config(options.model, options.norm, options.protocol, options.seed)
+    wide = options.model.startswith("wide-")
+    protocol = options.protocol or ("masked" if wide else "paper")
+    if (options.model, options.norm) not in ARMS:
+        raise DataError(f"{options.model} takes one of the norms none, global and local")
+    if wide and protocol == "paper":
+        raise DataError(f"{options.model} learns from hidden stations; protocol paper hides none")
+    results = _prepare(options, [protocol])
+    config = results.config(options.model, options.norm, protocol, options.seed)
     make_runs(results, [config], options.device, console)
     console.print(f"The run is in {results.run_directory(config)}", soft_wrap=True)
 
@@ -336,7 +357,7 @@ def _heatmap(options: argparse.Namespace, console: Console) -> None:
 
     results, run = open_run(options.directory, options.device)
     city = results.city
-    hidden = find_station(city, options.station)
+    hidden = find_station(city, options.station, run.config)
     wanted = options.time
     time = find_time(city, wanted, hidden) if wanted else typical_time(city, hidden, run.config)
     out = options.out or options.directory / f"heatmap_{city.cells[hidden]}.png"

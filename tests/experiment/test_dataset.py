@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from data_prep.city import CityData, DataError
-from tritonbn.experiment.dataset import PURGE, Scaler, Windows, split, to_grid
+from tritonbn.experiment.dataset import Scaler, Windows, split, to_grid
 
 
 def with_values(city: CityData, values: np.ndarray) -> CityData:
@@ -17,28 +17,34 @@ def without_times(city: CityData, dropped: list[int]) -> CityData:
     return replace(city, times=city.times[kept], values=city.values[kept])
 
 
-@pytest.mark.parametrize("times", [300, 311, 335_339])
-def test_split_is_6_to_2_to_2_in_the_order_of_time_with_a_purge_between(times):
-    parts = split(times)
+@pytest.mark.parametrize(("minutes", "purge"), [(60, 24), (1, 1440), (7, 206)])
+@pytest.mark.parametrize("times", [8000, 8011])
+def test_split_is_6_to_2_to_2_in_the_order_of_time_with_a_day_between(
+    make_city, times, minutes, purge
+):
+    city = make_city(times=times)
+    step = np.timedelta64(60 * minutes, "s")
+    city = replace(city, times=city.times[0] + np.arange(times) * step)
+    parts = split(city)
     assert list(parts) == ["train", "validation", "test"]
     train, validation, test = parts.values()
     assert (train.start, test.stop) == (0, times)
-    assert validation.start - train.stop == test.start - validation.stop == PURGE
+    assert validation.start - train.stop == test.start - validation.stop == purge
     sizes = [part.stop - part.start for part in parts.values()]
-    expected = [0.6 * times, 0.2 * times - PURGE, 0.2 * times - PURGE]
+    expected = [0.6 * times, 0.2 * times - purge, 0.2 * times - purge]
     assert sizes == pytest.approx(expected, abs=1)
 
 
-@pytest.mark.parametrize("times", [0, 1, 20, 100])
-def test_parts_of_a_short_city_are_empty_rather_than_overlap(times):
-    train, validation, test = split(times).values()
+@pytest.mark.parametrize("times", [2, 20, 100])
+def test_parts_of_a_short_city_are_empty_rather_than_overlap(make_city, times):
+    train, validation, test = split(make_city(times=times)).values()
     assert 0 <= train.stop <= validation.start <= validation.stop <= test.start <= test.stop
     assert test.stop == times
 
 
 class TestScaler:
     def test_takes_minimum_and_maximum_over_all_stations(self, city):
-        scaled = Scaler.fit(city).scale(city.values[split(len(city.times))["train"]])
+        scaled = Scaler.fit(city).scale(city.values[split(city)["train"]])
         assert scaled.dtype == np.float32
         assert np.nanmin(scaled) == 0
         assert np.nanmax(scaled) == 1
@@ -47,7 +53,7 @@ class TestScaler:
     @pytest.mark.parametrize("later", [1e9, -1e9, np.nan])
     def test_knows_nothing_of_validation_and_test(self, city, later):
         values = city.values.copy()
-        values[split(len(values))["train"].stop :] = later
+        values[split(city)["train"].stop :] = later
         assert Scaler.fit(with_values(city, values)) == Scaler.fit(city)
 
     def test_unscale_undoes_scale(self, city):
@@ -71,7 +77,7 @@ class TestWindows:
         values[[0, 5, 30, 215, 216]] = np.nan
         city = with_values(city, values)
         windows = Windows(city, timesteps, horizon)
-        for name, part in split(len(city.times)).items():
+        for name, part in split(city).items():
             expected = []
             for time in range(part.start, part.stop):
                 end = city.times[time] - horizon * np.timedelta64(1, "h")
@@ -81,11 +87,11 @@ class TestWindows:
             assert windows.times(name).tolist() == expected
 
     def test_a_window_ends_in_its_part_or_the_purge_before_it(self, city):
-        for timesteps in (1, PURGE):
+        for timesteps in (1, 24):
             windows = Windows(city, timesteps, horizon=1)
             for earlier, later in (("train", "validation"), ("validation", "test")):
                 first = windows.times(later)[0]
-                assert first - timesteps >= split(300)[earlier].stop - 1
+                assert first - timesteps >= split(city)[earlier].stop - 1
 
     def test_readings_of_times_that_the_city_does_not_have_are_missing(self, city):
         gap = without_times(city, [50])
@@ -105,7 +111,8 @@ class TestWindows:
 
     def test_no_time_is_an_error_that_says_where(self, make_city):
         with pytest.raises(
-            DataError, match=r"the validation part .* \(0 of 100 times\) has no time"
+            DataError,
+            match=r"the validation part .* \(0 of 100 times, after a purge of 24 hours\) has no",
         ):
             Windows(make_city(times=100), 4, 1).times("validation")
 

@@ -31,7 +31,7 @@ def haversine(a, b) -> float:
 
 def estimate(run, city, time, hidden) -> np.ndarray:
     """The field, ug/m3, one station and one cell at a time."""
-    low, high = (f(city.values[split(len(city.times))["train"]]) for f in (np.nanmin, np.nanmax))
+    low, high = (f(city.values[split(city)["train"]]) for f in (np.nanmin, np.nanmax))
     stations = list(city.stations.itertuples())
     x = torch.zeros(1, 2, 1, *city.grid)
     for t, at in enumerate((time - 2, time - 1)):
@@ -52,7 +52,7 @@ def estimate(run, city, time, hidden) -> np.ndarray:
 
 def test_evaluate_hides_each_station_in_turn(run, city):
     run = replace(run, config=replace(run.config, test_times=9))
-    test = split(len(city.times))["test"]
+    test = split(city)["test"]
     times = np.linspace(test.start, test.stop - 1, 9).round().astype(int)
     table = evaluate(run, city)
     names = city.stations["station"].to_list()

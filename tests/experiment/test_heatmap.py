@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from data_prep.city import CityData, DataError
-from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.config import NORMS, RunConfig
+from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.heatmap import draw_heatmap, find_station, find_time, typical_time
 from tritonbn.experiment.plots import save
 
@@ -145,3 +146,20 @@ def test_a_city_whose_stations_stand_in_one_row_can_be_drawn(
     row = replace(city, stations=stations)
     save(draw_heatmap(row, typical_time(row, 0, RUN), 0, {RUN: field_of(row)}), tmp_path / "a.png")
     assert imread(tmp_path / "a.png").ndim == 3
+
+
+def test_a_run_of_unseen_shows_a_station_that_it_has_not_learned_from(city: CityData) -> None:
+    for number in range(5):
+        run = RunConfig("wide-cnn", "offset", "unseen", fold=number)
+        absent = Fold.of(city, run).absent
+        assert absent[find_station(city, run=run)]
+        names = city.stations["station"]
+        assert absent[find_station(city, names[absent].iloc[0], run)]
+        with pytest.raises(DataError, match="this fold has learned from station S"):
+            find_station(city, names[~absent].iloc[0], run)
+
+
+def test_every_norm_has_a_title(city: CityData) -> None:
+    for norm in NORMS:
+        run = RunConfig("wide-cnn", norm, "masked")
+        draw_heatmap(city, typical_time(city, 1, run), 1, {run: field_of(city)})

@@ -68,7 +68,7 @@ def test_the_future_changes_nothing_fitted(city, tmp_path, model, protocol, secr
     if model.startswith("wide-") and protocol == "paper":
         pytest.skip("wide networks learn from hidden stations")
     config = config_of(model, protocol)
-    blind = with_secret(city, secret, split(300)["test"])
+    blind = with_secret(city, secret, split(city)["test"])
     same(*(fitted(c, config, tmp_path / name) for name, c in (("a", city), ("b", blind))))
 
 
@@ -79,7 +79,7 @@ def test_a_hidden_station_changes_no_estimate_of_itself(city, tmp_path, model, p
     if model.startswith("wide-") and protocol == "paper":
         pytest.skip("wide networks learn from hidden stations")
     run = train(city, config_of(model, protocol), tmp_path)
-    test = np.arange(split(300)["test"].start, 300)
+    test = np.arange(split(city)["test"].start, 300)
     for s in range(6):
         blind = with_secret(city, secret, test, s)
         for time in test[1::6]:

@@ -58,6 +58,7 @@ def results(make_city: MakeCity, tmp_path: Path) -> Results:
         "data": "/somewhere/else",
         "preset": "quick",
         "settings": {"steps": 12, "batch_size": 34},
+        "wide": {"masked": {"steps": 56}},
         "versions": {"python": "3.11.0"},
     }
     return Finished(tmp_path, facts, city)
@@ -72,7 +73,7 @@ def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
         ["CNN", "local", "14.15", "11.60", "0.71", "4.44", "2.22", "-1.50", "0.90", "0.12", "2"],
         ["CNN", "local", "6.00", "0.71", "4.44", "2.22", "-1.50", "0.90", "0.12", "2"],
         ["IDW", "-", "7.77", "-", "4.44", "2.22", "-1.50", "0.90", "0.12", "-"],
-        ["CNN", "local", "IDW", "+0.00", "+0.00 .. +0.00"],
+        ["CNN", "local", "IDW", "+0.00", "-"],
     ):
         assert f"| {' | '.join(row)} |" in text
         assert "".join(f"<td>{cell}</td>" for cell in row) in page
@@ -85,7 +86,8 @@ def test_both_pages_say_what_the_scores_are_made_of(results: Results) -> None:
             "3 stations in 5 x 6 cells",
             "300 times from 2023-01-01 00:00 to 2023-01-13 11:00",
             f"{1 - results.city.observed.mean():.1%} missing",
-            "quick (steps 12, batch_size 34)",
+            "quick (steps 12, batch_size 34); wide networks: masked: steps 56",
+            "with 24 hours left out between the parts",
             "The mean reading is 30.70",
         ):
             assert fact in page

@@ -97,21 +97,21 @@ def test_verdicts_say_where_local_is_better_and_where_worse() -> None:
     assert "CNN: local" in cnn
     assert "worse than none" in cnn
     assert "worse than global" in cnn
-    assert best.startswith("The best network, ConvLSTM local (3.")
+    assert best.startswith("The best network of this test, ConvLSTM local (3.")
     assert "of the spRMSE of the best rival, IDW (4.0" in best
 
 
 def test_what_differs_by_chance_only_is_called_so() -> None:
     convlstm, cnn, _ = verdicts(stations_of(spread=100.0))
-    assert "not unlike none" in convlstm
-    assert "not unlike global" in cnn
+    assert "not clearly different from none" in convlstm
+    assert "not clearly different from global" in cnn
 
 
 def test_an_arm_alone_gets_no_verdict() -> None:
     stations = stations_of()
     alone = stations[(stations["norm"] == "local") | (stations["model"] == "mean")]
     (line,) = verdicts(alone)
-    assert line.startswith("The best network, ConvLSTM local")
+    assert line.startswith("The best network of this test, ConvLSTM local")
     assert verdicts(stations[stations["norm"] == "none"]) == []
 
 

@@ -97,7 +97,7 @@ def test_masked_training_learns_to_interpolate(make_city, tmp_path):
     config = RunConfig("cnn", "none", "masked", steps=200, batch_size=32, learning_rate=1e-2)
     run = train(city, config, tmp_path)
     best = min(entry["validation_sprmse"] for entry in run.history)
-    assert best < 0.25 * values[split(len(values))["validation"]].std()
+    assert best < 0.25 * values[split(city)["validation"]].std()
 
 
 def test_wide_networks_learn_to_interpolate_better_than_idw(make_city, tmp_path):
@@ -149,7 +149,7 @@ def test_seed_decides_the_numbers_and_leaves_the_caller_s_alone(city, tmp_path):
 def test_weights_know_nothing_of_validation_and_test(city, tmp_path, protocol):
     config = replace(SMALL, protocol=protocol)
     values = city.values.copy()
-    values[split(len(values))["train"].stop :] *= -100
+    values[split(city)["train"].stop :] *= -100
     states = []
     for name, readings in (("true", city.values), ("changed", values)):
         train(replace(city, values=readings), config, tmp_path / name)

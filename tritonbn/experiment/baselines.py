@@ -42,7 +42,7 @@ def estimate_by_rival(
     DataFrame, one row per scored reading
         The table of `tritonbn.experiment.scores`.
     """
-    part = split(len(city.times))["train"]
+    part = split(city)["train"]
     tables = []
     for number in range(PROTOCOLS[protocol].folds):
         fold = Fold(city, protocol, number)

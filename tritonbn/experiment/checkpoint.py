@@ -129,8 +129,8 @@ class Checkpoint:
         differ = [name for name in here if checkpoint.city.get(name) != here[name]]
         if differ:
             raise CheckpointError(
-                f"{path} belongs to a city with other {', '.join(differ)} than {city.name}; "
-                f"choose another folder or remove it"
+                f"{path} belongs to a city with other {', '.join(differ)} than {city.name} here; "
+                f"choose another folder, or the data and grid that it was trained on"
             )
         return checkpoint
 

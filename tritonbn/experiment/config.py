@@ -17,7 +17,6 @@ _WIDE: dict[str, int | float] = {
     "batch_size": 96,
     "learning_rate": 2e-3,
     "validate_every": 100,
-    "patience": 7,
     "validation_times": 100,
     "timesteps": 3,
 }

@@ -30,20 +30,22 @@ def time_index(city: CityData, wanted: str) -> int:
     return int(found)
 
 
-PURGE = 24
-"""Times left out between two parts, so that what a window of one shows is far from the other."""
+PURGE = np.timedelta64(24, "h")
+"""Left out between two parts, as readings are much like those of the hours before."""
 
 
-def split(times: int) -> dict[Part, slice]:
-    """Cut a number of times into train, validation and test, 6:2:2 in the order of time.
+def split(city: CityData) -> dict[Part, slice]:
+    """Cut the times of a city into train, validation and test, 6:2:2 in their order.
 
-    The first `PURGE` times of validation and test are in no part.
+    The times of the first `PURGE` of validation and test are in no part.
     """
+    times = len(city.times)
+    purge = int(np.ceil(PURGE / city.step))
     first, second = times * 6 // 10, times * 8 // 10
     return {
         "train": slice(0, first),
-        "validation": slice(min(first + PURGE, second), second),
-        "test": slice(min(second + PURGE, times), times),
+        "validation": slice(min(first + purge, second), second),
+        "test": slice(min(second + purge, times), times),
     }
 
 
@@ -69,7 +71,7 @@ class Scaler:
         DataError
             If that part has no two different readings.
         """
-        part = split(len(city.times))["train"]
+        part = split(city)["train"]
         readings = city.values[part][city.observed[part]]
         if readings.size == 0 or readings.min() == readings.max():
             raise DataError(
@@ -132,13 +134,14 @@ class Windows:
         DataError
             If there is none.
         """
-        within = split(len(self.city.times))[part]
+        within = split(self.city)[part]
         times: IntArray = np.arange(within.start, within.stop)
         times = times[~np.isnan(self.readings(times)[:, -1]).all(axis=1)]
         if len(times) == 0:
             raise DataError(
                 f"the {part} part of {self.city.name} ({within.stop - within.start} of "
-                f"{len(self.city.times)} times) has no time that can be predicted from readings"
+                f"{len(self.city.times)} times, after a purge of {PURGE}) has no time that can be "
+                f"predicted from readings"
             )
         if count is None or count >= len(times):
             return times

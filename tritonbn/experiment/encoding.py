@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data_prep.city import DataError
 from tritonbn.experiment.dataset import BoolArray, IntArray, Scaler, to_grid
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.geography import cell_distances_km
@@ -98,6 +99,8 @@ class Wide(Encoding):
         super().__init__(fold, scaler, device)
         distances = cell_distances_km(fold.city)[~fold.absent]
         among = distances[:, fold.city.cells]
+        if np.ptp(among) == 0:
+            raise DataError(f"all stations of {fold.city.name} stand at one place")
         typical = np.median(among[among > among.min()])  # kilometres between two stations
         weights = np.maximum(distances / typical, 0.05) ** -2
         self.weights = torch.tensor(weights, dtype=torch.float32, device=device)  # (S, H W)

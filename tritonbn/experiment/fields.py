@@ -97,6 +97,7 @@ def interpolate(run: TrainedRun, city: CityData, times: IntArray) -> xr.Dataset:
             "Conventions": "CF-1.11",
             "title": f"{label(city)}, interpolated by {run.config.name}",
             "source": f"tritonbn {version('tritonbn')}",
+            "stations": ", ".join(run.encoding(city).windows.city.stations["station"]),
         },
     )
 

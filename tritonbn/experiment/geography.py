@@ -6,10 +6,10 @@ import numpy.typing as npt
 from data_prep.city import CityData
 from data_prep.fill import EARTH_RADIUS_KM, SHORTEST_DISTANCE_KM
 
-FloatArray = npt.NDArray[np.float64]
+Float64Array = npt.NDArray[np.float64]
 
 
-def cell_axes(city: CityData) -> tuple[FloatArray, FloatArray]:
+def cell_axes(city: CityData) -> tuple[Float64Array, Float64Array]:
     """Return the latitudes (H,) and longitudes (W,) of the middles of the cells, in degrees.
 
     They are told by the stations and their cells.
@@ -23,7 +23,7 @@ def cell_axes(city: CityData) -> tuple[FloatArray, FloatArray]:
     return np.asarray(latitudes, np.float64), np.asarray(longitudes, np.float64)
 
 
-def cell_distances_km(city: CityData) -> FloatArray:
+def cell_distances_km(city: CityData) -> Float64Array:
     """Return the distance of each station to each cell, (S, H * W), nowhere below 0.05 km.
 
     A cell in which a station stands lies where the station does, any other where its middle is.
@@ -39,7 +39,7 @@ def cell_distances_km(city: CityData) -> FloatArray:
     return np.asarray(np.maximum(distances, SHORTEST_DISTANCE_KM), np.float64)
 
 
-def _axis(degrees: FloatArray, index: npt.NDArray[np.int64]) -> tuple[float, float]:
+def _axis(degrees: Float64Array, index: npt.NDArray[np.int64]) -> tuple[float, float]:
     """First edge and size of the cells along one axis, from the stations' degrees and indices."""
     size = float(np.ptp(degrees) / np.ptp(index)) if np.ptp(index) else 0.01
     return float(degrees.min() - index.min() * size), size

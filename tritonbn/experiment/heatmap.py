@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.citymap import COLORMAP, CityMap
 from tritonbn.experiment.config import MODELS, RunConfig
-from tritonbn.experiment.dataset import time_index
+from tritonbn.experiment.dataset import BoolArray, time_index
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.plots import STYLE, label, unit
 
@@ -23,11 +23,14 @@ NORM_TITLES = {
     "none": "no normalization",
     "global": "global normalization",
     "local": "local normalization",
+    "local-nearest": "local, by nearest station",
+    "local-stations": "local, stations and rest",
+    "offset": "gain and offset, no norm.",
 }
 PANEL_INCHES = 2.4
 
 
-def find_station(city: CityData, wanted: str | None = None) -> int:
+def find_station(city: CityData, wanted: str | None = None, run: RunConfig | None = None) -> int:
     """Find a station by its name or its cell.
 
     Parameters
@@ -37,6 +40,8 @@ def find_station(city: CityData, wanted: str | None = None) -> int:
     wanted : str, optional
         Name, or number of the cell. Default: cell 621 if a station stands there, else the station
         with the most readings.
+    run : RunConfig, optional
+        The run that is to estimate it.
 
     Returns
     -------
@@ -46,8 +51,13 @@ def find_station(city: CityData, wanted: str | None = None) -> int:
     Raises
     ------
     DataError
-        If there is no such station; the message lists those that there are.
+        If there is no such station; the message lists those that there are. If the run has learned
+        from it where it must be unseen.
     """
+    if run is not None:
+        absent = Fold.of(city, run).absent
+        if absent.any():
+            return _find_absent(city, wanted, absent)
     names = city.stations["station"].to_list()
     cells = [str(cell) for cell in city.cells]
     if wanted is None:
@@ -58,6 +68,16 @@ def find_station(city: CityData, wanted: str | None = None) -> int:
             return known.index(wanted)
     there = ", ".join(f"{cell} {name}" for cell, name in zip(cells, names, strict=True))
     raise DataError(f"no station {wanted} in {city.name}; there are (cell and name): {there}")
+
+
+def _find_absent(city: CityData, wanted: str | None, absent: BoolArray) -> int:
+    if wanted is None:
+        return int((city.observed.sum(axis=0) * absent).argmax())
+    station = find_station(city, wanted)
+    if not absent[station]:
+        names = ", ".join(city.stations["station"][absent])
+        raise DataError(f"this fold has learned from station {wanted}; unseen are {names}")
+    return station
 
 
 def find_time(city: CityData, wanted: str, station: int) -> int:

@@ -11,6 +11,8 @@ from jinja2 import Environment, StrictUndefined
 
 from data_prep.files import atomic_path
 from tritonbn.experiment.breakdown import breakdown_rows
+from tritonbn.experiment.config import MODELS
+from tritonbn.experiment.dataset import PURGE
 from tritonbn.experiment.plots import label, unit
 from tritonbn.experiment.results import Results
 from tritonbn.experiment.table import difference_rows, markdown, score_rows, station_rows, verdicts
@@ -35,14 +37,16 @@ def facts(results: Results) -> dict[str, str]:
     """Say in words what the scores are made of."""
     city = results.city
     first, last = (np.datetime_as_string(city.times[k], "m").replace("T", " ") for k in (0, -1))
-    settings = ", ".join(f"{name} {value}" for name, value in results.facts["settings"].items())
+    settings = _words(results.facts["settings"])
+    wide = "; ".join(f"{name}: {_words(of)}" for name, of in results.facts["wide"].items())
     runs = results.runs()
     return {
         "Data": f"{label(city)}; --data {results.facts['data']}",
         "Readings": f"{len(city.stations)} stations in {city.grid[0]} x {city.grid[1]} cells, "
         f"{len(city.times):,} times from {first} to {last}, {1 - city.observed.mean():.1%} missing",
-        "Preset": f"{results.facts['preset']} ({settings})",
-        "Split": "6:2:2 in the order of time; all scores are of the last part",
+        "Preset": f"{results.facts['preset']} ({settings}); wide networks: {wide}",
+        "Split": f"6:2:2 in the order of time, with {PURGE} left out between the parts; all scores "
+        "are of the last part",
         "spRMSE": f"the RMSE of each station over time while it is hidden, averaged over "
         f"{runs['stations'].max()} stations, in {unit(city)}; spMAE likewise; RMSE of a time: that "
         "over the stations, averaged over time; lower is better. "
@@ -51,11 +55,16 @@ def facts(results: Results) -> dict[str, str]:
     }
 
 
+def _words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
 def _sections(results: Results) -> list[dict[str, Any]]:
     """Collect what there is to say of each protocol."""
     stations, estimates = results.stations(), results.estimates()
     sections = []
     for protocol, runs in results.runs().groupby("protocol", sort=False):
+        seeds = runs["seed"][runs["model"].isin([*MODELS])]
         here = stations[stations["protocol"] == protocol]
         notes = [PROTOCOL_NOTES[str(protocol)]]
         if protocol == "paper":
@@ -63,7 +72,7 @@ def _sections(results: Results) -> list[dict[str, Any]]:
         sections.append(
             {
                 "protocol": protocol,
-                "seeds": ", ".join(map(str, sorted(runs["seed"].unique()))),
+                "seeds": ", ".join(map(str, sorted(seeds.unique()))) or "none",
                 "notes": notes,
                 "scores": score_rows(runs),
                 "differences": difference_rows(here),

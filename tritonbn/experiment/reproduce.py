@@ -11,7 +11,7 @@ from tritonbn.experiment.config import PUBLISHED_ARMS
 from tritonbn.experiment.display import score_tables
 from tritonbn.experiment.evaluate import predict_field
 from tritonbn.experiment.folds import fold_without
-from tritonbn.experiment.heatmap import NORM_TITLES, draw_heatmap, find_station, typical_time
+from tritonbn.experiment.heatmap import draw_heatmap, find_station, typical_time
 from tritonbn.experiment.plots import draw_training, save
 from tritonbn.experiment.report import TRAINING_CAPTION, write_report
 from tritonbn.experiment.results import Results
@@ -58,7 +58,7 @@ def reproduce(
         results.config(model, norm, protocol, seed)
         for protocol, seed, (model, norm) in product(protocols, range(seeds), PUBLISHED_ARMS)
     ]
-    shown = configs[: len(NORM_TITLES)]
+    shown = configs[: len(PUBLISHED_ARMS) // 2]  # of one model
     hidden = find_station(results.city, station)
     time = typical_time(results.city, hidden, shown[0])
 

@@ -34,6 +34,9 @@ KEYS = ("protocol", "model", "norm", "seed")
 SCORES = (
     "sprmse", "spmae", "mean_reading", "stations", "time_rmse", "bias", "r2", "skill",
 )  # fmt: skip
+FORMAT = 2
+"""Of the folder; to be raised where older results must not be mixed with new ones."""
+
 REFERENCE = "idw"
 """The rival that skill is measured against."""
 
@@ -104,6 +107,8 @@ class Results:
         try:
             facts = json.loads((directory / "config.json").read_text(encoding="utf-8"))
             facts["grid"] = tuple(facts["grid"])
+            if facts.get("format") != FORMAT:
+                raise ValueError("another version made it; choose another --out")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{directory} is no results folder of tritonbn: {error}") from error
         return cls(directory, facts, CityData.load(directory / "data"))
@@ -121,7 +126,7 @@ class Results:
 
     def config(self, model: Any, norm: Any, protocol: Any, seed: int) -> RunConfig:
         """Return the configuration of one run of this folder."""
-        wide = WIDE.get(protocol, {}) if model.startswith("wide-") else {}
+        wide = self.facts["wide"].get(protocol, {}) if model.startswith("wide-") else {}
         return RunConfig(model, norm, protocol, seed, **(self.facts["settings"] | wide))
 
     def run_directory(self, config: RunConfig) -> Path:
@@ -326,6 +331,8 @@ def _set_up(
         "preset": preset,
         "grid": city.grid,
         "settings": PRESETS[preset],
+        "wide": WIDE,
+        "format": FORMAT,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("tritonbn", "torch", "numpy", "pandas")},
@@ -364,8 +371,10 @@ def open_run(directory: Path, device: torch.device | None = None) -> tuple[Resul
             f"{directory} is no run: expected a folder that tritonbn trained a model in, such as "
             "results/synthetic/runs/convlstm-local-paper-0"
         )
-    within = directory.resolve().parents
-    results = Results.open(next(path.parent for path in within if path.name == "runs"))
+    around = [path.parent for path in directory.resolve().parents if path.name == "runs"]
+    if not around:
+        raise DataError(f"{directory} is in no results folder, which holds the city of the run")
+    results = Results.open(around[0])
     return results, load_run(directory, results.city, device=device)
 
 

@@ -101,7 +101,7 @@ def _side_by_side(
                 for future in done:
                     _finish(results, display, running.pop(future), future.result())
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # before what the workers report to is gone
             raise
 
 

@@ -8,10 +8,13 @@ of what was measured, never of what was filled.
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import bootstrap
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.dataset import IntArray
+
+DRAWS = 10_000
+FEWEST_STATIONS = 6
+"""For which a bootstrap says anything."""
 
 MIN_READINGS = 24
 """Scored readings a station needs to count in `city_scores`."""
@@ -160,26 +163,35 @@ def skill(estimates: pd.DataFrame, reference: pd.DataFrame) -> float:
 def difference(
     rmse: npt.NDArray[np.floating], other: npt.NDArray[np.floating]
 ) -> tuple[float, float, float]:
-    """Compare two models station by station.
+    """Compare two models station by station and seed by seed.
 
     Parameters
     ----------
-    rmse, other : arrays of float, shape (S,)
-        Of the same stations, each averaged over seeds.
+    rmse, other : arrays of float, shapes (K, S)
+        Of K seeds at the same S stations; a rival has one seed. Where one has more seeds than the
+        other, its first count.
 
     Returns
     -------
     mean, low, high : float
-        Of ``rmse - other``, with its 95 % bootstrap interval over the stations (bias-corrected and
-        accelerated; B. Efron, "Better bootstrap confidence intervals", 1987). Where it excludes 0,
-        the one model is better than the other and not only luckier in its stations.
+        Of ``rmse - other``, with a 95 % bootstrap interval: seeds and stations are both drawn with
+        replacement, 10,000 times (the pigeonhole bootstrap; A. Owen, 2007,
+        https://doi.org/10.1214/07-AOAS122). No interval (NaN) for fewer than 6 stations.
     """
+    if min(len(rmse), len(other)) > 1:
+        common = min(len(rmse), len(other))
+        rmse, other = rmse[:common], other[:common]
     differences = np.asarray(rmse, np.float64) - other
+    seeds, stations = differences.shape
     mean = float(differences.mean())
-    if len(differences) < 2 or np.ptp(differences) == 0:
-        return mean, mean, mean
-    interval = bootstrap((differences,), np.mean, rng=np.random.default_rng(0)).confidence_interval
-    return mean, float(interval.low), float(interval.high)
+    if stations < FEWEST_STATIONS:
+        return mean, float("nan"), float("nan")
+    rng = np.random.default_rng(0)
+    of_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), DRAWS) / seeds
+    of_stations = rng.multinomial(stations, np.full(stations, 1 / stations), DRAWS) / stations
+    means = ((of_seeds @ differences) * of_stations).sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return mean, float(low), float(high)
 
 
 def _error(estimates: pd.DataFrame) -> pd.Series:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from tritonbn.experiment.config import MODELS
@@ -25,6 +26,8 @@ TITLES = {**MODELS, **{name: rival.name for name, rival in RIVALS.items()}}
 
 MEANS = ("time_rmse", "spmae", "bias", "r2", "skill")
 """What is averaged over seeds beside spRMSE."""
+
+NO_DIFFERENCE = "not clearly different from"
 
 OTHERS = ("none", "global", "offset")
 """The norms that local is compared with."""
@@ -81,7 +84,7 @@ def score_rows(runs: pd.DataFrame) -> Rows:
 
 
 def difference_rows(stations: pd.DataFrame) -> Rows:
-    """Tabulate, for one protocol, how each network differs from the best rival and from local.
+    """Tabulate how each network of a protocol differs from the best rival, and local from others.
 
     Parameters
     ----------
@@ -105,7 +108,8 @@ def difference_rows(stations: pd.DataFrame) -> Rows:
             beside |= {other: (model, other) for other in OTHERS if (model, other) in rmse}
         for name, other in beside.items():
             mean, low, high = difference(rmse[model, norm], rmse[other])
-            rows.append([TITLES[model], norm, name, f"{mean:+.2f}", f"{low:+.2f} .. {high:+.2f}"])
+            interval = "-" if np.isnan(low) else f"{low:+.2f} .. {high:+.2f}"
+            rows.append([TITLES[model], norm, name, f"{mean:+.2f}", interval])
     return rows
 
 
@@ -132,7 +136,7 @@ def verdicts(stations: pd.DataFrame) -> list[str]:
             words = []
             for norm in others:
                 _, low, high = difference(rmse[model, local], rmse[model, norm])
-                than = "better than" if high < 0 else "worse than" if low > 0 else "not unlike"
+                than = "better than" if high < 0 else "worse than" if low > 0 else NO_DIFFERENCE
                 words.append(f"{than} {norm} ({sprmse[model, norm]:.2f})")
             if words:
                 text = f"{title}: {local} ({sprmse[model, local]:.2f}) is {', '.join(words)}."
@@ -142,7 +146,7 @@ def verdicts(stations: pd.DataFrame) -> list[str]:
     if rival and networks:
         best = min(networks, key=lambda arm: sprmse[arm])
         lines.append(
-            f"The best network, {TITLES[best[0]]} {best[1]} ({sprmse[best]:.2f}), has "
+            f"The best network of this test, {TITLES[best[0]]} {best[1]} ({sprmse[best]:.2f}), has "
             f"{sprmse[best] / sprmse[rival, '-']:.2f} of the spRMSE of the best rival, "
             f"{TITLES[rival]} ({sprmse[rival, '-']:.2f})."
         )
@@ -150,11 +154,11 @@ def verdicts(stations: pd.DataFrame) -> list[str]:
 
 
 def _rmse(stations: pd.DataFrame) -> dict[Arm, FloatArray]:
-    """Return the RMSE of the stations that count, averaged over seeds, of each model and norm."""
+    """Return the RMSE of the stations that count, (seeds, stations), of each model and norm."""
     counted = stations[stations["readings"] >= MIN_READINGS]
     arms = counted.groupby(["model", "norm"], sort=False)
     return {
-        (str(model), str(norm)): arm.groupby("station", sort=False)["rmse"].mean().to_numpy()
+        (str(model), str(norm)): arm.pivot_table("rmse", "seed", "station").to_numpy()
         for (model, norm), arm in arms
     }
 

@@ -1,4 +1,4 @@
-"""Training: Adam, early stopping on the validation spRMSE, and a checkpoint at each validation."""
+"""Training: AdamW, the best weights by validation spRMSE, and a checkpoint at each validation."""
 
 import copy
 import math

@@ -18,7 +18,7 @@ class CNN(nn.Module):
         Times in the input; they are the channels of the first convolution. Default 1.
     channels : int
         Channels of the inner layers. Default 64.
-    norm : {"none", "global", "local"}
+    norm : {"none", "global", "local", "offset"}
         What normalizes the last inner layer. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
         Of ``norm="local"`` and ``"offset"``; a bare grid is one segment per cell, as published.

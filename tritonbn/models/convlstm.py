@@ -91,7 +91,7 @@ class ConvLSTM(nn.Module):
         Channels of the state. Default 64.
     kernel_size : int
         Odd width of the convolutions. Default 3.
-    norm : {"none", "global", "local"}
+    norm : {"none", "global", "local", "offset"}
         What normalizes the last hidden state. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
         Of ``norm="local"`` and ``"offset"``; a bare grid is one segment per cell, as published.
