@@ -105,6 +105,36 @@ class CityData:
         kept = self.stations[stations].reset_index(drop=True)
         return replace(self, stations=kept, values=self.values[:, stations])
 
+    def with_readings_of(self, other: "CityData") -> "CityData":
+        """Return this city with the times and readings of another, its stations found by name.
+
+        Stations of which `other` knows nothing have no readings.
+
+        Raises
+        ------
+        DataError
+            If the two have no station in common, or one stands elsewhere (by 0.01 degrees or
+            more), or quantity or unit differ.
+        """
+        if (self.quantity, self.unit) != (other.quantity, other.unit):
+            raise DataError(
+                f"expected {self.quantity} in {self.unit}, got {other.quantity} in {other.unit}"
+            )
+        found = pd.Index(other.stations["station"]).get_indexer(self.stations["station"])
+        known = found >= 0
+        if not known.any():
+            raise DataError(f"{other.name} has no station of {self.name}")
+        places = ["latitude", "longitude"]
+        here = self.stations.loc[known, places].to_numpy(np.float64)
+        there = other.stations.iloc[found[known]][places].to_numpy(np.float64)
+        moved = (np.abs(here - there) >= 0.01).any(axis=1)
+        if moved.any():
+            names = self.stations["station"][known][moved].to_list()
+            raise DataError(f"stations stand elsewhere than in {self.name}: {names}")
+        values = np.full((len(other.times), len(found)), np.nan, np.float32)
+        values[:, known] = other.values[:, found[known]]
+        return replace(self, times=other.times, values=values)
+
     def save(self, directory: Path) -> None:
         """Write `readings.parquet`, `stations.parquet` and `city.json` into `directory`.
 

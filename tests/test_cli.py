@@ -264,8 +264,9 @@ def test_map_writes_what_gis_tools_open(
     data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "field"
-    place = ["--data", str(data), "--grid", "6x7", "--checkpoint", str(run), "--out", str(out)]
+    place = ["--data", str(data), "--checkpoint", str(run), "--out", str(out)]
     assert main(["map", *place, "--time", "2024-01-08T00:00"]) == 0
+    assert main(["map", *place[2:], "--time", "2024-01-08T00:00"]) == 0
     assert {path.name for path in out.iterdir()} == {
         "field.nc",
         "field.csv",

@@ -164,8 +164,9 @@ def _parser() -> _Parser:
     field = command(
         "map", _map, "Write the field that a model interpolates as PNG, CSV and NetCDF.", [device]
     )
-    field.add_argument("--data", required=True, help="as for the other commands; may be newer")
-    field.add_argument("--grid", type=_grid, help="as that of the run (default: 32x32)")
+    field.add_argument(
+        "--data", help="other readings of the same stations (default: those of the run)"
+    )
     field.add_argument("--checkpoint", type=Path, required=True, help="folder of a run")
     field.add_argument(
         "--time", nargs="+", required=True, help="of the city, ISO 8601, one or several"
@@ -368,13 +369,15 @@ def _heatmap(options: argparse.Namespace, console: Console) -> None:
 
 def _map(options: argparse.Namespace, console: Console) -> None:
     from tritonbn.experiment.fields import interpolate, times_of, write_field
+    from tritonbn.experiment.results import open_run
     from tritonbn.experiment.source import load_city
-    from tritonbn.experiment.train import load_run
 
     _require_writable(options.out)
-    city = load_city(options.data, options.grid)
+    results, run = open_run(options.checkpoint, options.device)
+    city = results.city
+    if options.data is not None:
+        city = city.with_readings_of(load_city(options.data, city.grid))
     times = times_of(city, options.time)
-    run = load_run(options.checkpoint, city, device=options.device, other_readings=True)
     for path in write_field(interpolate(run, city, times), city, options.out):
         console.print(f"Wrote {path}", soft_wrap=True)
 

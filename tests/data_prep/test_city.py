@@ -129,3 +129,32 @@ def test_stations_must_be_told_apart(city, column, values, message):
 def test_stations_need_their_columns(city):
     with pytest.raises(DataError, match=r"stations lacks the columns \['cell'\]"):
         replace(city, stations=city.stations.drop(columns="cell"))
+
+
+def test_readings_of_another_time_are_put_to_the_stations_of_their_names(city):
+    order = [2, 0]  # b is silent
+    later = replace(
+        city,
+        stations=city.stations.iloc[order].reset_index(drop=True),
+        values=VALUES[:, order] + 10,
+        times=city.times + np.timedelta64(365, "D"),
+    )
+    joined = city.with_readings_of(later)
+    expected = VALUES + 10
+    expected[:, 1] = np.nan
+    np.testing.assert_array_equal(joined.values, expected)
+    assert joined.stations.equals(city.stations)
+    assert (joined.times == later.times).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: {"stations": c.stations.assign(station=["x", "y", "z"])}, "has no station of"),
+        (lambda c: {"stations": c.stations.assign(latitude=0.0)}, "stand elsewhere than in"),
+        (lambda c: {"unit": "mg/m3"}, "expected PM10 in ug/m3, got PM10 in mg/m3"),
+    ],
+)
+def test_readings_of_another_city_are_refused(city, change, message):
+    with pytest.raises(DataError, match=message):
+        city.with_readings_of(replace(city, **change(city)))

@@ -97,12 +97,8 @@ class Checkpoint:
             path.write_bytes(save(tensors, {"tritonbn": json.dumps(facts)}))
 
     @classmethod
-    def read(
-        cls, directory: Path, city: CityData, *, other_readings: bool = False
-    ) -> "Checkpoint | None":
+    def read(cls, directory: Path, city: CityData) -> "Checkpoint | None":
         """Read what `write` wrote; None where there is nothing.
-
-        With `other_readings`, those of the city may be others than were trained on.
 
         Raises
         ------
@@ -124,8 +120,6 @@ class Checkpoint:
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} is no checkpoint of tritonbn: {error}") from error
         here = identity(city)
-        if other_readings:
-            del here["readings"]
         differ = [name for name in here if checkpoint.city.get(name) != here[name]]
         if differ:
             raise CheckpointError(

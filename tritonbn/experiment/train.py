@@ -167,23 +167,15 @@ def train(
     return _trained(checkpoint, city, device)
 
 
-def load_run(
-    directory: Path,
-    city: CityData,
-    *,
-    device: torch.device | None = None,
-    other_readings: bool = False,
-) -> TrainedRun:
+def load_run(directory: Path, city: CityData, *, device: torch.device | None = None) -> TrainedRun:
     """Load what `train` left in `directory`, finished or at its last validation.
-
-    With `other_readings`, those of the city may be others than were trained on.
 
     Raises
     ------
     CheckpointError
         If there is none, or it belongs to another city.
     """
-    checkpoint = Checkpoint.read(directory, city, other_readings=other_readings)
+    checkpoint = Checkpoint.read(directory, city)
     if checkpoint is None:
         raise CheckpointError(f"{directory} holds no trained run")
     return _trained(checkpoint, city, device or _default_device())
