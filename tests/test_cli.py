@@ -243,7 +243,7 @@ def test_compare_says_what_to_install_for_a_rival(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tritonbn.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("tritonbn.experiment.commands.find_spec", lambda name: None)
     line = error_of(
         [*COMPARE, "kriging", "ridge", "--data", str(data), "--out", str(tmp_path / "o")], capsys
     )
@@ -373,7 +373,7 @@ def test_a_bug_shows_its_traceback(run: Path, monkeypatch: pytest.MonkeyPatch) -
     def fail(*_: object, **__: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr("tritonbn.experiment.evaluate.evaluate", fail)
+    monkeypatch.setattr("tritonbn.experiment.commands.evaluate", fail)
     with pytest.raises(ValueError, match="a bug"):
         main(["evaluate", str(run)])
 

@@ -1,22 +1,21 @@
 """The `tritonbn` command."""
 
 import argparse
-import errno
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
-from itertools import product
 from pathlib import Path
-from typing import Any, NoReturn, get_args, get_type_hints
+from typing import NoReturn, get_args, get_type_hints
 
 import torch
 from rich.console import Console
 
 from data_prep.city import DataError
 from tritonbn.experiment.config import ARMS, PRESETS, RunConfig
+
+Run = Callable[[argparse.Namespace, Console], None]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -97,14 +96,14 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('tritonbn')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Any, help: str, parents: Sequence[_Parser] = ()) -> _Parser:
+    def command(name: str, run: Run, help: str, parents: Sequence[_Parser] = ()) -> _Parser:
         added = commands.add_parser(name, help=help, description=help, parents=[*parents])
         added.set_defaults(run=run)
         return added
 
     reproduce = command(
         "reproduce",
-        _reproduce,
+        _experiment("run_reproduce"),
         "Prepare a city, train the six models, and write tables, figures and a report.",
         [city, station],
     )
@@ -119,7 +118,7 @@ def _parser() -> _Parser:
 
     compare = command(
         "compare",
-        _compare,
+        _experiment("run_compare"),
         "Train networks and fit rivals under the same protocol, and compare them.",
         [city],
     )
@@ -148,21 +147,31 @@ def _parser() -> _Parser:
     compare.add_argument("--seeds", type=_at_least(1), default=5, help="how many (default: 5)")
     compare.add_argument("--jobs", type=_at_least(1), default=1, help="runs at a time (default: 1)")
 
-    train = command("train", _train, "Train and test one model.", [city])
+    train = command("train", _experiment("run_train"), "Train and test one model.", [city])
     for name in ("model", "norm", "protocol"):
         train.add_argument(f"--{name}", choices=_choices(name), required=name != "protocol")
     train.add_argument("--seed", type=_at_least(0), default=0, help="default: 0")
 
-    command("evaluate", _evaluate, "Test a trained model station by station.", [run])
+    command(
+        "evaluate", _experiment("run_evaluate"), "Test a trained model station by station.", [run]
+    )
 
-    heatmap = command("heatmap", _heatmap, "Draw what a model makes of one time.", [run, station])
+    heatmap = command(
+        "heatmap",
+        _experiment("run_heatmap"),
+        "Draw what a model makes of one time.",
+        [run, station],
+    )
     heatmap.add_argument(
         "--time", help="of the city, ISO 8601 (default: a typical one of the test)"
     )
     heatmap.add_argument("--out", type=Path, help="PNG to write (default: in the run's folder)")
 
     field = command(
-        "map", _map, "Write the field that a model interpolates as PNG, CSV and NetCDF.", [device]
+        "map",
+        _experiment("run_map"),
+        "Write the field that a model interpolates as PNG, CSV and NetCDF.",
+        [device],
     )
     field.add_argument(
         "--data", help="other readings of the same stations (default: those of the run)"
@@ -241,145 +250,15 @@ def _at_least(least: int) -> Callable[[str], int]:
     return number
 
 
-def _prepare(
-    options: argparse.Namespace, protocols: Sequence[str], default_preset: str = "quick"
-) -> Any:
-    """Open or make the results folder that the options name."""
-    from tritonbn.experiment.results import Results
+def _experiment(name: str) -> Run:
+    """Return a function of `tritonbn.experiment.commands`, which is imported when it is called."""
 
-    out = options.out or Path("results", Path(options.data).resolve().name.removesuffix(".zip"))
-    _require_writable(out)
-    there = Results.open(out).facts["preset"] if (out / "config.json").exists() else default_preset
-    preset = options.preset or there
-    return Results.prepare(out, options.data, preset, protocols, options.grid)
+    def run(options: argparse.Namespace, console: Console) -> None:
+        from tritonbn.experiment import commands
 
+        getattr(commands, name)(options, console)
 
-def _require_writable(directory: Path) -> None:
-    """Raise before a long preparation what writing would raise after it."""
-    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
-    if not os.access(there, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
-
-
-def _reproduce(options: argparse.Namespace, console: Console) -> None:
-    from tritonbn.experiment.reproduce import reproduce
-
-    protocols = list(dict.fromkeys(options.protocol))
-    results = _prepare(options, protocols)
-    reproduce(results, protocols, options.seeds, options.station, options.device, console)
-
-
-def _compare(options: argparse.Namespace, console: Console) -> None:
-    from tritonbn.experiment.baselines import rivals_of
-    from tritonbn.experiment.compare import compare
-    from tritonbn.experiment.rivals import RIVALS
-
-    rivals = list(RIVALS) if options.rivals is None else options.rivals
-    unknown = [name for name in rivals if name not in RIVALS]
-    if unknown:
-        raise DataError(f"--rivals must be of {', '.join(RIVALS)}, got {', '.join(unknown)}")
-    libraries = {RIVALS[name].library for name in rivals} - {None}
-    missing = sorted(library for library in libraries if library and not find_spec(library))
-    if missing:
-        raise DataError(
-            f"rivals need {', '.join(missing)}: pip install 'tritonbn[rivals]', or choose others "
-            "with --rivals"
-        )
-    protocols = list(dict.fromkeys(options.protocol))
-    arms = [f"{model}-{norm}" for model, norm in ARMS] if options.arms is None else options.arms
-    wanted = [
-        (model, norm, protocol, seed)
-        for protocol, seed, (model, norm) in product(protocols, range(options.seeds), ARMS)
-        if f"{model}-{norm}" in arms and not (protocol == "paper" and model.startswith("wide-"))
-    ]
-    allowed = {f"{model}-{norm}" for model, norm, *_ in wanted} | {
-        name for protocol in protocols for name in rivals_of(protocol)
-    }
-    named = [*(options.arms or []), *(options.rivals or [])]
-    senseless = [name for name in named if name not in allowed]
-    if senseless:
-        raise DataError(f"protocol {' '.join(protocols)} allows no {', '.join(senseless)}")
-    if not wanted and not rivals:
-        raise DataError("nothing to compare: --arms and --rivals are both empty")
-    results = _prepare(options, protocols, "thorough")
-    configs = [results.config(*run) for run in wanted]
-    compare(results, protocols, configs, rivals, options.jobs, options.device, console)
-
-
-def _train(options: argparse.Namespace, console: Console) -> None:
-    from tritonbn.experiment.runner import make_runs
-
-    wide = options.model.startswith("wide-")
-    protocol = options.protocol or ("masked" if wide else "paper")
-    if (options.model, options.norm) not in ARMS:
-        raise DataError(f"{options.model} takes one of the norms none, global and local")
-    if wide and protocol == "paper":
-        raise DataError(f"{options.model} learns from hidden stations; protocol paper hides none")
-    results = _prepare(options, [protocol])
-    config = results.config(options.model, options.norm, protocol, options.seed)
-    make_runs(results, [config], options.device, console)
-    console.print(f"The run is in {results.run_directory(config)}", soft_wrap=True)
-
-
-def _evaluate(options: argparse.Namespace, console: Console) -> None:
-    import pandas as pd
-    from rich.progress import Progress
-
-    from tritonbn.experiment.display import score_tables, text_table
-    from tritonbn.experiment.evaluate import evaluate
-    from tritonbn.experiment.results import REFERENCE, key_of, open_run
-    from tritonbn.experiment.table import station_rows
-
-    results, run = open_run(options.directory, options.device)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(run.config.name)
-
-        def on_progress(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        estimates = evaluate(run, results.city, on_progress=on_progress)
-    reference = results.reference(run.config.protocol)
-    reference = reference[reference["station"].isin(estimates["station"])]
-    key = key_of(run.config)
-    of_idw = {**key, "model": REFERENCE, "norm": "-"}
-    scored = [results.score(key, estimates), results.score(of_idw, reference)]
-    stations = pd.concat([table for _, table in scored])
-    console.print(text_table(station_rows(stations), f"RMSE at each station, {results.city.unit}"))
-    console.print(*score_tables(pd.DataFrame([scores for scores, _ in scored])), sep="\n")
-
-
-def _heatmap(options: argparse.Namespace, console: Console) -> None:
-    from tritonbn.experiment.evaluate import predict_field
-    from tritonbn.experiment.heatmap import draw_heatmap, find_station, find_time, typical_time
-    from tritonbn.experiment.plots import save
-    from tritonbn.experiment.results import open_run
-
-    results, run = open_run(options.directory, options.device)
-    city = results.city
-    hidden = find_station(city, options.station, run.config)
-    wanted = options.time
-    time = find_time(city, wanted, hidden) if wanted else typical_time(city, hidden, run.config)
-    out = options.out or options.directory / f"heatmap_{city.cells[hidden]}.png"
-    field = predict_field(run, city, time, hidden)
-    save(draw_heatmap(city, time, hidden, {run.config: field}), out)
-    console.print(f"The heatmap is in {out}", soft_wrap=True)
-
-
-def _map(options: argparse.Namespace, console: Console) -> None:
-    from tritonbn.experiment.fields import interpolate, times_of, write_field
-    from tritonbn.experiment.results import open_run
-    from tritonbn.experiment.source import load_city
-
-    _require_writable(options.out)
-    results, run = open_run(options.checkpoint, options.device)
-    city = results.city
-    if options.data is not None:
-        city = city.with_readings_of(load_city(options.data, city.grid))
-    times = times_of(city, options.time)
-    for path in write_field(interpolate(run, city, times), city, options.out):
-        console.print(f"Wrote {path}", soft_wrap=True)
+    return run
 
 
 def _bench(options: argparse.Namespace, console: Console) -> None:

@@ -1,0 +1,149 @@
+"""What the commands of the experiment do; `tritonbn.cli` has their options."""
+
+import argparse
+import errno
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import Progress
+
+from data_prep.city import DataError
+from tritonbn.experiment.baselines import rivals_of
+from tritonbn.experiment.compare import compare
+from tritonbn.experiment.config import ARMS
+from tritonbn.experiment.display import score_tables, text_table
+from tritonbn.experiment.evaluate import evaluate, predict_field
+from tritonbn.experiment.fields import interpolate, times_of, write_field
+from tritonbn.experiment.heatmap import draw_heatmap, find_station, find_time, typical_time
+from tritonbn.experiment.plots import save
+from tritonbn.experiment.reproduce import reproduce
+from tritonbn.experiment.results import REFERENCE, Results, key_of, open_run
+from tritonbn.experiment.rivals import RIVALS
+from tritonbn.experiment.runner import make_runs
+from tritonbn.experiment.source import load_city
+from tritonbn.experiment.table import station_rows
+
+
+def _prepare(
+    options: argparse.Namespace, protocols: Sequence[str], default_preset: str = "quick"
+) -> Results:
+    """Open or make the results folder that the options name."""
+    out = options.out or Path("results", Path(options.data).resolve().name.removesuffix(".zip"))
+    _require_writable(out)
+    there = Results.open(out).facts["preset"] if (out / "config.json").exists() else default_preset
+    preset = options.preset or there
+    return Results.prepare(out, options.data, preset, protocols, options.grid)
+
+
+def _require_writable(directory: Path) -> None:
+    """Raise before a long preparation what writing would raise after it."""
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
+def run_reproduce(options: argparse.Namespace, console: Console) -> None:
+    """Make the six published models, and what there is to see of them."""
+    protocols = list(dict.fromkeys(options.protocol))
+    results = _prepare(options, protocols)
+    reproduce(results, protocols, options.seeds, options.station, options.device, console)
+
+
+def run_compare(options: argparse.Namespace, console: Console) -> None:
+    """Compare networks and rivals."""
+    rivals = list(RIVALS) if options.rivals is None else options.rivals
+    unknown = [name for name in rivals if name not in RIVALS]
+    if unknown:
+        raise DataError(f"--rivals must be of {', '.join(RIVALS)}, got {', '.join(unknown)}")
+    libraries = {RIVALS[name].library for name in rivals} - {None}
+    missing = sorted(library for library in libraries if library and not find_spec(library))
+    if missing:
+        raise DataError(
+            f"rivals need {', '.join(missing)}: pip install 'tritonbn[rivals]', or choose others "
+            "with --rivals"
+        )
+    protocols = list(dict.fromkeys(options.protocol))
+    arms = [f"{model}-{norm}" for model, norm in ARMS] if options.arms is None else options.arms
+    wanted = [
+        (model, norm, protocol, seed)
+        for protocol, seed, (model, norm) in product(protocols, range(options.seeds), ARMS)
+        if f"{model}-{norm}" in arms and not (protocol == "paper" and model.startswith("wide-"))
+    ]
+    allowed = {f"{model}-{norm}" for model, norm, *_ in wanted} | {
+        name for protocol in protocols for name in rivals_of(protocol)
+    }
+    named = [*(options.arms or []), *(options.rivals or [])]
+    senseless = [name for name in named if name not in allowed]
+    if senseless:
+        raise DataError(f"protocol {' '.join(protocols)} allows no {', '.join(senseless)}")
+    if not wanted and not rivals:
+        raise DataError("nothing to compare: --arms and --rivals are both empty")
+    results = _prepare(options, protocols, "thorough")
+    configs = [results.config(*run) for run in wanted]
+    compare(results, protocols, configs, rivals, options.jobs, options.device, console)
+
+
+def run_train(options: argparse.Namespace, console: Console) -> None:
+    """Train and test one model."""
+    wide = options.model.startswith("wide-")
+    protocol = options.protocol or ("masked" if wide else "paper")
+    if (options.model, options.norm) not in ARMS:
+        raise DataError(f"{options.model} takes one of the norms none, global and local")
+    if wide and protocol == "paper":
+        raise DataError(f"{options.model} learns from hidden stations; protocol paper hides none")
+    results = _prepare(options, [protocol])
+    config = results.config(options.model, options.norm, protocol, options.seed)
+    make_runs(results, [config], options.device, console)
+    console.print(f"The run is in {results.run_directory(config)}", soft_wrap=True)
+
+
+def run_evaluate(options: argparse.Namespace, console: Console) -> None:
+    """Test a trained model station by station."""
+    results, run = open_run(options.directory, options.device)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(run.config.name)
+
+        def on_progress(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        estimates = evaluate(run, results.city, on_progress=on_progress)
+    reference = results.reference(run.config.protocol)
+    reference = reference[reference["station"].isin(estimates["station"])]
+    key = key_of(run.config)
+    of_idw = {**key, "model": REFERENCE, "norm": "-"}
+    scored = [results.score(key, estimates), results.score(of_idw, reference)]
+    stations = pd.concat([table for _, table in scored])
+    console.print(text_table(station_rows(stations), f"RMSE at each station, {results.city.unit}"))
+    console.print(*score_tables(pd.DataFrame([scores for scores, _ in scored])), sep="\n")
+
+
+def run_heatmap(options: argparse.Namespace, console: Console) -> None:
+    """Draw what a model makes of one time."""
+    results, run = open_run(options.directory, options.device)
+    city = results.city
+    hidden = find_station(city, options.station, run.config)
+    wanted = options.time
+    time = find_time(city, wanted, hidden) if wanted else typical_time(city, hidden, run.config)
+    out = options.out or options.directory / f"heatmap_{city.cells[hidden]}.png"
+    field = predict_field(run, city, time, hidden)
+    save(draw_heatmap(city, time, hidden, {run.config: field}), out)
+    console.print(f"The heatmap is in {out}", soft_wrap=True)
+
+
+def run_map(options: argparse.Namespace, console: Console) -> None:
+    """Write the field that a model interpolates."""
+    _require_writable(options.out)
+    results, run = open_run(options.checkpoint, options.device)
+    city = results.city
+    if options.data is not None:
+        city = city.with_readings_of(load_city(options.data, city.grid))
+    times = times_of(city, options.time)
+    for path in write_field(interpolate(run, city, times), city, options.out):
+        console.print(f"Wrote {path}", soft_wrap=True)
