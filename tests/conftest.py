@@ -3,6 +3,8 @@ import os
 import pytest
 import torch
 
+with torch.device("cpu"):  # PyTorch lists what makes tensors once, before a test wraps some of it
+    torch.empty(0)
 torch.set_num_threads(1)  # the tensors of the tests are small: threads would wait for one another
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # kernels are interpreted, on tensors of the CPU

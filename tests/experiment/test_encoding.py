@@ -56,7 +56,7 @@ def test_readings_stand_in_their_cells_relative_to_mean_and_spread_of_the_visibl
 def test_idw_in_the_cell_of_a_hidden_station_is_that_of_the_others(city, hidden):
     x, scale = encoding(Wide, city).encode(TIMES, hidden)
     distances = distances_km(city.stations["latitude"], city.stations["longitude"])
-    field = scale.unscale(x[:, -1, IDW : IDW + 1]).flatten(1)[:, city.cells]
+    field = scale.unscale(x[:, -1, IDW : IDW + 1]).flatten(1)[:, city.cells.tolist()]
     expected = idw(city.values[TIMES], distances, visible=~hidden)
     np.testing.assert_allclose(field[hidden], expected[hidden], rtol=1e-3)
 
