@@ -8,7 +8,7 @@ from data_prep.fill import distances_km, idw
 from tritonbn.experiment.dataset import Scaler
 from tritonbn.experiment.encoding import CHANNELS, IDW, Published, Wide
 from tritonbn.experiment.folds import Fold
-from tritonbn.experiment.geography import cell_axes, cell_distances_km
+from tritonbn.experiment.geography import cell_axes, cell_distances_km, cell_edges
 
 CPU = torch.device("cpu")
 TIMES = np.array([100, 7, 260])
@@ -109,6 +109,14 @@ def test_cells_lie_between_their_neighbours_and_stations_in_theirs(city):
     np.testing.assert_allclose(np.diff(latitudes), 0.01)
     assert np.abs(latitudes[rows] - city.stations["latitude"]).max() <= 0.005 + 1e-9
     assert np.abs(longitudes[columns] - city.stations["longitude"]).max() <= 0.005 + 1e-9
+
+
+@pytest.mark.parametrize("grid", [(5, 6), (1, 12)])
+def test_the_edges_of_the_grid_are_half_a_cell_beyond_the_middles(make_city, grid):
+    city = make_city(grid=grid)
+    latitudes, longitudes = cell_axes(city)
+    expected = [longitudes[0] - 0.005, longitudes[-1] + 0.005, latitudes[0] - 0.005]
+    np.testing.assert_allclose(cell_edges(city), [*expected, latitudes[-1] + 0.005])
 
 
 def test_distances_to_the_cells_of_stations_are_those_to_the_stations(city):

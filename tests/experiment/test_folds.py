@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from data_prep.city import DataError
+from data_prep.fill import distances_km
+from tritonbn.experiment.comparison_plots import nearest_visible
 from tritonbn.experiment.folds import Fold, fold_without
 
 PROTOCOLS = ("paper", "masked", "unseen")
@@ -69,3 +71,14 @@ def test_the_estimated_station_is_hidden(make_city):
 def test_too_few_stations_for_the_folds_are_an_error(make_city):
     with pytest.raises(DataError, match="Testville has 4 stations; unseen needs 5"):
         Fold(make_city(stations=4), "unseen")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_nearest_visible_station_is_none_of_the_hidden(make_city, protocol):
+    city = make_city(stations=7)
+    distances = distances_km(city.stations["latitude"], city.stations["longitude"])
+    nearest = nearest_visible(city, protocol)
+    for station in range(7):
+        hidden = Fold(city, protocol, fold_without(city, protocol, station)).absent
+        seen = [s for s in range(7) if s != station and not hidden[s]]
+        assert nearest[station] == distances[station, seen].min()

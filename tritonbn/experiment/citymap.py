@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from data_prep.city import CityData
-from tritonbn.experiment.geography import cell_axes
+from tritonbn.experiment.geography import cell_axes, cell_edges
 
 COLORMAP = "viridis"
 HIDDEN_COLOR = "#D81B60"
@@ -33,7 +33,7 @@ class CityMap:
         self.latitudes, self.longitudes = cell_axes(city)
         rows, columns = np.divmod(city.cells, city.grid[1])
         self.x, self.y = self.longitudes[columns], self.latitudes[rows]
-        self.extent = (*_edges(self.longitudes), *_edges(self.latitudes))
+        self.extent = cell_edges(city)
         self.aspect = 1 / np.cos(np.radians(self.y.mean()))
 
     @property
@@ -95,8 +95,3 @@ class CityMap:
             linewidths=2.2,
             label="hidden station",
         )
-
-
-def _edges(middles: npt.NDArray[np.float64]) -> tuple[float, float]:
-    half = (middles[-1] - middles[0]) / max(1, len(middles) - 1) / 2
-    return float(middles[0] - half), float(middles[-1] + half)

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from data_prep.city import DataError
 from tritonbn.experiment.baselines import rivals_of
 from tritonbn.experiment.compare import compare
-from tritonbn.experiment.config import ARMS
+from tritonbn.experiment.config import ARMS, can_learn, is_wide
 from tritonbn.experiment.display import score_tables, text_table
 from tritonbn.experiment.evaluate import evaluate, predict_field
 from tritonbn.experiment.fields import interpolate, times_of, write_field
@@ -62,7 +62,7 @@ def run_compare(options: argparse.Namespace, console: Console) -> None:
     unknown = [name for name in rivals if name not in RIVALS]
     if unknown:
         raise DataError(f"--rivals must be of {', '.join(RIVALS)}, got {', '.join(unknown)}")
-    libraries = {RIVALS[name].library for name in rivals} - {None}
+    libraries = {RIVALS[name].requires for name in rivals} - {None}
     missing = sorted(library for library in libraries if library and not find_spec(library))
     if missing:
         raise DataError(
@@ -74,7 +74,7 @@ def run_compare(options: argparse.Namespace, console: Console) -> None:
     wanted = [
         (model, norm, protocol, seed)
         for protocol, seed, (model, norm) in product(protocols, range(options.seeds), ARMS)
-        if f"{model}-{norm}" in arms and not (protocol == "paper" and model.startswith("wide-"))
+        if f"{model}-{norm}" in arms and can_learn(model, protocol)
     ]
     allowed = {f"{model}-{norm}" for model, norm, *_ in wanted} | {
         name for protocol in protocols for name in rivals_of(protocol)
@@ -92,11 +92,10 @@ def run_compare(options: argparse.Namespace, console: Console) -> None:
 
 def run_train(options: argparse.Namespace, console: Console) -> None:
     """Train and test one model."""
-    wide = options.model.startswith("wide-")
-    protocol = options.protocol or ("masked" if wide else "paper")
+    protocol = options.protocol or ("masked" if is_wide(options.model) else "paper")
     if (options.model, options.norm) not in ARMS:
         raise DataError(f"{options.model} takes one of the norms none, global and local")
-    if wide and protocol == "paper":
+    if not can_learn(options.model, protocol):
         raise DataError(f"{options.model} learns from hidden stations; protocol paper hides none")
     results = _prepare(options, [protocol])
     config = results.config(options.model, options.norm, protocol, options.seed)

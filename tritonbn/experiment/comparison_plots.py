@@ -7,12 +7,15 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from data_prep.city import CityData
+from data_prep.fill import distances_km
 from tritonbn.experiment.config import MODELS
-from tritonbn.experiment.folds import Fold, fold_without
+from tritonbn.experiment.folds import fold_numbers
 from tritonbn.experiment.plots import STYLE, label, unit
+from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.results import REFERENCE, Results
 from tritonbn.experiment.scores import MIN_READINGS
-from tritonbn.experiment.table import TITLES, arm_title
+from tritonbn.experiment.table import Arm, arm_title
 
 PANEL_INCHES = 3.6
 
@@ -29,17 +32,10 @@ def _panels(results: Results, title: str) -> tuple[Figure, dict[str, Axes]]:
     return figure, dict(zip(protocols, axes, strict=True))
 
 
-def _rmse(results: Results, protocol: str) -> pd.DataFrame:
-    """Return the RMSE, averaged over seeds: a row per station that counts, a column per arm."""
-    stations = results.stations()
+def _rmse(stations: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Average the RMSE over seeds: a row per station that counts, a column per model and norm."""
     here = stations[(stations["protocol"] == protocol) & (stations["readings"] >= MIN_READINGS)]
-    return _named(here).pivot_table("rmse", "station", "arm", sort=False)
-
-
-def _named(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add the column `arm`, the title of a network or rival."""
-    arms = [arm_title(*arm) for arm in zip(rows["model"], rows["norm"], strict=True)]
-    return rows.assign(arm=arms)
+    return here.pivot_table("rmse", "station", ["model", "norm"], sort=False)
 
 
 def draw_winners(results: Results) -> Figure:
@@ -47,12 +43,16 @@ def draw_winners(results: Results) -> Figure:
     with rc_context(STYLE):
         figure, panels = _panels(results, "Lowest RMSE at each station")
         places = results.city.stations.set_index("station")[["longitude", "latitude"]]
-        winners = {protocol: _rmse(results, protocol).idxmin(axis=1) for protocol in panels}
+        stations = results.stations()
+        winners = {
+            protocol: _rmse(stations, protocol).idxmin(axis=1).map(lambda arm: arm_title(*arm))
+            for protocol in panels
+        }
         names = pd.concat(winners.values()).value_counts().index
         colors = dict(zip(names, colormaps["tab20"](np.arange(len(names)) % 20), strict=True))
         for protocol, ax in panels.items():
-            for name, stations in winners[protocol].groupby(winners[protocol]):
-                at = places.loc[stations.index]
+            for name, won in winners[protocol].groupby(winners[protocol]):
+                at = places.loc[won.index]
                 ax.scatter(at["longitude"], at["latitude"], s=70, color=colors[name])
             ax.set(xlabel="longitude (°)", aspect=1 / np.cos(np.radians(places["latitude"].mean())))
             ax.locator_params(nbins=3)
@@ -66,29 +66,25 @@ def draw_winners(results: Results) -> Figure:
     return figure
 
 
-def nearest_visible(results: Results, protocol: str) -> npt.NDArray[np.float64]:
+def nearest_visible(city: CityData, protocol: str) -> npt.NDArray[np.float64]:
     """Return the distance of each station to the nearest one that it is estimated from, in km."""
-    city = results.city
-    nearest = np.empty(len(city.stations))
-    for station in range(len(nearest)):
-        fold = Fold(city, protocol, fold_without(city, protocol, station))
-        others = ~fold.absent
-        others[station] = False
-        nearest[station] = Fold(city, "masked").windows.distances[station, others].min()
-    return nearest
+    distances = distances_km(city.stations["latitude"], city.stations["longitude"])
+    folds = fold_numbers(len(distances), PROTOCOLS[protocol].folds)
+    hidden = folds[:, None] == folds if folds.any() else np.eye(len(distances), dtype=bool)
+    return np.asarray(np.where(hidden, np.inf, distances).min(axis=1), np.float64)
 
 
 def draw_distances(results: Results) -> Figure:
     """Draw the RMSE at each station over the distance to the nearest visible one."""
+    city, stations = results.city, results.stations()
     with rc_context(STYLE):
         figure, panels = _panels(results, "Error and distance")
         for protocol, ax in panels.items():
-            distance = pd.Series(
-                nearest_visible(results, protocol), results.city.stations["station"]
-            )
-            rmse = _rmse(results, protocol)
-            for name in _shown(results, protocol):
-                ax.scatter(distance[rmse.index], rmse[name], s=24, alpha=0.8, label=name)
+            distance = pd.Series(nearest_visible(city, protocol), city.stations["station"])
+            rmse = _rmse(stations, protocol)
+            for arm in _shown(rmse):
+                near = distance[rmse.index]
+                ax.scatter(near, rmse[arm], s=24, alpha=0.8, label=arm_title(*arm))
             ax.set(xlabel="nearest visible station (km)", ylim=(0, None))
             ax.legend(frameon=False, fontsize=9)
         next(iter(panels.values())).set_ylabel(f"RMSE ({unit(results.city)})")
@@ -97,16 +93,17 @@ def draw_distances(results: Results) -> Figure:
 
 def draw_calibration(results: Results) -> Figure:
     """Draw the mean reading over the estimate, in twenty groups of equally many estimates."""
-    estimates = _named(results.estimates())
+    estimates, stations = results.estimates(), results.stations()
     with rc_context(STYLE):
         figure, panels = _panels(results, "Calibration")
         for protocol, ax in panels.items():
             here = estimates[estimates["protocol"] == protocol]
-            for name in _shown(results, protocol):
-                arm = here[here["arm"] == name]
+            for model, norm in _shown(_rmse(stations, protocol)):
+                arm = here[(here["model"] == model) & (here["norm"] == norm)]
                 groups = pd.qcut(arm["estimate"], 20, duplicates="drop")
                 means = arm.groupby(groups, observed=True)[["estimate", "reading"]].mean()
-                ax.plot(means["estimate"], means["reading"], marker="o", ms=4, label=name)
+                title = arm_title(model, norm)
+                ax.plot(means["estimate"], means["reading"], marker="o", ms=4, label=title)
             low, high = ax.get_xlim()
             ax.plot([low, high], [low, high], color="grey", lw=1, zorder=0)
             ax.set(xlabel=f"estimate ({unit(results.city)})", aspect="equal")
@@ -115,9 +112,10 @@ def draw_calibration(results: Results) -> Figure:
     return figure
 
 
-def _shown(results: Results, protocol: str) -> list[str]:
-    """Return the best network, as its title, and IDW where they are."""
-    rmse = _rmse(results, protocol).mean()
-    networks = [name for name in rmse.index if name.startswith(tuple(MODELS.values()))]
-    best = [min(networks, key=lambda name: float(rmse[name]))] if networks else []
-    return [*best, *(name for name in (TITLES[REFERENCE],) if name in rmse.index)]
+def _shown(rmse: pd.DataFrame) -> list[Arm]:
+    """Return the best network, and IDW, where they are."""
+    levels = (rmse.columns.get_level_values(level) for level in ("model", "norm"))
+    means = dict(zip(zip(*levels, strict=True), rmse.mean().to_list(), strict=True))
+    networks = {arm: mean for arm, mean in means.items() if arm[0] in MODELS}
+    best = [min(networks, key=lambda arm: networks[arm])] if networks else []
+    return [*best, *(arm for arm in means if arm[0] == REFERENCE)]

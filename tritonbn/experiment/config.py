@@ -45,6 +45,16 @@ ARMS = [
 """The models and norms that can be compared."""
 
 
+def is_wide(model: str) -> bool:
+    """Whether a network is one that can interpolate."""
+    return model.startswith("wide-")
+
+
+def can_learn(model: str, protocol: str) -> bool:
+    """Whether a protocol hides stations in training, where a network learns from those alone."""
+    return not (is_wide(model) and protocol == "paper")
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """One training run. Two runs of equal configuration on one city give equal numbers.
@@ -123,13 +133,13 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
-        if self.wide and self.protocol == "paper":
+        if not can_learn(self.model, self.protocol):
             raise ValueError(f"{self.model} learns from hidden stations; paper hides none")
 
     @property
     def wide(self) -> bool:
         """Whether the network is one that can interpolate."""
-        return self.model.startswith("wide-")
+        return is_wide(self.model)
 
     @property
     def backbone(self) -> Any:

@@ -43,10 +43,7 @@ class Fold:
         if stations < folds:
             raise DataError(f"{city.name} has {stations} stations; {protocol} needs {folds}")
         self.city = city
-        self.absent: BoolArray = np.zeros(stations, np.bool_)
-        if folds > 1:
-            order = np.random.default_rng(0).permutation(stations)  # the same for every run
-            self.absent[order[number::folds]] = True
+        self.absent: BoolArray = (fold_numbers(stations, folds) == number) & (folds > 1)
         self.windows = Windows(city.select(~self.absent), timesteps, PROTOCOLS[protocol].horizon)
 
     @classmethod
@@ -97,7 +94,13 @@ class Fold:
         return np.asarray(stations[:, None] == np.flatnonzero(~self.absent))
 
 
+def fold_numbers(stations: int, folds: int) -> IntArray:
+    """Return the fold in which each station is estimated, the same for every run."""
+    numbers = np.empty(stations, np.int64)
+    numbers[np.random.default_rng(0).permutation(stations)] = np.arange(stations) % folds
+    return numbers
+
+
 def fold_without(city: CityData, protocol: str, station: int) -> int:
     """Return the number of the fold in which a station is estimated."""
-    numbers = range(PROTOCOLS[protocol].folds)
-    return next((n for n in numbers if Fold(city, protocol, n).absent[station]), 0)
+    return int(fold_numbers(len(city.stations), PROTOCOLS[protocol].folds)[station])

@@ -14,13 +14,17 @@ def cell_axes(city: CityData) -> tuple[Float64Array, Float64Array]:
 
     They are told by the stations and their cells.
     """
-    height, width = city.grid
-    rows, columns = np.divmod(city.cells, width)
-    south, tall = _axis(city.stations["latitude"].to_numpy(np.float64), rows)
-    west, wide = _axis(city.stations["longitude"].to_numpy(np.float64), columns)
-    latitudes = south + (np.arange(height) + 0.5) * tall
-    longitudes = west + (np.arange(width) + 0.5) * wide
-    return np.asarray(latitudes, np.float64), np.asarray(longitudes, np.float64)
+    latitudes, longitudes = (
+        np.asarray(edge + (np.arange(count) + 0.5) * size, np.float64)
+        for edge, size, count in _axes(city)
+    )
+    return latitudes, longitudes
+
+
+def cell_edges(city: CityData) -> tuple[float, float, float, float]:
+    """Return the west, east, south and north edge of the grid, in degrees."""
+    (south, tall, height), (west, wide, width) = _axes(city)
+    return west, west + width * wide, south, south + height * tall
 
 
 def cell_distances_km(city: CityData) -> Float64Array:
@@ -37,6 +41,15 @@ def cell_distances_km(city: CityData) -> Float64Array:
     east = np.radians(longitudes - longitude[:, None]) * np.cos(middle)
     distances = EARTH_RADIUS_KM * np.hypot(north, east)
     return np.asarray(np.maximum(distances, SHORTEST_DISTANCE_KM), np.float64)
+
+
+def _axes(city: CityData) -> tuple[tuple[float, float, int], tuple[float, float, int]]:
+    """Return first edge, size and number of the rows and of the columns."""
+    rows, columns = np.divmod(city.cells, city.grid[1])
+    return (
+        (*_axis(city.stations["latitude"].to_numpy(np.float64), rows), city.grid[0]),
+        (*_axis(city.stations["longitude"].to_numpy(np.float64), columns), city.grid[1]),
+    )
 
 
 def _axis(degrees: Float64Array, index: npt.NDArray[np.int64]) -> tuple[float, float]:

@@ -61,7 +61,7 @@ def _words(settings: Mapping[str, Any]) -> str:
 
 def _sections(results: Results) -> list[dict[str, Any]]:
     """Collect what there is to say of each protocol."""
-    stations, estimates = results.stations(), results.estimates()
+    stations = results.stations()
     sections = []
     for protocol, runs in results.runs().groupby("protocol", sort=False):
         seeds = runs["seed"][runs["model"].isin([*MODELS])]
@@ -77,9 +77,6 @@ def _sections(results: Results) -> list[dict[str, Any]]:
                 "scores": score_rows(runs),
                 "differences": difference_rows(here),
                 "verdicts": verdicts(here),
-                "breakdown": breakdown_rows(
-                    estimates[estimates["protocol"] == protocol], results.city
-                ),
                 "stations": station_rows(here),
             }
         )
@@ -111,6 +108,10 @@ def html_report(results: Results, images: Mapping[str, Path]) -> str:
     images : mapping of str to Path
         Caption and PNG of each figure.
     """
+    breakdowns = {
+        protocol: breakdown_rows(estimates, results.city)
+        for protocol, estimates in results.estimates().groupby("protocol", sort=False)
+    }
     template = files("tritonbn.experiment").joinpath("report.html.jinja").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(template).render(
@@ -118,6 +119,7 @@ def html_report(results: Results, images: Mapping[str, Path]) -> str:
         synthetic=SYNTHETIC_NOTE if results.city.synthetic else "",
         facts=facts(results),
         sections=_sections(results),
+        breakdowns=breakdowns,
         images={text: b64encode(path.read_bytes()).decode() for text, path in images.items()},
         versions=results.facts["versions"],
     )

@@ -15,7 +15,7 @@ import torch
 from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
 from tritonbn.experiment.baselines import estimate_by_rival
-from tritonbn.experiment.config import MODELS, NORMS, PRESETS, WIDE, RunConfig
+from tritonbn.experiment.config import MODELS, NORMS, PRESETS, WIDE, RunConfig, is_wide
 from tritonbn.experiment.dataset import Scaler
 from tritonbn.experiment.evaluate import TrainedRun, evaluate
 from tritonbn.experiment.folds import Fold
@@ -126,7 +126,7 @@ class Results:
 
     def config(self, model: Any, norm: Any, protocol: Any, seed: int) -> RunConfig:
         """Return the configuration of one run of this folder."""
-        wide = self.facts["wide"].get(protocol, {}) if model.startswith("wide-") else {}
+        wide = self.facts["wide"].get(protocol, {}) if is_wide(model) else {}
         return RunConfig(model, norm, protocol, seed, **(self.facts["settings"] | wide))
 
     def run_directory(self, config: RunConfig) -> Path:
@@ -172,7 +172,10 @@ class Results:
 
     def has_rival(self, name: str, protocol: str) -> bool:
         """Whether a rival is tested."""
-        return (self.directory / "rivals" / f"{name}-{protocol}" / "result.json").exists()
+        return (self._rival_directory(name, protocol) / "result.json").exists()
+
+    def _rival_directory(self, name: str, protocol: str) -> Path:
+        return self.directory / "rivals" / f"{name}-{protocol}"
 
     def rival(self, name: str, protocol: Any) -> dict[str, Any]:
         """Test a rival of the networks, unless that was done before.
@@ -188,7 +191,7 @@ class Results:
         dict
             The row of `runs`.
         """
-        directory = self.directory / "rivals" / f"{name}-{protocol}"
+        directory = self._rival_directory(name, protocol)
         if self.has_rival(name, protocol):
             return _read_json(directory / "result.json")
         started = perf_counter()
@@ -245,9 +248,7 @@ class Results:
     def reference(self, protocol: str) -> pd.DataFrame:
         """Return the estimates of IDW; make them if they are not there."""
         self.rival(REFERENCE, protocol)
-        return pd.read_parquet(
-            self.directory / "rivals" / f"{REFERENCE}-{protocol}" / "estimates.parquet"
-        )
+        return pd.read_parquet(self._rival_directory(REFERENCE, protocol) / "estimates.parquet")
 
     def runs(self) -> pd.DataFrame:
         """Return one row per finished run and tested rival.

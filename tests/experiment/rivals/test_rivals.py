@@ -140,7 +140,7 @@ def test_little_to_learn_from(field, key, case):
     assert ((estimates > 0) & (estimates < 80)).all()
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if RIVALS[key].library])
+@pytest.mark.parametrize("key", [key for key in KEYS if RIVALS[key].requires])
 def test_a_missing_library_is_named_when_the_rival_is_made(field, key, monkeypatch):
     monkeypatch.setattr("tritonbn.experiment.rivals.rival.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'tritonbn\[rivals\]'"):

@@ -61,7 +61,7 @@ class Boosting(Rival):
 
     name = "gradient boosting"
     knows_station = False
-    library = "sklearn"
+    requires = "sklearn"
 
     def _fit(self, training: Training, station: int) -> Estimator:
         from sklearn.ensemble import HistGradientBoostingRegressor

@@ -38,6 +38,15 @@ def best_power(training: Training) -> float:
     return POWERS[int(np.argmin(scores))]
 
 
+def _estimator(training: Training, station: int, power: float) -> Estimator:
+    distances = training.distances
+
+    def estimate(readings: FloatArray) -> FloatArray:
+        return idw(readings[:, -1], distances, power)[:, station]
+
+    return estimate
+
+
 class InverseDistance(Rival):
     """IDW from the newest readings."""
 
@@ -45,24 +54,19 @@ class InverseDistance(Rival):
     knows_station = False
 
     def _fit(self, training: Training, station: int) -> Estimator:
-        power = best_power(training)
-        distances = training.distances
-
-        def estimate(readings: FloatArray) -> FloatArray:
-            return idw(readings[:, -1], distances, power)[:, station]
-
-        return estimate
+        return _estimator(training, station, best_power(training))
 
 
-class OffsetInverseDistance(InverseDistance):
+class OffsetInverseDistance(Rival):
     """IDW plus the mean by which the station's training readings lay above it."""
 
     name = "IDW + offset"
     knows_station = True
 
     def _fit(self, training: Training, station: int) -> Estimator:
-        plain = super()._fit(training, station)
-        residual = residuals(training, best_power(training))[:, station]
+        power = best_power(training)
+        plain = _estimator(training, station, power)
+        residual = residuals(training, power)[:, station]
         if np.isnan(residual).all():
             raise DataError(
                 f"{self.name} needs a time at which station {station} and another have readings"

@@ -86,7 +86,7 @@ class OrdinaryKriging(Rival):
 
     name = "ordinary kriging"
     knows_station = False
-    library = "gstools"
+    requires = "gstools"
 
     def _fit(self, training: Training, station: int) -> Estimator:
         from gstools.krige import Ordinary

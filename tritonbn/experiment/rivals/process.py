@@ -84,7 +84,7 @@ class GaussianProcess(Rival):
 
     name = "Gaussian process"
     knows_station = False
-    library = "sklearn"
+    requires = "sklearn"
 
     def _fit(self, training: Training, station: int) -> Estimator:
         from sklearn.gaussian_process import GaussianProcessRegressor

@@ -20,7 +20,7 @@ class Ridge(Rival):
 
     name = "ridge regression"
     knows_station = True
-    library = "sklearn"
+    requires = "sklearn"
 
     def _fit(self, training: Training, station: int) -> Estimator:
         from sklearn.linear_model import RidgeCV

@@ -39,14 +39,14 @@ class Rival(ABC):
     knows_station: ClassVar[bool]
     """Whether it needs training readings of the hidden station itself."""
 
-    library: ClassVar[str | None] = None
+    requires: ClassVar[str | None] = None
     """The module that it needs beyond those that are always there."""
 
     def __init__(self, training: Training) -> None:
-        if self.library is not None and find_spec(self.library) is None:
+        if self.requires is not None and find_spec(self.requires) is None:
             raise ImportError(
-                f"{self.name} needs {self.library}: pip install 'tritonbn[rivals]'",
-                name=self.library,
+                f"{self.name} needs {self.requires}: pip install 'tritonbn[rivals]'",
+                name=self.requires,
             )
         self.training = training
         self._estimators: dict[int, Estimator] = {}
