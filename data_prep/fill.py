@@ -7,24 +7,32 @@ EARTH_RADIUS_KM = 6371.0088
 SHORTEST_DISTANCE_KM = 0.05
 
 
-def distances_km(latitude: npt.ArrayLike, longitude: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return the great-circle distance of every two stations.
+def distances_km(
+    latitude: npt.ArrayLike,
+    longitude: npt.ArrayLike,
+    to: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+) -> npt.NDArray[np.float64]:
+    """Return the great-circle distance of each station to every station, or to other places.
 
     Parameters
     ----------
     latitude, longitude : array of float, shape (S,)
         Degrees.
+    to : (array of float, array of float), shapes (P,), optional
+        Latitudes and longitudes of other places. Default: the stations.
 
     Returns
     -------
-    array of float64, shape (S, S)
+    array of float64, shape (S, P)
         Kilometres, nowhere below 0.05: two stations on one corner must not outweigh the city.
     """
-    phi = np.radians(np.asarray(latitude, dtype=np.float64))
-    lam = np.radians(np.asarray(longitude, dtype=np.float64))
+    phi, lam = (np.radians(np.asarray(axis, np.float64))[:, None] for axis in (latitude, longitude))
+    phi_to, lam_to = (
+        np.radians(np.asarray(axis, np.float64)) for axis in to or (latitude, longitude)
+    )
     haversine = (
-        np.sin((phi[:, None] - phi) / 2) ** 2
-        + np.cos(phi[:, None]) * np.cos(phi) * np.sin((lam[:, None] - lam) / 2) ** 2
+        np.sin((phi - phi_to) / 2) ** 2
+        + np.cos(phi) * np.cos(phi_to) * np.sin((lam - lam_to) / 2) ** 2
     )
     distances = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.minimum(haversine, 1)))
     return np.asarray(np.maximum(distances, SHORTEST_DISTANCE_KM), np.float64)

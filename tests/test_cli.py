@@ -220,9 +220,9 @@ def test_train_refuses_wide_networks_where_nothing_is_hidden(
     out = tmp_path / "o"
     command = ["train", "--model", "wide-cnn", "--data", str(data), "--out", str(out)]
     line = error_of([*command, "--norm", "local", "--protocol", "paper"], capsys)
-    assert "wide-cnn learns from hidden stations; protocol paper hides none" in line
-    line = error_of([*TRAIN[:3], "--norm", "offset", "--data", str(data)], capsys)
-    assert "cnn takes one of the norms none, global and local" in line
+    assert "wide-cnn learns from hidden stations; paper hides none" in line
+    line = error_of([*TRAIN[:3], "--norm", "scaled", "--data", str(data)], capsys)
+    assert "scaled is for wide networks, not for cnn" in line
     assert not out.exists()
 
 

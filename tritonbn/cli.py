@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn, get_args, get_type_hints
+from typing import NoReturn
 
 import torch
 from rich.console import Console
 
 from data_prep.city import DataError
-from tritonbn.experiment.config import ARMS, PRESETS, RunConfig
+from tritonbn.experiment.config import ARM_NAMES, ARMS, MODELS, NORMS, PRESETS
+from tritonbn.experiment.protocol import PROTOCOLS
 
 Run = Callable[[argparse.Namespace, Console], None]
 
@@ -110,7 +111,7 @@ def _parser() -> _Parser:
     reproduce.add_argument(
         "--protocol",
         nargs="+",
-        choices=_choices("protocol"),
+        choices=PROTOCOLS,
         default=["paper"],
         help="which stations are hidden when (default: paper)",
     )
@@ -125,17 +126,18 @@ def _parser() -> _Parser:
     compare.add_argument(
         "--protocol",
         nargs="+",
-        choices=_choices("protocol"),
+        choices=PROTOCOLS,
         default=["masked", "unseen"],
         help="which stations are hidden when (default: masked unseen)",
     )
     compare.add_argument(
         "--arms",
         nargs="*",
-        choices=[f"{model}-{norm}" for model, norm in ARMS],
-        metavar="MODEL-NORM",
-        help="networks (default: all that a protocol allows): "
-        + ", ".join(f"{model}-{norm}" for model, norm in ARMS),
+        choices=[*ARMS, *ARM_NAMES],
+        metavar="ARM",
+        default=["published", "wide"],
+        help="networks, by group (default: published wide; also places, ablation) or by name, of "
+        "those that a protocol allows: " + ", ".join(ARM_NAMES),
     )
     compare.add_argument(
         "--rivals",
@@ -148,8 +150,9 @@ def _parser() -> _Parser:
     compare.add_argument("--jobs", type=_at_least(1), default=1, help="runs at a time (default: 1)")
 
     train = command("train", _experiment("run_train"), "Train and test one model.", [city])
-    for name in ("model", "norm", "protocol"):
-        train.add_argument(f"--{name}", choices=_choices(name), required=name != "protocol")
+    train.add_argument("--model", choices=MODELS, required=True)
+    train.add_argument("--norm", choices=NORMS, required=True)
+    train.add_argument("--protocol", choices=PROTOCOLS)
     train.add_argument("--seed", type=_at_least(0), default=0, help="default: 0")
 
     command(
@@ -219,10 +222,6 @@ def _parser() -> _Parser:
         help="default: contiguous",
     )
     return parser
-
-
-def _choices(name: str) -> tuple[str, ...]:
-    return get_args(get_type_hints(RunConfig)[name])
 
 
 def _device(text: str) -> torch.device:

@@ -14,9 +14,9 @@ CPU = torch.device("cpu")
 TIMES = np.array([100, 7, 260])
 
 
-def encoding(kind, city, protocol="masked", timesteps=2, number=0):
+def encoding(kind, city, protocol="masked", timesteps=2, number=0, **options):
     fold = Fold(city, protocol, number, timesteps)
-    return kind(fold, Scaler.fit(fold.windows.city), CPU)
+    return kind(fold, Scaler.fit(fold.windows.city), CPU, **options)
 
 
 @pytest.fixture
@@ -124,3 +124,55 @@ def test_distances_to_the_cells_of_stations_are_those_to_the_stations(city):
     distances = cell_distances_km(city)
     assert distances.shape == (6, 30)
     np.testing.assert_allclose(distances[:, city.cells], exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "blank"),
+    [
+        ("idw", {"idw", "idw weight"}),
+        ("observed", {"visible"}),
+        ("hour", {"day sin", "day cos", "half-day sin", "half-day cos"}),
+        ("context", set()),
+    ],
+)
+def test_what_a_network_lacks_is_zero_and_nothing_else_changes(city, hidden, lacks, blank):
+    whole, _ = encoding(Wide, city).encode(TIMES, hidden)
+    x, _ = encoding(Wide, city, lacks=lacks).encode(TIMES, hidden)
+    for name in CHANNELS:
+        expected = torch.zeros(()) if name in blank else channel(whole, name)
+        assert (channel(x, name) == expected).all()
+        assert (channel(whole, name) != 0).any()
+
+
+def test_without_scaling_by_sample_the_training_part_is_from_minus_1_to_1(city, hidden):
+    wide = encoding(Wide, city, lacks="scaling")
+    x, scale = wide.encode(np.arange(180), np.zeros((180, 6), bool))
+    readings = channel(x, "reading")[channel(x, "visible") == 1]
+    assert (readings.min(), readings.max()) == (pytest.approx(-1), pytest.approx(1))
+    assert scale.offset.unique().numel() == 1
+
+
+def test_scaled_by_station_idw_knows_what_a_hidden_station_is_usually_like(city):
+    level = 30 + 10 * np.sin(np.arange(300) / 4)[:, None]
+    offsets = np.array([-8, 12, 0, 5, -12, 3])
+    city = replace(city, values=(level + offsets).astype(np.float32))
+    times = np.arange(240, 300)
+    for s, cell in enumerate(city.cells):
+        hide = np.zeros((60, 6), bool)
+        hide[:, s] = True
+        errors = []
+        for by_station in (False, True):
+            x, scale = encoding(Wide, city, by_station=by_station).encode(times, hide)
+            field = scale.unscale(x[:, -1, IDW : IDW + 1]).flatten(1)[:, cell].numpy()
+            errors.append(np.abs(field - city.values[times, s]).mean())
+        assert errors[1] < max(0.5 * errors[0], 2)
+
+
+def test_cells_without_a_station_have_what_the_stations_around_are_usually_like(city):
+    wide = encoding(Wide, city, by_station=True)
+    mean, spread = wide.normals
+    elsewhere = np.setdiff1d(np.arange(30), city.cells)
+    for of_cells in (mean, spread):
+        at_stations = of_cells[city.cells.tolist()]
+        assert (of_cells[elsewhere] > at_stations.min()).all()
+        assert (of_cells[elsewhere] < at_stations.max()).all()

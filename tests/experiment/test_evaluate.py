@@ -7,7 +7,13 @@ import torch
 from data_prep.city import DataError
 from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.dataset import Scaler, split
-from tritonbn.experiment.evaluate import CPU_BATCH, TrainedRun, evaluate, predict_field
+from tritonbn.experiment.evaluate import (
+    CPU_BATCH,
+    TrainedRun,
+    evaluate,
+    predict_field,
+    predict_fields,
+)
 from tritonbn.experiment.folds import Fold
 from tritonbn.models import build_model
 
@@ -115,6 +121,42 @@ def test_a_visible_station_s_readings_change_the_prediction(run, city):
 def test_progress_ends_at_the_number_of_scored_readings(run, city):
     seen: list[tuple[int, int]] = []
     total = len(evaluate(run, city, on_progress=lambda done, total: seen.append((done, total))))
-    assert total % CPU_BATCH > 0, "the test needs a last batch that is not full"
-    assert seen[0] == (CPU_BATCH, total)
-    assert seen[-1] == (total, total)
+    done = [number for number, _ in seen]
+    assert {number for _, number in seen} == {total}
+    assert done[-1] == total
+    assert (np.diff([0, *done]) > 0).all()
+    assert (np.diff([0, *done]) <= CPU_BATCH).all()
+
+
+def test_fields_of_several_times_are_those_of_each(run, city):
+    times = np.arange(260, 300)
+    fields = predict_fields(run, city, times, 4)
+    assert fields.shape == (40, *city.grid)
+    for time, field in zip(times, fields, strict=True):
+        np.testing.assert_allclose(field, predict_field(run, city, time, 4), rtol=1e-5)
+
+
+def batch_statistics(city):
+    torch.manual_seed(0)
+    model = build_model("cnn", "local-batch", city.grid)
+    config = RunConfig("cnn", "local-batch", "masked")
+    return TrainedRun(model.eval(), config, Scaler.fit(city), history=[], steps=0, seconds=0.0)
+
+
+def test_the_statistics_of_a_batch_do_not_tell_what_is_hidden(city):
+    run = batch_statistics(city)
+    table = evaluate(run, city)
+    test = split(city)["test"]
+    for s, name in enumerate(city.stations["station"]):
+        values = city.values.copy()
+        values[test, s] = np.where(city.observed[test, s], 1e6, np.nan)
+        blind = evaluate(run, replace(city, values=values))
+        own = table["station"] == name
+        assert blind["estimate"][own].to_numpy().tobytes() == (
+            table["estimate"][own].to_numpy().tobytes()
+        )
+
+
+def test_the_statistics_of_a_batch_need_several_times(city):
+    with pytest.raises(DataError, match="statistics of several times, got one"):
+        predict_field(batch_statistics(city), city, 280, None)

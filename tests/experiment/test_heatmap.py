@@ -159,6 +159,17 @@ def test_a_run_of_unseen_shows_a_station_that_it_has_not_learned_from(city: City
             find_station(city, names[~absent].iloc[0], run)
 
 
+def test_absent_stations_are_drawn_without_their_readings(make_city: MakeCity) -> None:
+    city = make_city(stations=7, missing=0.0)
+    run = RunConfig("wide-cnn", "none", "unseen", fold=0)
+    absent = np.flatnonzero(Fold.of(city, run).absent)
+    assert len(absent) == 2
+    figure = draw_heatmap(city, 280, absent[0], {run: field_of(city)})
+    assert "other absent station" in texts(figure)
+    colored = figure.axes[1].collections[0].get_array()
+    np.testing.assert_array_equal(colored, np.delete(city.values[280], absent))
+
+
 def test_every_norm_has_a_title(city: CityData) -> None:
     for norm in NORMS:
         run = RunConfig("wide-cnn", norm, "masked")

@@ -15,6 +15,7 @@ from data_prep.city import CityData, DataError
 from tritonbn.experiment import results as results_module
 from tritonbn.experiment.baselines import estimate_by_rival
 from tritonbn.experiment.config import PRESETS
+from tritonbn.experiment.prepare import prepare as prepare_results
 from tritonbn.experiment.reproduce import reproduce
 from tritonbn.experiment.results import Results, open_run
 from tritonbn.experiment.runner import make_runs
@@ -36,7 +37,7 @@ def quiet() -> Console:
 
 
 def prepare(directory: Path, data: Path, protocols: tuple[str, ...] = ("paper",)) -> Results:
-    return Results.prepare(directory, str(data), "quick", protocols)
+    return prepare_results(directory, str(data), "quick", protocols)
 
 
 @pytest.fixture(scope="module")
@@ -160,14 +161,14 @@ def test_a_folder_with_other_results_is_refused(
 ) -> None:
     same = {"data": str(data), "preset": "quick", "protocols": ["paper"], "grid": None}
     with pytest.raises(DataError, match=message) as caught:
-        Results.prepare(done.directory, **{**same, **changed})
+        prepare_results(done.directory, **{**same, **changed})
     assert "--out" in str(caught.value)
 
 
 def test_more_seeds_and_protocols_add_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tritonbn.experiment.reproduce.PUBLISHED_ARMS", ARMS[3:])
+    monkeypatch.setattr("tritonbn.experiment.reproduce.ARMS", {"published": ARMS[3:]})
     results = prepare(tmp_path, data, ("paper", "masked"))
     reproduce(results, ["masked"], 1, "S1", None, quiet())
     first = results.runs()
@@ -264,6 +265,15 @@ def test_runs_side_by_side_have_the_numbers_of_runs_in_turn(
     pd.testing.assert_series_equal(
         scores, done.runs().set_index(["model", "norm", "seed"])["sprmse"][scores.index]
     )
+
+
+def test_an_error_stops_the_runs_beside_it(data: Path, tmp_path: Path) -> None:
+    results = prepare(tmp_path, data)
+    config = results.config("cnn", "none", "paper", 0)
+    endless = replace(config, seed=1, steps=10**9, patience=10**9)
+    with pytest.raises(FloatingPointError, match="try a lower learning rate"):
+        make_runs(results, [endless, replace(config, learning_rate=1e30)], None, quiet(), jobs=2)
+    assert not results.finished(endless)
 
 
 def test_unseen_trains_a_run_in_every_fold(make_city: MakeCity, tmp_path: Path) -> None:

@@ -34,3 +34,34 @@ def test_every_time_step_matters():
     x = torch.rand(1, 3, 1, 6, 6, requires_grad=True)
     model(x).sum().backward()
     assert (x.grad.abs().sum(dim=(0, 2, 3, 4)) > 0).all()
+
+
+def test_normalized_after_the_activation_the_last_layer_has_mean_zero():
+    x = torch.rand(8, 1, 1, 6, 5)
+    means = {}
+    for norm_after in (False, True):
+        torch.manual_seed(0)
+        model = CNN(channels=4, norm="local", segments=(6, 5), norm_after=norm_after)
+        seen = []
+        model.head.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0]))
+        model(x)
+        means[norm_after] = seen[0].mean(dim=0)
+    assert means[False].min() >= 0
+    assert means[False].max() > 0.1
+    torch.testing.assert_close(means[True], torch.zeros(4, 6, 5), atol=1e-5, rtol=0)
+
+
+def test_an_embedding_tells_cells_apart_that_look_the_same():
+    torch.manual_seed(0)
+    model = CNN(channels=4, embedding=(6, 5))
+    x = torch.full((1, 1, 1, 6, 5), 0.5)
+    inner = (..., slice(2, 4), slice(2, 3))  # away from the edges
+    assert model(x)[inner].unique().numel() <= 2  # by the pooling alone
+    optimizer = torch.optim.Adam(model.parameters(), 0.05)
+    target = torch.rand(1, 1, 6, 5)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = (model(x) - target).square().mean()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.2 * target.var()

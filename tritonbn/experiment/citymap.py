@@ -49,11 +49,17 @@ class CityMap:
         hidden: int | None,
         scale: Normalize,
         field: npt.NDArray[np.float32] | None = None,
+        absent: npt.NDArray[np.bool_] | None = None,
     ) -> None:
-        """Draw a field, where given, and each station in the middle of its cell."""
+        """Draw a field, where given, and each station in the middle of its cell.
+
+        Stations that are absent, (S,), are drawn without a reading.
+        """
         readings = self.city.values[time]
-        missing = np.isnan(readings)
-        seen = ~missing & (np.arange(len(readings)) != hidden)
+        rows = np.arange(len(readings))
+        unseen = np.zeros(len(rows), np.bool_) if absent is None else absent & (rows != hidden)
+        missing = np.isnan(readings) & ~unseen
+        seen = ~missing & ~unseen & (rows != hidden)
         colors: dict[str, Any] = {"cmap": COLORMAP, "norm": scale}
         if field is not None:
             ax.imshow(field, origin="lower", extent=self.extent, **colors)
@@ -77,21 +83,26 @@ class CityMap:
                 linewidths=1,
                 label="station without a reading",
             )
+        if unseen.any():
+            self._ring(ax, unseen, 40, "none", "other absent station")
         if hidden is not None:
-            self._mark(ax, hidden, "none" if field is not None else scale(readings[hidden]))
+            face = "none" if field is not None else colormaps[COLORMAP](scale(readings[hidden]))
+            self._ring(ax, rows == hidden, 150, face, "hidden station")
         left, right, bottom, top = self.extent
         ax.set(xlim=(left, right), ylim=(bottom, top), aspect=self.aspect, xlabel="longitude (°)")
         ax.set_facecolor("#EFEFEF")
         ax.locator_params(nbins=3)
         ax.ticklabel_format(useOffset=False)
 
-    def _mark(self, ax: Axes, station: int, face: Any) -> None:
+    def _ring(
+        self, ax: Axes, stations: npt.NDArray[np.bool_], size: float, face: Any, label: str
+    ) -> None:
         ax.scatter(
-            self.x[station],
-            self.y[station],
-            s=150,
-            facecolors=face if isinstance(face, str) else colormaps[COLORMAP](face),
+            self.x[stations],
+            self.y[stations],
+            s=size,
+            facecolors=face if isinstance(face, str) else [face],
             edgecolors=HIDDEN_COLOR,
-            linewidths=2.2,
-            label="hidden station",
+            linewidths=size**0.5 / 5.5,
+            label=label,
         )

@@ -15,12 +15,13 @@ from rich.progress import Progress
 from data_prep.city import DataError
 from tritonbn.experiment.baselines import rivals_of
 from tritonbn.experiment.compare import compare
-from tritonbn.experiment.config import ARMS, can_learn, is_wide
+from tritonbn.experiment.config import ARM_NAMES, ARMS, is_wide, refusal
 from tritonbn.experiment.display import score_tables, text_table
 from tritonbn.experiment.evaluate import evaluate, predict_field
 from tritonbn.experiment.fields import interpolate, times_of, write_field
 from tritonbn.experiment.heatmap import draw_heatmap, find_station, find_time, typical_time
 from tritonbn.experiment.plots import save
+from tritonbn.experiment.prepare import prepare
 from tritonbn.experiment.reproduce import reproduce
 from tritonbn.experiment.results import REFERENCE, Results, key_of, open_run
 from tritonbn.experiment.rivals import RIVALS
@@ -37,7 +38,7 @@ def _prepare(
     _require_writable(out)
     there = Results.open(out).facts["preset"] if (out / "config.json").exists() else default_preset
     preset = options.preset or there
-    return Results.prepare(out, options.data, preset, protocols, options.grid)
+    return prepare(out, options.data, preset, protocols, options.grid)
 
 
 def _require_writable(directory: Path) -> None:
@@ -70,17 +71,18 @@ def run_compare(options: argparse.Namespace, console: Console) -> None:
             "with --rivals"
         )
     protocols = list(dict.fromkeys(options.protocol))
-    arms = [f"{model}-{norm}" for model, norm in ARMS] if options.arms is None else options.arms
+    named = {arm for name in options.arms for arm in ARMS.get(name) or [ARM_NAMES[name]]}
+    arms = [arm for arm in ARM_NAMES.values() if arm in named]
     wanted = [
         (model, norm, protocol, seed)
-        for protocol, seed, (model, norm) in product(protocols, range(options.seeds), ARMS)
-        if f"{model}-{norm}" in arms and can_learn(model, protocol)
+        for protocol, seed, (model, norm) in product(protocols, range(options.seeds), arms)
+        if not refusal(model, norm, protocol)
     ]
     allowed = {f"{model}-{norm}" for model, norm, *_ in wanted} | {
         name for protocol in protocols for name in rivals_of(protocol)
     }
-    named = [*(options.arms or []), *(options.rivals or [])]
-    senseless = [name for name in named if name not in allowed]
+    asked = [*(name for name in options.arms if name in ARM_NAMES), *(options.rivals or [])]
+    senseless = [name for name in asked if name not in allowed]
     if senseless:
         raise DataError(f"protocol {' '.join(protocols)} allows no {', '.join(senseless)}")
     if not wanted and not rivals:
@@ -93,10 +95,8 @@ def run_compare(options: argparse.Namespace, console: Console) -> None:
 def run_train(options: argparse.Namespace, console: Console) -> None:
     """Train and test one model."""
     protocol = options.protocol or ("masked" if is_wide(options.model) else "paper")
-    if (options.model, options.norm) not in ARMS:
-        raise DataError(f"{options.model} takes one of the norms none, global and local")
-    if not can_learn(options.model, protocol):
-        raise DataError(f"{options.model} learns from hidden stations; protocol paper hides none")
+    if reason := refusal(options.model, options.norm, protocol):
+        raise DataError(reason)
     results = _prepare(options, [protocol])
     config = results.config(options.model, options.norm, protocol, options.seed)
     make_runs(results, [config], options.device, console)

@@ -1,7 +1,9 @@
 """`RunConfig`: everything that decides the numbers of one training run."""
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args, get_origin
+from dataclasses import dataclass
+from typing import Literal
+
+from tritonbn.experiment.protocol import PROTOCOLS
 
 PRESETS: dict[str, dict[str, int]] = {
     "quick": {"steps": 500, "batch_size": 32, "test_times": 120, "validation_times": 8},
@@ -24,25 +26,55 @@ WIDE = {"masked": _WIDE, "unseen": _WIDE | {"steps": 400, "timesteps": 1}}
 """Arguments of `RunConfig` for wide networks by protocol, whatever the preset; chosen by
 validation. They need fewer steps and times where the places that count are unknown."""
 
+LACKING = {
+    "context": "the whole grid",
+    "window": "the hours before",
+    "idw": "IDW",
+    "correction": "IDW to correct",
+    "observed": "the mask of readings",
+    "hour": "the hour of the day",
+    "scaling": "scaling by sample",
+    "several": "several hidden",
+    "hidden-only": "the loss on hidden ones only",
+}
+"""What a wide network can be made without, to tell what it is worth, and its name in tables."""
+
 MODELS = {
     "convlstm": "ConvLSTM",
     "cnn": "CNN",
     "wide-convlstm": "wide ConvLSTM",
     "wide-cnn": "wide CNN",
+    **{f"wide-cnn-no-{name}": f"wide CNN without {what}" for name, what in LACKING.items()},
 }
 """The networks as tables and figures name them."""
 
-NORMS = ("none", "global", "local", "local-nearest", "local-stations", "offset")
-"""The normalizations; the last is a control without one."""
+NORMS = {
+    "none": "no normalization",
+    "global": "global normalization",
+    "local": "local normalization",
+    "local-nearest": "local, by nearest station",
+    "local-stations": "local, stations and rest",
+    "local-after": "local, after the activation",
+    "local-batch": "local, batch statistics",
+    "offset": "gain and offset, no norm.",
+    "embedding": "station embedding, no norm.",
+    "scaled": "station scaling, no norm.",
+}
+"""The normalizations as figures name them; the last three are controls without one."""
 
-PUBLISHED_ARMS = [(model, norm) for model in ("convlstm", "cnn") for norm in NORMS[:3]]
-"""The models and norms of the published experiment."""
+_ARMS = ("none", "global", "local")
 
-ARMS = [
-    *PUBLISHED_ARMS,
-    *((model, norm) for model in ("wide-convlstm", "wide-cnn") for norm in NORMS),
-]
-"""The models and norms that can be compared."""
+ARMS = {
+    "published": [(model, norm) for model in ("convlstm", "cnn") for norm in _ARMS],
+    "wide": [(model, norm) for model in ("wide-convlstm", "wide-cnn") for norm in _ARMS],
+    "places": [("wide-cnn", norm) for norm in NORMS if norm not in _ARMS],
+    "ablation": [(f"wide-cnn-no-{name}", "none") for name in LACKING],
+}
+"""The models and norms that can be compared, in groups: the published ones, those that can
+interpolate, other ways to tell places apart, and what each option is worth."""
+
+ARM_NAMES = {f"{model}-{norm}": (model, norm) for arms in ARMS.values() for model, norm in arms}
+"""The same by name."""
 
 
 def is_wide(model: str) -> bool:
@@ -50,9 +82,15 @@ def is_wide(model: str) -> bool:
     return model.startswith("wide-")
 
 
-def can_learn(model: str, protocol: str) -> bool:
-    """Whether a protocol hides stations in training, where a network learns from those alone."""
-    return not (is_wide(model) and protocol == "paper")
+def refusal(model: str, norm: str, protocol: str) -> str:
+    """Say why a network of `MODELS` cannot be trained so; empty if it can."""
+    if is_wide(model) and protocol == "paper":
+        return f"{model} learns from hidden stations; paper hides none"
+    if norm in ("embedding", "scaled") and not is_wide(model):
+        return f"{norm} is for wide networks, not for {model}"
+    if norm == "local-after" and "cnn" not in model:
+        return f"{model} has no activation after its normalization"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -61,14 +99,17 @@ class RunConfig:
 
     Parameters
     ----------
-    model : {"convlstm", "cnn", "wide-convlstm", "wide-cnn"}
-        The interpolation network. The wide ones are those that can interpolate: they see IDW and
-        which readings there are, the whole grid (but for ``"unseen"``, where places are not known)
-        and several times, and correct IDW. They learn from hidden stations.
-    norm : {"none", "global", "local", "local-nearest", "local-stations", "offset"}
-        Its normalization: nothing, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN` with a segment per
-        cell, per nearest station, or per station with the rest pooled; or, as a control, a learned
-        gain and offset of each cell without normalization.
+    model : str
+        The interpolation network, a key of `MODELS`. The wide ones are those that can interpolate:
+        they see IDW and which readings there are, the whole grid (but for ``"unseen"``, where
+        places are not known) and several times, and correct IDW. They learn from hidden stations.
+        ``"wide-cnn-no-..."`` lacks one of these.
+    norm : str
+        Its normalization, a key of `NORMS`: nothing, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN`
+        with a segment per cell, per nearest station, or per station with the rest pooled, after the
+        activation instead of before it, or with statistics of the batch in the test, too; or, as a
+        control without normalization, a learned gain and offset of each cell, learned channels of
+        each cell beside the input, or readings scaled by the station's own mean and spread.
     protocol : {"paper", "masked", "unseen"}
         Which stations are hidden when, and what is predicted; see `tritonbn.experiment.protocol`.
     seed : int
@@ -96,9 +137,9 @@ class RunConfig:
         If a value is none of those allowed; the message names it.
     """
 
-    model: Literal["convlstm", "cnn", "wide-convlstm", "wide-cnn"]
-    norm: Literal["none", "global", "local", "local-nearest", "local-stations", "offset"]
-    protocol: Literal["paper", "masked", "unseen"]
+    model: str
+    norm: str
+    protocol: str
     seed: int = 0
     fold: int = 0
     steps: int = 1200
@@ -111,12 +152,14 @@ class RunConfig:
     validation_times: int | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if get_origin(field.type) is Literal and value not in get_args(field.type):
-                raise ValueError(
-                    f"{field.name} must be one of {get_args(field.type)}, got {value!r}"
-                )
+        for name, allowed in (
+            ("model", MODELS),
+            ("norm", NORMS),
+            ("protocol", PROTOCOLS),
+        ):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
         for name, least in (
             ("seed", 0),
             ("fold", 0),
@@ -133,8 +176,8 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
-        if not can_learn(self.model, self.protocol):
-            raise ValueError(f"{self.model} learns from hidden stations; paper hides none")
+        if reason := refusal(self.model, self.norm, self.protocol):
+            raise ValueError(reason)
 
     @property
     def wide(self) -> bool:
@@ -142,14 +185,14 @@ class RunConfig:
         return is_wide(self.model)
 
     @property
-    def backbone(self) -> Any:
-        """The network without its options: ``"convlstm"`` or ``"cnn"``."""
-        return self.model.removeprefix("wide-")
+    def backbone(self) -> Literal["convlstm", "cnn"]:
+        """The network without its options."""
+        return "convlstm" if "convlstm" in self.model else "cnn"
 
     @property
-    def norm_kind(self) -> Any:
-        """The normalization without its segments, as `build_model` names it."""
-        return "local" if self.norm.startswith("local") else self.norm
+    def lacks(self) -> str:
+        """Which of `LACKING` a wide network is without; empty if none."""
+        return self.model.partition("-no-")[2]
 
     @property
     def name(self) -> str:

@@ -22,6 +22,16 @@ IDW = CHANNELS.index("idw")
 NARROWEST_SPREAD = 2.0
 """ug/m3; where the visible readings differ by less, they are noise to be left small."""
 
+PRIOR_READINGS = 24
+"""With which a station of few readings is drawn to the middle of all."""
+
+BLANK = {
+    "idw": ("idw", "idw weight"),
+    "observed": ("visible",),
+    "hour": ("day sin", "day cos", "half-day sin", "half-day cos"),
+}
+"""The channels that are zero in a network that lacks something."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -29,20 +39,25 @@ class Scale:
 
     Parameters
     ----------
-    offset, factor : Tensor, shape (B, 1)
-        In the unit of the readings.
+    offset, factor : Tensor, shape (B, 1) or (B, H * W)
+        In the unit of the readings; of the sample, or of each of its cells.
+    cells : Tensor of int64, shape (S,)
+        Where the stations are.
     """
 
     offset: Tensor
     factor: Tensor
+    cells: Tensor
 
     def scale(self, readings: Tensor) -> Tensor:
         """From the unit of the readings, (B, S)."""
-        return (readings - self.offset) / self.factor
+        at = self.cells if self.offset.shape[1] > 1 else slice(None)
+        return (readings - self.offset[:, at]) / self.factor[:, at]
 
     def unscale(self, field: Tensor) -> Tensor:
         """To the unit of the readings, (B, 1, H, W)."""
-        return field * self.factor[:, :, None, None] + self.offset[:, :, None, None]
+        flat = field.flatten(2) * self.factor[:, None] + self.offset[:, None]
+        return flat.view_as(field)
 
 
 class Encoding(ABC):
@@ -63,6 +78,7 @@ class Encoding(ABC):
         self.windows = fold.windows
         self.scaler = scaler
         self.device = device
+        self.cells = torch.tensor(self.windows.city.cells, device=device)
 
     @abstractmethod
     def encode(self, times: IntArray, hidden: BoolArray) -> tuple[Tensor, Scale]:
@@ -86,17 +102,36 @@ class Published(Encoding):
         spread = self.scaler.maximum - self.scaler.minimum
         both = torch.tensor([[self.scaler.minimum], [spread]], device=self.device)
         offset, factor = both.expand(2, len(times)).unsqueeze(-1)
-        return to_grid(inputs.to(self.device), self.windows.city), Scale(offset, factor)
+        scale = Scale(offset, factor, self.cells)
+        return to_grid(inputs.to(self.device), self.windows.city), scale
 
 
 class Wide(Encoding):
     """The `CHANNELS`, scaled by the mean and spread of the visible readings of the last time.
 
     What a network learns so is the same at every level of pollution.
+
+    Parameters
+    ----------
+    fold, scaler, device
+        As of `Encoding`.
+    lacks : str
+        Which of `tritonbn.experiment.config.LACKING` the network is without. Default: nothing.
+    by_station : bool
+        Scale the readings of a station by its own mean and spread, too. Default False.
     """
 
-    def __init__(self, fold: Fold, scaler: Scaler, device: torch.device) -> None:
+    def __init__(
+        self,
+        fold: Fold,
+        scaler: Scaler,
+        device: torch.device,
+        lacks: str = "",
+        by_station: bool = False,
+    ) -> None:
         super().__init__(fold, scaler, device)
+        self.lacks = lacks
+        self.blank = [CHANNELS.index(name) for name in BLANK.get(lacks, ())]
         distances = cell_distances_km(fold.city)[~fold.absent]
         among = distances[:, fold.city.cells]
         if np.ptp(among) == 0:
@@ -104,7 +139,7 @@ class Wide(Encoding):
         typical = np.median(among[among > among.min()])  # kilometres between two stations
         weights = np.maximum(distances / typical, 0.05) ** -2
         self.weights = torch.tensor(weights, dtype=torch.float32, device=device)  # (S, H W)
-        self.cells = torch.tensor(self.windows.city.cells, device=device)
+        self.normals = self._normals() if by_station else None
 
     def encode(self, times: IntArray, hidden: BoolArray) -> tuple[Tensor, Scale]:
         """Return the channels, (B, T, 11, H, W), and the scale."""
@@ -112,8 +147,14 @@ class Wide(Encoding):
         readings[np.broadcast_to(hidden[:, None], readings.shape)] = np.nan
         known = torch.from_numpy(readings).to(self.device)
         visible = ~known.isnan()
-        scale = self._scale(known[:, -1])
-        z = scale.scale(known.flatten(1)).view_as(known).nan_to_num(0.0)
+        of_sample = self._scale(known[:, -1])
+        scale = of_sample
+        if self.normals is not None:
+            mean, spread = self.normals  # (H W,)
+            scale = Scale(
+                of_sample.offset + mean * of_sample.factor, spread * of_sample.factor, self.cells
+            )
+        z = torch.stack([scale.scale(of_time) for of_time in known.unbind(1)], 1).nan_to_num(0.0)
         B, T, _ = z.shape
         H, W = self.windows.city.grid
         grid = z.new_zeros(B, T, len(CHANNELS), H * W)
@@ -122,15 +163,36 @@ class Wide(Encoding):
         total = visible.to(z.dtype) @ self.weights  # (B, T, H W)
         grid[:, :, 2] = (z @ self.weights) / total.clamp(min=1e-9)
         grid[:, :, 3] = total.clamp(min=1e-3).log() / 2
-        grid[:, :, 4:] = self._planes(times, visible, scale)[:, None, :, None]
+        grid[:, :, 4:] = self._planes(times, visible, of_sample)[:, None, :, None]
+        grid[:, :, self.blank] = 0
         return grid.view(B, T, len(CHANNELS), H, W), scale
 
     def _scale(self, known: Tensor) -> Scale:
         """Take mean and spread over the stations that are not NaN, (B, S)."""
+        if self.lacks == "scaling":
+            half = torch.full_like(known[:, :1], (self.scaler.maximum - self.scaler.minimum) / 2)
+            return Scale(self.scaler.minimum + half, half, self.cells)
         count = (~known.isnan()).sum(1, keepdim=True)  # without any, all of it is NaN: no target
         mean = known.nansum(1, keepdim=True) / count
         spread = ((known - mean).square().nansum(1, keepdim=True) / count).sqrt()
-        return Scale(mean, spread.clamp(min=NARROWEST_SPREAD))
+        return Scale(mean, spread.clamp(min=NARROWEST_SPREAD), self.cells)
+
+    def _normals(self) -> tuple[Tensor, Tensor]:
+        """Return mean and spread of each cell, (H W,), over the training part.
+
+        Of the scaled readings of its station, as if `PRIOR_READINGS` more had had mean 0 and spread
+        1; where there is no station, those of the stations around by IDW.
+        """
+        readings = self.windows.readings(self.windows.times("train"))[:, -1]
+        known = torch.from_numpy(readings).to(self.device)
+        z = self._scale(known).scale(known)
+        count = (~z.isnan()).sum(0)
+        total = count + PRIOR_READINGS
+        mean = z.nansum(0) / total
+        spread = (((z - mean).square().nansum(0) + PRIOR_READINGS) / total).sqrt()
+        of_cells = torch.stack([mean, spread]) @ self.weights / self.weights.sum(0)  # (2, H W)
+        of_cells[:, self.cells] = torch.stack([mean, spread])
+        return of_cells[0], of_cells[1]
 
     def _planes(self, times: IntArray, visible: Tensor, scale: Scale) -> Tensor:
         """Return what is the same in all cells, (B, 7)."""

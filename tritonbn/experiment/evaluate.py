@@ -1,14 +1,17 @@
 """The test: estimate the readings of stations that a model does not see."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
 
-from data_prep.city import CityData
+from data_prep.city import CityData, DataError
 from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.dataset import (
     BoolArray,
@@ -17,8 +20,9 @@ from tritonbn.experiment.dataset import (
     Part,
     Scaler,
 )
-from tritonbn.experiment.encoding import Encoding, Published, Wide
+from tritonbn.experiment.encoding import Encoding
 from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.recipe import recipe_of
 from tritonbn.experiment.scores import estimates_table
 from tritonbn.models import CNN, ConvLSTM
 
@@ -63,12 +67,8 @@ class TrainedRun:
 
     def encoding(self, city: CityData) -> Encoding:
         """Return what the model reads of a city."""
-        return encoding_of(self.config, Fold.of(city, self.config), self.scaler, self.device)
-
-
-def encoding_of(config: RunConfig, fold: Fold, scaler: Scaler, device: torch.device) -> Encoding:
-    """Return what the models of a configuration read."""
-    return (Wide if config.wide else Published)(fold, scaler, device)
+        fold = Fold.of(city, self.config)
+        return recipe_of(self.config).encoding(fold, self.scaler, self.device)
 
 
 def evaluate(
@@ -94,10 +94,10 @@ def evaluate(
     return estimate(run.model, encoding, "test", run.config.test_times, on_progress)
 
 
-def predict_field(
-    run: TrainedRun, city: CityData, time_index: int, hidden: int | None
+def predict_fields(
+    run: TrainedRun, city: CityData, times: IntArray, hidden: int | None
 ) -> FloatArray:
-    """Estimate the whole city at one time with one station hidden, or none.
+    """Estimate the whole city at some times with one station hidden, or none.
 
     Parameters
     ----------
@@ -105,26 +105,56 @@ def predict_field(
         From `train` or `load_run`.
     city : CityData
         The city it was trained on.
-    time_index : int
-        The predicted time, an index of `city.times`.
+    times : array of int64, shape (B,)
+        The predicted times, indices of `city.times`.
     hidden : int or None
         Row of the hidden station in `city.stations`.
 
     Returns
     -------
-    array of float32, shape (H, W)
+    array of float32, shape (B, H, W)
         In the unit of the readings; row 0 in the south.
 
     Raises
     ------
     DataError
-        If there is no such time, or no reading at the end of its window.
+        If there is no such time, or no reading at the end of its window; or a single one for a
+        network that takes the statistics of the batch.
     """
+    if run.config.norm == "local-batch" and len(times) < 2:
+        raise DataError("local-batch takes the statistics of several times, got one")
     encoding = run.encoding(city)
-    encoding.windows.require(time_index)
-    hide = encoding.fold.hidden(np.array([-1 if hidden is None else hidden]))
-    field = predict(run.model, encoding, np.array([time_index]), hide)
-    return np.asarray(field[0, 0].cpu().numpy(), np.float32)
+    for time in times:
+        encoding.windows.require(int(time))
+    hide = encoding.fold.hidden(np.full(len(times), -1 if hidden is None else hidden))
+    fields = np.empty((len(times), *city.grid), np.float32)
+    for rows in batches(np.zeros(len(times)), encoding.device):
+        fields[rows] = predict(run.model, encoding, times[rows], hide[rows])[:, 0].cpu().numpy()
+    return fields
+
+
+def predict_field(run: TrainedRun, city: CityData, time: int, hidden: int | None) -> FloatArray:
+    """Estimate one field, (H, W), as `predict_fields` does."""
+    field: FloatArray = predict_fields(run, city, np.array([time]), hidden)[0]
+    return field
+
+
+def batches(hidden: npt.NDArray[Any], device: torch.device) -> Iterator[IntArray]:
+    """Yield the rows of each batch: of one hidden station, spread over time, of about equal size.
+
+    A network that takes the statistics of the batch does so not see there what is hidden.
+
+    Parameters
+    ----------
+    hidden : array, shape (B,)
+        Which station each sample hides.
+    device : torch.device
+    """
+    size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+    for station in np.unique(hidden):
+        rows = np.flatnonzero(hidden == station)
+        count = math.ceil(len(rows) / size)
+        yield from (rows[start::count] for start in range(count))
 
 
 @torch.inference_mode()
@@ -149,14 +179,17 @@ def estimate(
     times, stations = fold.scored(part, count)
     hidden = np.where(fold.absent[stations], -1, stations)  # one field tells of all absent ones
     samples, sample = np.unique(np.stack([times, hidden]), axis=1, return_inverse=True)
+    order = np.argsort(sample, kind="stable")
+    first = np.searchsorted(sample[order], np.arange(samples.shape[1] + 1))
     estimates = np.empty(len(times), np.float32)
-    size = CPU_BATCH if encoding.device.type == "cpu" else GPU_BATCH
-    for start in range(0, samples.shape[1], size):
-        batch = samples[:, start : start + size]
-        fields = predict(model, encoding, batch[0], fold.hidden(batch[1]))
-        pairs = np.flatnonzero((sample >= start) & (sample < start + size))
-        cells = fold.city.cells[stations[pairs]]
-        estimates[pairs] = fields.flatten(1).cpu().numpy()[sample[pairs] - start, cells]
+    done = 0
+    for batch in batches(samples[1], encoding.device):
+        fields = predict(model, encoding, samples[0, batch], fold.hidden(samples[1, batch]))
+        flat = fields.flatten(1).cpu().numpy()
+        for field, k in zip(flat, batch, strict=True):
+            pairs = order[first[k] : first[k + 1]]
+            estimates[pairs] = field[fold.city.cells[stations[pairs]]]
+        done += len(batch)
         if on_progress is not None:
-            on_progress(min(start + size, samples.shape[1]), samples.shape[1])
+            on_progress(done, samples.shape[1])
     return estimates_table(fold.city, times, stations, estimates)

@@ -17,7 +17,7 @@ from data_prep.city import CityData
 from data_prep.files import atomic_path
 from tritonbn.experiment.citymap import COLORMAP, CityMap
 from tritonbn.experiment.dataset import IntArray, time_index
-from tritonbn.experiment.evaluate import TrainedRun, predict_field
+from tritonbn.experiment.evaluate import TrainedRun, predict_fields
 from tritonbn.experiment.plots import STYLE, label, save, unit
 
 STANDARD_NAMES = {"PM2.5": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air"}
@@ -70,7 +70,7 @@ def interpolate(run: TrainedRun, city: CityData, times: IntArray) -> xr.Dataset:
         If there is no reading to estimate one of the times from.
     """
     place = CityMap(city)
-    values = np.stack([predict_field(run, city, int(time), hidden=None) for time in times])
+    values = predict_fields(run, city, times, hidden=None)
     attributes = {
         "long_name": f"{city.quantity}, interpolated",
         "units": city.unit.replace("ug/m3", "ug m-3"),
@@ -126,16 +126,22 @@ def write_field(dataset: xr.Dataset, city: CityData, directory: Path) -> list[Pa
         dataset.to_netcdf(path, engine="scipy", encoding=encoding)
     with atomic_path(directory / "field.csv") as path:
         table.to_csv(path, index=False, float_format="%.6g")
+    absent = ~city.stations["station"].isin(dataset.attrs["stations"].split(", ")).to_numpy()
     written = [directory / "field.nc", directory / "field.csv"]
     for stamp, values in zip(dataset["time"].values, dataset["field"].values, strict=True):
         time = int(np.flatnonzero(city.times == stamp)[0])
         written.append(directory / f"field_{pd.Timestamp(stamp):%Y%m%dT%H%M%S}.png")
-        save(draw_field(city, time, values), written[-1])
+        save(draw_field(city, time, values, absent), written[-1])
     return written
 
 
-def draw_field(city: CityData, time: int, field: npt.NDArray[np.float32]) -> Figure:
-    """Draw the field of one time, (H, W), and the readings upon it, on one scale of colours."""
+def draw_field(
+    city: CityData, time: int, field: npt.NDArray[np.float32], absent: npt.NDArray[np.bool_]
+) -> Figure:
+    """Draw the field of one time, (H, W), and the readings upon it, on one scale of colours.
+
+    Of the stations that are absent, (S,), the run knows nothing.
+    """
     place = CityMap(city)
     highest = np.nanmax([np.nanmax(city.values[time]), field.max()])
     scale = Normalize(0, float(highest))
@@ -144,7 +150,7 @@ def draw_field(city: CityData, time: int, field: npt.NDArray[np.float32]) -> Fig
         figure = Figure((6, 1.2 + 4.4 * place.height), layout="constrained")
         figure.suptitle(f"{label(city)}, {when}")
         ax = figure.subplots()
-        place.draw(ax, time, None, scale, field)
+        place.draw(ax, time, None, scale, field, absent)
         ax.set_ylabel("latitude (°)")
         figure.colorbar(
             ScalarMappable(scale, COLORMAP), ax=ax, label=f"{city.quantity} ({unit(city)})"

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prep.city import CityData
-from data_prep.fill import EARTH_RADIUS_KM, SHORTEST_DISTANCE_KM
+from data_prep.fill import distances_km
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -36,11 +36,7 @@ def cell_distances_km(city: CityData) -> Float64Array:
     latitude = city.stations["latitude"].to_numpy(np.float64)
     longitude = city.stations["longitude"].to_numpy(np.float64)
     latitudes[city.cells], longitudes[city.cells] = latitude, longitude
-    north = np.radians(latitudes - latitude[:, None])
-    middle = np.radians((latitudes + latitude[:, None]) / 2)
-    east = np.radians(longitudes - longitude[:, None]) * np.cos(middle)
-    distances = EARTH_RADIUS_KM * np.hypot(north, east)
-    return np.asarray(np.maximum(distances, SHORTEST_DISTANCE_KM), np.float64)
+    return distances_km(latitude, longitude, to=(latitudes, longitudes))
 
 
 def _axes(city: CityData) -> tuple[tuple[float, float, int], tuple[float, float, int]]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.citymap import COLORMAP, CityMap
-from tritonbn.experiment.config import MODELS, RunConfig
+from tritonbn.experiment.config import MODELS, NORMS, RunConfig
 from tritonbn.experiment.dataset import BoolArray, time_index
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.plots import STYLE, label, unit
@@ -19,14 +19,6 @@ from tritonbn.experiment.plots import STYLE, label, unit
 CELL = 621
 """The station of the published case study: Park Spoor Noord in Antwerp."""
 
-NORM_TITLES = {
-    "none": "no normalization",
-    "global": "global normalization",
-    "local": "local normalization",
-    "local-nearest": "local, by nearest station",
-    "local-stations": "local, stations and rest",
-    "offset": "gain and offset, no norm.",
-}
 PANEL_INCHES = 2.4
 
 
@@ -171,13 +163,14 @@ def draw_heatmap(
         )
         axes = figure.subplots(1, 1 + len(fields), sharex=True, sharey=True)
         axes[0].set_title(f"Readings\ntrue: {city.values[time, station]:.1f} {unit(city)}")
-        place.draw(axes[0], time, station, scale)
+        absent = Fold.of(city, run).absent
+        place.draw(axes[0], time, station, scale, absent=absent)
         for ax, (config, field) in zip(axes[1:], fields.items(), strict=True):
             ax.set_title(
-                f"{NORM_TITLES[config.norm]}\n"
+                f"{NORMS[config.norm]}\n"
                 f"estimated: {field.flat[city.cells[station]]:.1f} {unit(city)}"
             )
-            place.draw(ax, time, station, scale, field)
+            place.draw(ax, time, station, scale, field, absent)
         axes[0].set_ylabel("latitude (°)")
         figure.colorbar(
             ScalarMappable(scale, COLORMAP),

@@ -28,9 +28,13 @@ NORM_COLORS = {
     "local": "#0072B2",
     "local-nearest": "#56B4E9",
     "local-stations": "#009E73",
+    "local-after": "#F0E442",
+    "local-batch": "#332288",
     "offset": "#CC79A7",
+    "embedding": "#D55E00",
+    "scaled": "#000000",
 }
-"""Okabe and Ito's palette: told apart with every kind of colour vision."""
+"""Okabe and Ito's palette and an indigo: told apart with every kind of colour vision."""
 
 
 def label(city: CityData) -> str:

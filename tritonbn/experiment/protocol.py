@@ -25,6 +25,11 @@ def hide_some(rng: np.random.Generator, samples: int, stations: int) -> BoolArra
     return np.asarray(rng.random((samples, stations)) < share)
 
 
+def hide_one(rng: np.random.Generator, samples: int, stations: int) -> BoolArray:
+    """Hide one station in each sample, bool (samples, stations)."""
+    return np.asarray(rng.integers(stations, size=(samples, 1)) == np.arange(stations))
+
+
 class Protocol(ABC):
     """What training asks of a model."""
 

@@ -7,7 +7,7 @@ from itertools import product
 import torch
 from rich.console import Console
 
-from tritonbn.experiment.config import PUBLISHED_ARMS
+from tritonbn.experiment.config import ARMS
 from tritonbn.experiment.display import score_tables
 from tritonbn.experiment.evaluate import predict_field
 from tritonbn.experiment.folds import fold_without
@@ -54,11 +54,12 @@ def reproduce(
     DataError
         If there is no such station, or it has no reading in the test part.
     """
+    arms = ARMS["published"]
     configs = [
         results.config(model, norm, protocol, seed)
-        for protocol, seed, (model, norm) in product(protocols, range(seeds), PUBLISHED_ARMS)
+        for protocol, seed, (model, norm) in product(protocols, range(seeds), arms)
     ]
-    shown = configs[: len(PUBLISHED_ARMS) // 2]  # of one model
+    shown = [config for config in configs[: len(arms)] if config.model == arms[0][0]]
     hidden = find_station(results.city, station)
     time = typical_time(results.city, hidden, shown[0])
 

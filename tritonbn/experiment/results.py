@@ -1,10 +1,8 @@
 """A results folder: one city, one preset, and all runs made of them."""
 
 import json
-import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,26 +13,25 @@ import torch
 from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
 from tritonbn.experiment.baselines import estimate_by_rival
-from tritonbn.experiment.config import MODELS, NORMS, PRESETS, WIDE, RunConfig, is_wide
-from tritonbn.experiment.dataset import Scaler
+from tritonbn.experiment.config import MODELS, NORMS, RunConfig, is_wide
 from tritonbn.experiment.evaluate import TrainedRun, evaluate
-from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.rivals import RIVALS
 from tritonbn.experiment.scores import (
     city_scores,
-    estimates_table,
     skill,
     station_scores,
 )
-from tritonbn.experiment.source import load_city
 from tritonbn.experiment.train import StepInfo, load_run, train
+
+CONFIG = "config.json"
+"""The file that makes a folder one of results."""
 
 KEYS = ("protocol", "model", "norm", "seed")
 SCORES = (
     "sprmse", "spmae", "mean_reading", "stations", "time_rmse", "bias", "r2", "skill",
 )  # fmt: skip
-FORMAT = 2
+FORMAT = 3
 """Of the folder; to be raised where older results must not be mixed with new ones."""
 
 REFERENCE = "idw"
@@ -62,50 +59,10 @@ class Results:
     city: CityData
 
     @classmethod
-    def prepare(
-        cls,
-        directory: Path,
-        data: str,
-        preset: str,
-        protocols: Iterable[Any],
-        grid: tuple[int, int] | None = None,
-    ) -> "Results":
-        """Open a folder, or make it with the city that `data` names.
-
-        Parameters
-        ----------
-        directory : Path
-            The folder. `data` is prepared only if it is not there yet.
-        data : str
-            As of `load_city`.
-        preset : str
-            A key of `PRESETS`.
-        protocols : iterable of str
-            What will be run: the city must be long enough for each.
-        grid : (int, int), optional
-            As of `load_city`; in a folder that is there, default what it has.
-
-        Raises
-        ------
-        DataError
-            If the folder holds results of another `data`, `preset` or `grid`, or the city cannot
-            be prepared or is too short or too empty. Then nothing is written.
-        """
-        if data not in ("synthetic", "senseurcity"):
-            data = str(Path(data).resolve())
-        if not (directory / "config.json").exists():
-            _set_up(directory, data, preset, protocols, grid)
-            return cls.open(directory)
-        results = cls.open(directory)
-        results._require(data=data, preset=preset, grid=grid)
-        _require_trainable(results.city, results.facts["settings"], protocols)
-        return results
-
-    @classmethod
     def open(cls, directory: Path) -> "Results":
         """Open a folder that `prepare` made; `DataError` if it is none."""
         try:
-            facts = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+            facts = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
             facts["grid"] = tuple(facts["grid"])
             if facts.get("format") != FORMAT:
                 raise ValueError("another version made it; choose another --out")
@@ -113,21 +70,11 @@ class Results:
             raise DataError(f"{directory} is no results folder of tritonbn: {error}") from error
         return cls(directory, facts, CityData.load(directory / "data"))
 
-    def _require(self, **wanted: Any) -> None:
-        differ = [
-            f"{name} is {self.facts.get(name)} there, {value} here"
-            for name, value in wanted.items()
-            if value is not None and self.facts.get(name) != value
-        ]
-        if differ:
-            raise DataError(
-                f"{self.directory} holds other results: {'; '.join(differ)}. Choose another --out"
-            )
-
     def config(self, model: Any, norm: Any, protocol: Any, seed: int) -> RunConfig:
         """Return the configuration of one run of this folder."""
         wide = self.facts["wide"].get(protocol, {}) if is_wide(model) else {}
-        return RunConfig(model, norm, protocol, seed, **(self.facts["settings"] | wide))
+        lacking = {"timesteps": 1} if model.endswith("-no-window") else {}
+        return RunConfig(model, norm, protocol, seed, **(self.facts["settings"] | wide | lacking))
 
     def run_directory(self, config: RunConfig) -> Path:
         """Return the folder of a run, or of one fold of it."""
@@ -242,7 +189,7 @@ class Results:
             estimates.to_parquet(path, index=False)
         with atomic_path(directory / "stations.csv") as path:
             stations.to_csv(path, index=False)
-        _write_json(directory / "result.json", {**row, "history": history})
+        write_json(directory / "result.json", {**row, "history": history})
         return row
 
     def reference(self, protocol: str) -> pd.DataFrame:
@@ -317,48 +264,6 @@ def _order(result: Mapping[str, Any]) -> tuple[int, ...]:
     )
 
 
-def _set_up(
-    directory: Path,
-    data: str,
-    preset: str,
-    protocols: Iterable[Any],
-    grid: tuple[int, int] | None,
-) -> None:
-    city = load_city(data, grid)
-    _require_trainable(city, PRESETS[preset], protocols)
-    city.save(directory / "data")
-    facts = {
-        "data": data,
-        "preset": preset,
-        "grid": city.grid,
-        "settings": PRESETS[preset],
-        "wide": WIDE,
-        "format": FORMAT,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("tritonbn", "torch", "numpy", "pandas")},
-        },
-    }
-    _write_json(directory / "config.json", facts)
-
-
-def _require_trainable(
-    city: CityData, settings: Mapping[str, int], protocols: Iterable[Any]
-) -> None:
-    """Raise `DataError` where training or test would, before any time is spent on them."""
-    for protocol in protocols:
-        tested = []
-        for number in range(PROTOCOLS[protocol].folds):
-            fold = Fold(city, protocol, number)
-            Scaler.fit(fold.windows.city)
-            fold.windows.times("train")
-            fold.windows.times("validation")
-            times, stations = fold.scored("test", settings.get("test_times"))
-            tested.append(estimates_table(city, times, stations, city.values[times, stations]))
-        estimates = pd.concat(tested)
-        city_scores(estimates, station_scores(estimates, city))
-
-
 def open_run(directory: Path, device: torch.device | None = None) -> tuple[Results, TrainedRun]:
     """Open a run by its own folder, and the results folder around it.
 
@@ -384,6 +289,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return facts
 
 
-def _write_json(path: Path, facts: Mapping[str, Any]) -> None:
+def write_json(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write facts, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -7,6 +7,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from queue import Queue
+from threading import Event as Stop
 from typing import Any
 
 import torch
@@ -88,8 +89,9 @@ def _side_by_side(
         ) as pool,
     ):
         events: Queue[Event] = manager.Queue()
+        stop = manager.Event()
         running = {
-            pool.submit(_run, results.directory, config, device, events): config
+            pool.submit(_run, results.directory, config, device, events, stop): config
             for config in configs
         }
         try:
@@ -101,17 +103,31 @@ def _side_by_side(
                 for future in done:
                     _finish(results, display, running.pop(future), future.result())
         except BaseException:
+            stop.set()
             pool.shutdown(cancel_futures=True)  # before what the workers report to is gone
             raise
 
 
+class _StoppedError(Exception):
+    """Another run has failed, or the user has had enough."""
+
+
 def _run(
-    directory: Path, config: RunConfig, device: torch.device | None, events: "Queue[Event]"
+    directory: Path,
+    config: RunConfig,
+    device: torch.device | None,
+    events: "Queue[Event]",
+    stop: Stop,
 ) -> dict[str, Any]:
-    events.put(("start", (config.name,)))
+    def tell(method: str, *arguments: Any) -> None:
+        if stop.is_set():
+            raise _StoppedError
+        events.put((method, arguments))
+
+    tell("start", config.name)
     return Results.open(directory).run(
         config,
         device=device,
-        on_step=lambda info: events.put(("on_step", (config, info))),
-        on_progress=lambda done, total: events.put(("on_progress", (config, done, total))),
+        on_step=lambda info: tell("on_step", config, info),
+        on_progress=lambda done, total: tell("on_progress", config, done, total),
     )

@@ -29,7 +29,7 @@ MEANS = ("time_rmse", "spmae", "bias", "r2", "skill")
 
 NO_DIFFERENCE = "not clearly different from"
 
-OTHERS = ("none", "global", "offset")
+OTHERS = ("none", "global", "offset", "embedding", "scaled")
 """The norms that local is compared with."""
 
 Arm = tuple[str, str]
@@ -86,6 +86,8 @@ def score_rows(runs: pd.DataFrame) -> Rows:
 def difference_rows(stations: pd.DataFrame) -> Rows:
     """Tabulate how each network of a protocol differs from the best rival, and local from others.
 
+    A network that lacks something is compared with the whole one.
+
     Parameters
     ----------
     stations : DataFrame
@@ -103,7 +105,10 @@ def difference_rows(stations: pd.DataFrame) -> Rows:
     for model, norm in rmse:
         if model not in MODELS:
             continue
-        beside = {TITLES[rival]: (rival, "-")} if rival else {}
+        whole, lacking, _ = model.partition("-no-")
+        beside = {TITLES[rival]: (rival, "-")} if rival and not lacking else {}
+        if lacking and (whole, norm) in rmse:
+            beside[TITLES[whole]] = whole, norm
         if norm.startswith("local"):
             beside |= {other: (model, other) for other in OTHERS if (model, other) in rmse}
         for name, other in beside.items():

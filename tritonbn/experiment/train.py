@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,17 +17,12 @@ from data_prep.city import CityData
 from tritonbn.experiment.checkpoint import Checkpoint, CheckpointError, identity
 from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.dataset import IntArray, Scaler
-from tritonbn.experiment.encoding import CHANNELS, IDW, Encoding
-from tritonbn.experiment.evaluate import TrainedRun, encoding_of, estimate
+from tritonbn.experiment.encoding import Encoding
+from tritonbn.experiment.evaluate import TrainedRun, estimate
 from tritonbn.experiment.folds import Fold
-from tritonbn.experiment.loss import smooth_station_error
-from tritonbn.experiment.protocol import PROTOCOLS, hide_some
+from tritonbn.experiment.recipe import Recipe, recipe_of
 from tritonbn.experiment.scores import city_scores, station_scores
-from tritonbn.models import CNN, ConvLSTM, build_model
-from tritonbn.segments import Segments
-
-WEIGHT_DECAY = 0.01
-"""Of the wide networks."""
+from tritonbn.models import CNN, ConvLSTM
 
 __all__ = ["StepInfo", "TrainedRun", "load_run", "train"]
 
@@ -102,14 +96,15 @@ def train(
         if checkpoint.finished:
             return _trained(checkpoint, city, device)
 
+    recipe = recipe_of(config)
     fold = Fold.of(city, config)
-    windows = fold.windows
-    times = windows.times("train")
-    scaler = Scaler.fit(windows.city)
-    encoding = encoding_of(config, fold, scaler, device)
-    model = _initial_model(config, city, device)
-    decay = WEIGHT_DECAY if config.wide else 0.0
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=decay)
+    times = fold.windows.times("train")
+    scaler = Scaler.fit(fold.windows.city)
+    encoding = recipe.encoding(fold, scaler, device)
+    model = recipe.network(city, device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), config.learning_rate, weight_decay=recipe.weight_decay
+    )
     rng = np.random.default_rng(config.seed)
 
     def validate(step: int) -> float:
@@ -118,7 +113,7 @@ def train(
 
     if checkpoint is None:
         checkpoint = Checkpoint(config, identity(city), scaler)
-        if config.wide:  # to correct IDW must be better than not to
+        if recipe.corrects_idw:  # to correct it must be better than not to
             entry = {"step": 0, "validation_sprmse": validate(0)}
             best = copy.deepcopy(model.state_dict())
             checkpoint = replace(checkpoint, best=best, history=[entry])
@@ -132,14 +127,13 @@ def train(
     for step in range(checkpoint.step + 1, config.steps + 1):
         batch = times[rng.integers(len(times), size=config.batch_size)]
         optimizer.zero_grad()
-        if config.wide:
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * one_cycle(step / config.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * recipe.rate(step / config.steps)
         with torch.backends.cudnn.flags(enabled=True, deterministic=True):  # or no run repeats
-            loss = _loss(model, config, encoding, batch, rng)
+            loss = _loss(model, recipe, encoding, batch, rng)
             loss.backward()  # type: ignore[no-untyped-call]
-        if config.wide:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        if math.isfinite(recipe.steepest):
+            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.steepest)
         optimizer.step()
         value = _finite("loss", loss.item(), step)
         losses.append(value)
@@ -185,62 +179,22 @@ def _default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _initial_model(config: RunConfig, city: CityData, device: torch.device) -> ConvLSTM | CNN:
-    segments: Segments | tuple[int, int] = city.grid
-    cells = Fold.of(city, config).windows.city.cells.tolist()
-    if config.norm == "local-nearest":
-        segments = Segments.nearest(cells, city.grid)
-    elif config.norm == "local-stations":
-        segments = Segments.stations(cells, city.grid)
-    options: dict[str, Any] = {}
-    if config.wide:
-        context = None if config.protocol == "unseen" else city.grid
-        options = {
-            "in_channels": len(CHANNELS), "channels": 16, "context": context, "corrects": IDW
-        }  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = build_model(
-            config.backbone, config.norm_kind, segments, config.timesteps, **options
-        )
-    layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
-    model.to(device, memory_format=layout)  # type: ignore[call-overload]
-    return model
-
-
-def one_cycle(share: float) -> float:
-    """Return the learning rate, as a share of the highest, after a share of the steps.
-
-    It rises along a line for 15 % of them, and falls to zero along a cosine; after L. Smith,
-    "Super-convergence", 2018, https://arxiv.org/abs/1708.07120.
-    """
-    warm = 0.15
-    if share < warm:
-        return share / warm
-    return 0.5 * (1 + math.cos(math.pi * (share - warm) / (1 - warm)))
-
-
 def _loss(
     model: ConvLSTM | CNN,
-    config: RunConfig,
+    recipe: Recipe,
     encoding: Encoding,
     times: IntArray,
     rng: np.random.Generator,
 ) -> Tensor:
     """Loss of the batch that predicts `times`."""
-    protocol, windows, device = PROTOCOLS[config.protocol], encoding.windows, encoding.device
-    stations = len(windows.city.stations)
-    hide = hide_some if config.wide else protocol.hide
-    hidden = hide(rng, len(times), stations)
+    windows, device = encoding.windows, encoding.device
+    hidden = recipe.hide(rng, len(times), len(windows.city.stations))
     x, scale = encoding.encode(times, hidden)
-    readings = torch.from_numpy(protocol.targets(windows, times, hidden)).to(device)
-    targets = scale.scale(readings)
-    cells = torch.tensor(windows.city.cells, device=device)
+    readings = torch.from_numpy(recipe.targets(windows, times, hidden)).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         field = model.train()(x)
-    if config.wide:
-        return smooth_station_error(field, targets, cells)
-    return protocol.loss(field, targets, cells, model.head.convolution.weight)
+    weight = model.head.convolution.weight
+    return recipe.loss(field, scale.scale(readings), encoding.cells, weight)
 
 
 def _sprmse(estimates: pd.DataFrame, city: CityData) -> float:
@@ -271,7 +225,7 @@ def _load_adam(optimizer: torch.optim.Optimizer, adam: dict[str, Tensor]) -> Non
 
 
 def _trained(checkpoint: Checkpoint, city: CityData, device: torch.device) -> TrainedRun:
-    model = _initial_model(checkpoint.config, city, device)
+    model = recipe_of(checkpoint.config).network(city, device)
     model.load_state_dict(checkpoint.best)
     return TrainedRun(
         model=model.eval(),

@@ -1,6 +1,6 @@
 """The interpolation networks: from a sequence of grids of readings to a field."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -20,8 +20,7 @@ def build_model(
     *,
     in_channels: int = 1,
     channels: int = 64,
-    context: tuple[int, int] | None = None,
-    corrects: int | None = None,
+    **options: Any,
 ) -> ConvLSTM | CNN:
     """Build a network of the experiment, by default as published.
 
@@ -32,38 +31,27 @@ def build_model(
     ----------
     backbone : {"convlstm", "cnn"}
         The network.
-    norm : {"none", "global", "local", "offset"}
-        Its normalization; the last is a control.
+    norm : {"none", "global", "local", "local-batch", "offset"}
+        Its normalization; the last is a control without one.
     segments : Segments, tensor of ids or (height, width), optional
-        Of ``norm="local"`` and ``"offset"``; a bare grid is one segment per cell, as published.
+        Needed but for ``"none"`` and ``"global"``; a bare grid is one segment per cell, as
+        published.
     timesteps : int
         Times in the input. Default 1.
     in_channels : int
         Channels of the input at each time. Default 1, the readings.
     channels : int
         Of the inner layers. Default 64.
-    context : (int, int), optional
-        Height and width of the grid, if the network is to see all of it at once.
-    corrects : int, optional
-        The channel of the last time that the output is added to, in place of the sigmoid.
+    **options
+        Those of `ConvLSTM` or `CNN` that the published networks do not have.
 
     Raises
     ------
     ValueError
-        If `backbone` or `norm` is none of those, or ``"local"`` comes without `segments`.
+        If `backbone` or `norm` is none of those, or `segments` are needed and missing.
     """
     if backbone == "convlstm":
-        return ConvLSTM(
-            in_channels, channels, norm=norm, segments=segments, context=context, corrects=corrects
-        )
+        return ConvLSTM(in_channels, channels, norm=norm, segments=segments, **options)
     if backbone == "cnn":
-        return CNN(
-            timesteps,
-            channels,
-            norm,
-            segments,
-            in_channels=in_channels,
-            context=context,
-            corrects=corrects,
-        )
+        return CNN(timesteps, channels, norm, segments, in_channels=in_channels, **options)
     raise ValueError(f"backbone must be 'convlstm' or 'cnn', got {backbone!r}")

@@ -1,10 +1,15 @@
 """CNN interpolation network: one level down, one level up, a normalization, one output channel."""
 
+import torch
 from torch import Tensor, nn
 
 from tritonbn.models.head import Head
 from tritonbn.models.norm import Norm, make_norm
+from tritonbn.models.symmetry import in_all_ways
 from tritonbn.segments import Segments
+
+EMBEDDED = 4
+"""Learned channels of each cell."""
 
 
 class CNN(nn.Module):
@@ -18,16 +23,24 @@ class CNN(nn.Module):
         Times in the input; they are the channels of the first convolution. Default 1.
     channels : int
         Channels of the inner layers. Default 64.
-    norm : {"none", "global", "local", "offset"}
+    norm : {"none", "global", "local", "local-batch", "offset"}
         What normalizes the last inner layer. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
-        Of ``norm="local"`` and ``"offset"``; a bare grid is one segment per cell, as published.
+        Needed but for ``"none"`` and ``"global"``; a bare grid is one segment per cell, as
+        published.
     in_channels : int
         Channels of the input at each time. Default 1, the readings.
     context : (int, int), optional
         Height and width of the grid, if the network is to see all of it through a `Context`.
     corrects : int, optional
         The channel of the last time that the output is added to, in place of the sigmoid.
+    norm_after : bool
+        Normalize after the ReLU instead of before it. Default False.
+    embedding : (int, int), optional
+        Height and width of the grid, if 4 learned channels of each cell stand beside the input.
+    symmetric : bool
+        Let the convolutions see the grid turned and mirrored, as `in_all_ways` does, so that they
+        know no direction. Not with a context. Default False.
     """
 
     def __init__(
@@ -40,13 +53,23 @@ class CNN(nn.Module):
         in_channels: int = 1,
         context: tuple[int, int] | None = None,
         corrects: int | None = None,
+        norm_after: bool = False,
+        embedding: tuple[int, int] | None = None,
+        symmetric: bool = False,
     ) -> None:
         super().__init__()
         self.shape = timesteps, in_channels
-        self.down = nn.Conv2d(timesteps * in_channels, channels, 3, padding=1)
+        inputs = timesteps * in_channels
+        self.embedding = None
+        if embedding is not None:
+            self.embedding = nn.Parameter(torch.zeros(EMBEDDED, *embedding))
+            inputs += EMBEDDED
+        self.down = nn.Conv2d(inputs, channels, 3, padding=1)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.up = nn.ConvTranspose2d(channels, channels, 3, stride=2, padding=1)
         self.norm = make_norm(norm, channels, segments)
+        self.norm_after = norm_after
+        self.symmetric = symmetric
         self.head = Head(channels, context, corrects)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,7 +78,29 @@ class CNN(nn.Module):
             raise ValueError(
                 f"x must be (N, {self.shape[0]}, {self.shape[1]}, H, W), got {tuple(x.shape)}"
             )
-        features = self.down(x.flatten(1, 2)).relu()  # (N, channels, H, W)
-        h = self.up(self.pool(features), output_size=x.shape[-2:])  # (N, channels, H, W)
-        field: Tensor = self.head(self.norm(h).relu(), features, x)
+        inputs = x.flatten(1, 2)  # (N, timesteps in_channels, H, W)
+        if self.embedding is not None:
+            inputs = torch.cat([inputs, self.embedding.expand(len(x), -1, -1, -1)], dim=1)
+        if self.symmetric:
+            return in_all_ways(
+                lambda turned: self._convolve(self._features(turned)),
+                lambda h: self.head(self._normalize(h), h, x),
+                inputs,
+                self.training,
+            )
+        features = self._features(inputs)
+        field: Tensor = self.head(self._normalize(self._convolve(features)), features, x)
         return field
+
+    def _features(self, inputs: Tensor) -> Tensor:
+        features: Tensor = self.down(inputs).relu()  # (N, channels, H, W)
+        return features
+
+    def _convolve(self, features: Tensor) -> Tensor:
+        size = features.shape[-2:]
+        h: Tensor = self.up(self.pool(features), output_size=size)  # (N, channels, H, W)
+        return h
+
+    def _normalize(self, h: Tensor) -> Tensor:
+        y: Tensor = self.norm(h.relu()) if self.norm_after else self.norm(h).relu()
+        return y

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from tritonbn.models.head import Head
 from tritonbn.models.norm import Norm, make_norm
+from tritonbn.models.symmetry import in_all_ways
 from tritonbn.segments import Segments
 
 State = tuple[Tensor, Tensor]
@@ -91,14 +92,18 @@ class ConvLSTM(nn.Module):
         Channels of the state. Default 64.
     kernel_size : int
         Odd width of the convolutions. Default 3.
-    norm : {"none", "global", "local", "offset"}
+    norm : {"none", "global", "local", "local-batch", "offset"}
         What normalizes the last hidden state. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
-        Of ``norm="local"`` and ``"offset"``; a bare grid is one segment per cell, as published.
+        Needed but for ``"none"`` and ``"global"``; a bare grid is one segment per cell, as
+        published.
     context : (int, int), optional
         Height and width of the grid, if the network is to see all of it through a `Context`.
     corrects : int, optional
         The channel of the last time that the output is added to, in place of the sigmoid.
+    symmetric : bool
+        Let the convolutions see the grid turned and mirrored, as `in_all_ways` does, so that they
+        know no direction. Not with a context, nor with `advance`. Default False.
 
     References
     ----------
@@ -116,14 +121,23 @@ class ConvLSTM(nn.Module):
         *,
         context: tuple[int, int] | None = None,
         corrects: int | None = None,
+        symmetric: bool = False,
     ) -> None:
         super().__init__()
+        self.symmetric = symmetric
         self.cell = ConvLSTMCell(in_channels, hidden_channels, kernel_size)
         self.norm = make_norm(norm, hidden_channels, segments)
         self.head = Head(hidden_channels, context, corrects)
 
     def forward(self, x: Tensor) -> Tensor:
         """Estimate the field, (N, 1, H, W) float, from `x`, (N, T, in_channels, H, W)."""
+        if self.symmetric:
+            return in_all_ways(
+                lambda turned: self.cell(turned)[0],
+                lambda h: self.head(self.norm(h), h, x),
+                x,
+                self.training,
+            )
         return self.advance(x)[0]
 
     def advance(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:

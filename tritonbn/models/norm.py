@@ -1,6 +1,6 @@
 """The one thing in which the arms of the experiment differ."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
 
-Norm = Literal["none", "global", "local", "offset"]
+Norm = Literal["none", "global", "local", "local-batch", "offset"]
 
 
 class CellAffine(nn.Module):
@@ -40,26 +40,27 @@ def make_norm(
 
     Parameters
     ----------
-    norm : {"none", "global", "local", "offset"}
-        `torch.nn.Identity`, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN` or `CellAffine`.
+    norm : {"none", "global", "local", "local-batch", "offset"}
+        `torch.nn.Identity`, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN`, the same with the
+        statistics of the batch in evaluation, too, or `CellAffine`.
     channels : int
         Channels of the input.
     segments : Segments, tensor of ids or (height, width), optional
-        For ``"local"`` and ``"offset"``, where it is needed; a bare grid is one segment per cell,
-        as published.
+        Needed but for ``"none"`` and ``"global"``; a bare grid is one segment per cell, as
+        published.
 
     Raises
     ------
     ValueError
-        If `norm` is none of those, or ``"local"`` or ``"offset"`` comes without `segments`.
+        If `norm` is none of those, or `segments` are needed and missing.
     """
     if norm == "none":
         return nn.Identity()
     if norm == "global":
         return nn.BatchNorm2d(channels)
-    if norm not in ("local", "offset"):
-        raise ValueError(f"norm must be 'none', 'global', 'local' or 'offset', got {norm!r}")
+    if norm not in get_args(Norm):
+        raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {norm!r}")
     if segments is None:
         raise ValueError(f"norm={norm!r} needs segments: a Segments, ids, or the (height, width)")
-    local = LocalBN(channels, segments)
-    return local if norm == "local" else CellAffine(channels, local.segments.grid)
+    local = LocalBN(channels, segments, track_running_stats=norm != "local-batch")
+    return CellAffine(channels, local.segments.grid) if norm == "offset" else local

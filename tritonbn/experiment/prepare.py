@@ -1,0 +1,112 @@
+"""Make a results folder: prepare the city, and make sure that it can be trained on."""
+
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data_prep.city import CityData, DataError
+from tritonbn.experiment.config import PRESETS, WIDE
+from tritonbn.experiment.dataset import Scaler
+from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.protocol import PROTOCOLS
+from tritonbn.experiment.results import CONFIG, FORMAT, Results, write_json
+from tritonbn.experiment.scores import city_scores, estimates_table, station_scores
+from tritonbn.experiment.source import load_city
+
+
+def prepare(
+    directory: Path,
+    data: str,
+    preset: str,
+    protocols: Iterable[str],
+    grid: tuple[int, int] | None = None,
+) -> Results:
+    """Open a results folder, or make it with the city that `data` names.
+
+    Parameters
+    ----------
+    directory : Path
+        The folder. `data` is prepared only if it is not there yet.
+    data : str
+        As of `load_city`.
+    preset : str
+        A key of `PRESETS`.
+    protocols : iterable of str
+        What will be run: the city must be long enough for each.
+    grid : (int, int), optional
+        As of `load_city`; in a folder that is there, default what it has.
+
+    Raises
+    ------
+    DataError
+        If the folder holds results of another `data`, `preset` or `grid`, or the city cannot be
+        prepared or is too short or too empty. Then nothing is written.
+    """
+    if data not in ("synthetic", "senseurcity"):
+        data = str(Path(data).resolve())
+    if not (directory / CONFIG).exists():
+        _set_up(directory, data, preset, protocols, grid)
+        return Results.open(directory)
+    results = Results.open(directory)
+    _require_same(results, data=data, preset=preset, grid=grid)
+    _require_trainable(results.city, results.facts["settings"], protocols)
+    return results
+
+
+def _require_same(results: Results, **wanted: Any) -> None:
+    there = results.facts
+    differ = [
+        f"{name} is {there.get(name)} there, {value} here"
+        for name, value in wanted.items()
+        if value is not None and there.get(name) != value
+    ]
+    if differ:
+        raise DataError(
+            f"{results.directory} holds other results: {'; '.join(differ)}. Choose another --out"
+        )
+
+
+def _set_up(
+    directory: Path,
+    data: str,
+    preset: str,
+    protocols: Iterable[str],
+    grid: tuple[int, int] | None,
+) -> None:
+    city = load_city(data, grid)
+    _require_trainable(city, PRESETS[preset], protocols)
+    city.save(directory / "data")
+    facts = {
+        "data": data,
+        "preset": preset,
+        "grid": city.grid,
+        "settings": PRESETS[preset],
+        "wide": WIDE,
+        "format": FORMAT,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("tritonbn", "torch", "numpy", "pandas")},
+        },
+    }
+    write_json(directory / CONFIG, facts)
+
+
+def _require_trainable(
+    city: CityData, settings: Mapping[str, int], protocols: Iterable[str]
+) -> None:
+    """Raise `DataError` where training or test would, before any time is spent on them."""
+    for protocol in protocols:
+        tested = []
+        for number in range(PROTOCOLS[protocol].folds):
+            fold = Fold(city, protocol, number)
+            Scaler.fit(fold.windows.city)
+            fold.windows.times("train")
+            fold.windows.times("validation")
+            times, stations = fold.scored("test", settings.get("test_times"))
+            tested.append(estimates_table(city, times, stations, city.values[times, stations]))
+        estimates = pd.concat(tested)
+        city_scores(estimates, station_scores(estimates, city))
