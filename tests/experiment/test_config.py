@@ -1,6 +1,6 @@
 import pytest
 
-from tritonbn.experiment.config import PRESETS, RunConfig
+from tritonbn.experiment.config import ARM_NAMES, PRESETS, RunConfig, refusal
 
 
 def test_name_tells_what_differs_between_the_runs_of_an_experiment():
@@ -37,3 +37,23 @@ def test_quick_preset_is_a_valid_configuration():
 def test_wrong_values_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         RunConfig(**{"model": "cnn", "norm": "none", "protocol": "paper"} | wrong)
+
+
+@pytest.mark.parametrize(
+    ("arm", "message"),
+    [
+        (("wide-cnn", "local", "paper"), "learns from hidden stations; paper hides none"),
+        (("wide-cnn-no-context", "none", "unseen"), "no network of unseen has the whole grid"),
+        (("wide-cnn-no-symmetry", "none", "masked"), "no network of masked has all ways"),
+        (("cnn", "embedding", "masked"), "embedding is for wide networks, not for cnn"),
+        (("wide-convlstm", "local-after", "masked"), "has no activation after"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_with_the_reason(arm, message):
+    with pytest.raises(ValueError, match=message):
+        RunConfig(*arm)
+
+
+def test_every_arm_can_be_trained_under_some_protocol():
+    for arm in ARM_NAMES.values():
+        assert not all(refusal(*arm, protocol) for protocol in ("paper", "masked", "unseen"))

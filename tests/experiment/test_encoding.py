@@ -129,7 +129,7 @@ def test_distances_to_the_cells_of_stations_are_those_to_the_stations(city):
 @pytest.mark.parametrize(
     ("lacks", "blank"),
     [
-        ("idw", {"idw", "idw weight"}),
+        ("idw", {"idw", "idw weight", "idw far", "idw near", "idw spread"}),
         ("observed", {"visible"}),
         ("hour", {"day sin", "day cos", "half-day sin", "half-day cos"}),
         ("context", set()),

@@ -8,19 +8,25 @@ import torch
 from safetensors.torch import load_file
 
 from tritonbn.experiment.checkpoint import FILE_NAME
-from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.config import RunConfig, is_wide
 from tritonbn.experiment.dataset import split
 from tritonbn.experiment.evaluate import predict_field
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.train import train
 
 PROTOCOLS = ("paper", "masked", "unseen")
-MODELS = ("convlstm", "cnn", "wide-convlstm", "wide-cnn")
+ARMS = [
+    ("convlstm", "local"),
+    ("cnn", "local"),
+    ("wide-convlstm", "local"),
+    ("wide-cnn", "local"),
+    ("wide-cnn", "scaled"),
+]
 
 
-def config_of(model, protocol, **options):
+def config_of(arm, protocol, **options):
     sizes = {"steps": 6, "batch_size": 8, "validate_every": 2, "validation_times": 10}
-    return RunConfig(model, "local", protocol, timesteps=2, **sizes, **options)
+    return RunConfig(*arm, protocol, timesteps=2, **sizes, **options)
 
 
 def fitted(city, config, directory):
@@ -42,10 +48,10 @@ def with_secret(city, secret, times, station=slice(None)):
 
 
 @pytest.mark.parametrize("secret", [np.nan, 1e6])
-@pytest.mark.parametrize("model", MODELS)
-def test_an_unseen_station_changes_nothing(city, tmp_path, model, secret):
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_unseen_station_changes_nothing(city, tmp_path, arm, secret):
     for number in range(5):
-        config = config_of(model, "unseen", fold=number)
+        config = config_of(arm, "unseen", fold=number)
         absent = Fold(city, "unseen", number).absent
         blind = with_secret(city, secret, slice(None), absent)
         results = [
@@ -63,22 +69,22 @@ def test_an_unseen_station_changes_nothing(city, tmp_path, model, secret):
 
 @pytest.mark.parametrize("secret", [np.nan, 1e6])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@pytest.mark.parametrize("model", MODELS)
-def test_the_future_changes_nothing_fitted(city, tmp_path, model, protocol, secret):
-    if model.startswith("wide-") and protocol == "paper":
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_future_changes_nothing_fitted(city, tmp_path, arm, protocol, secret):
+    if is_wide(arm[0]) and protocol == "paper":
         pytest.skip("wide networks learn from hidden stations")
-    config = config_of(model, protocol)
+    config = config_of(arm, protocol)
     blind = with_secret(city, secret, split(city)["test"])
     same(*(fitted(c, config, tmp_path / name) for name, c in (("a", city), ("b", blind))))
 
 
 @pytest.mark.parametrize("secret", [np.nan, 1e6])
 @pytest.mark.parametrize("protocol", ["paper", "masked"])
-@pytest.mark.parametrize("model", MODELS)
-def test_a_hidden_station_changes_no_estimate_of_itself(city, tmp_path, model, protocol, secret):
-    if model.startswith("wide-") and protocol == "paper":
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_hidden_station_changes_no_estimate_of_itself(city, tmp_path, arm, protocol, secret):
+    if is_wide(arm[0]) and protocol == "paper":
         pytest.skip("wide networks learn from hidden stations")
-    run = train(city, config_of(model, protocol), tmp_path)
+    run = train(city, config_of(arm, protocol), tmp_path)
     test = np.arange(split(city)["test"].start, 300)
     for s in range(6):
         blind = with_secret(city, secret, test, s)

@@ -22,20 +22,23 @@ _WIDE: dict[str, int | float] = {
     "validation_times": 100,
     "timesteps": 3,
 }
-WIDE = {"masked": _WIDE, "unseen": _WIDE | {"steps": 400, "timesteps": 1}}
+WIDE = {"masked": _WIDE, "unseen": _WIDE | {"steps": 300, "batch_size": 32, "timesteps": 1}}
 """Arguments of `RunConfig` for wide networks by protocol, whatever the preset; chosen by
 validation. They need fewer steps and times where the places that count are unknown."""
 
 LACKING = {
-    "context": "the whole grid",
+    "context": "the whole grid at once",
     "window": "the hours before",
     "idw": "IDW",
-    "correction": "IDW to correct",
+    "correction": "IDW to be corrected",
+    "surroundings": "more of what is around",
     "observed": "the mask of readings",
     "hour": "the hour of the day",
     "scaling": "scaling by sample",
+    "limit": "the limit of readings",
     "several": "several hidden",
-    "hidden-only": "the loss on hidden ones only",
+    "hidden-only": "a loss on hidden ones only",
+    "symmetry": "all ways to turn the grid",
 }
 """What a wide network can be made without, to tell what it is worth, and its name in tables."""
 
@@ -86,6 +89,9 @@ def refusal(model: str, norm: str, protocol: str) -> str:
     """Say why a network of `MODELS` cannot be trained so; empty if it can."""
     if is_wide(model) and protocol == "paper":
         return f"{model} learns from hidden stations; paper hides none"
+    lacks = model.partition("-no-")[2]
+    if lacks in {"masked": ("symmetry",), "unseen": ("context", "window")}.get(protocol, ()):
+        return f"no network of {protocol} has {LACKING[lacks]}, so {model} is the whole one"
     if norm in ("embedding", "scaled") and not is_wide(model):
         return f"{norm} is for wide networks, not for {model}"
     if norm == "local-after" and "cnn" not in model:

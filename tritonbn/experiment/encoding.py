@@ -12,11 +12,13 @@ from tritonbn.experiment.dataset import BoolArray, IntArray, Scaler, to_grid
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.geography import cell_distances_km
 
-CHANNELS = (
-    "reading", "visible", "idw", "idw weight",
-    "mean", "spread", "share", "day sin", "day cos", "half-day sin", "half-day cos",
+OF_CELLS = (
+    "reading", "visible", "idw", "idw weight", "idw far", "idw near", "idw spread",
+    "nearest", "nearest distance",
 )  # fmt: skip
-"""What a wide network reads of each time; the last seven are the same in all cells."""
+OF_ALL = ("mean", "spread", "share", "day sin", "day cos", "half-day sin", "half-day cos")
+CHANNELS = OF_CELLS + OF_ALL
+"""What a wide network reads of each time; the second group is the same in all cells."""
 
 IDW = CHANNELS.index("idw")
 NARROWEST_SPREAD = 2.0
@@ -25,8 +27,12 @@ NARROWEST_SPREAD = 2.0
 PRIOR_READINGS = 24
 """With which a station of few readings is drawn to the middle of all."""
 
+FURTHEST = 2.5
+"""Spreads from the mean; readings beyond are taken to be there."""
+
 BLANK = {
-    "idw": ("idw", "idw weight"),
+    "idw": ("idw", "idw weight", "idw far", "idw near", "idw spread"),
+    "surroundings": ("idw far", "idw near", "idw spread", "nearest", "nearest distance"),
     "observed": ("visible",),
     "hour": ("day sin", "day cos", "half-day sin", "half-day cos"),
 }
@@ -137,12 +143,13 @@ class Wide(Encoding):
         if np.ptp(among) == 0:
             raise DataError(f"all stations of {fold.city.name} stand at one place")
         typical = np.median(among[among > among.min()])  # kilometres between two stations
-        weights = np.maximum(distances / typical, 0.05) ** -2
-        self.weights = torch.tensor(weights, dtype=torch.float32, device=device)  # (S, H W)
+        near = np.maximum(distances / typical, 0.05)
+        self.distances = torch.tensor(near, dtype=torch.float32, device=device)  # (S, H W)
+        self.weights = {power: self.distances**-power for power in (1, 2, 4)}
         self.normals = self._normals() if by_station else None
 
     def encode(self, times: IntArray, hidden: BoolArray) -> tuple[Tensor, Scale]:
-        """Return the channels, (B, T, 11, H, W), and the scale."""
+        """Return the `CHANNELS`, (B, T, 16, H, W), and the scale."""
         readings = self.windows.readings(times)  # (B, T, S)
         readings[np.broadcast_to(hidden[:, None], readings.shape)] = np.nan
         known = torch.from_numpy(readings).to(self.device)
@@ -154,18 +161,46 @@ class Wide(Encoding):
             scale = Scale(
                 of_sample.offset + mean * of_sample.factor, spread * of_sample.factor, self.cells
             )
-        z = torch.stack([scale.scale(of_time) for of_time in known.unbind(1)], 1).nan_to_num(0.0)
+        z = torch.stack([scale.scale(of_time) for of_time in known.unbind(1)], 1)
+        if self.lacks != "limit":
+            z = z.clamp(-FURTHEST, FURTHEST)
+        z = z.nan_to_num(0.0)
         B, T, _ = z.shape
         H, W = self.windows.city.grid
         grid = z.new_zeros(B, T, len(CHANNELS), H * W)
-        grid[:, :, 0, self.cells] = z
-        grid[:, :, 1, self.cells] = visible.to(z.dtype)
-        total = visible.to(z.dtype) @ self.weights  # (B, T, H W)
-        grid[:, :, 2] = (z @ self.weights) / total.clamp(min=1e-9)
-        grid[:, :, 3] = total.clamp(min=1e-3).log() / 2
-        grid[:, :, 4:] = self._planes(times, visible, of_sample)[:, None, :, None]
+        grid[:, :, : len(OF_CELLS)] = self._of_cells(z, visible)
+        grid[:, :, len(OF_CELLS) :] = self._of_all(times, visible, of_sample)[:, None, :, None]
         grid[:, :, self.blank] = 0
         return grid.view(B, T, len(CHANNELS), H, W), scale
+
+    def _of_cells(self, z: Tensor, visible: Tensor) -> Tensor:
+        """Return the channels `OF_CELLS`, (B, T, 9, H W), of scaled readings, (B, T, S)."""
+        there = visible.to(z.dtype)
+        cells = z.new_zeros(2, *z.shape[:2], self.distances.shape[1])
+        cells[..., self.cells] = torch.stack([z, there])
+
+        def idw(values: Tensor, power: int) -> Tensor:
+            weights = self.weights[power]
+            return (values @ weights) / (there @ weights).clamp(min=1e-9)  # (B, T, H W)
+
+        mean = idw(z, 2)
+        spread = (idw(z.square(), 2) - mean.square()).clamp(min=0).sqrt()
+        weight = (there @ self.weights[2]).clamp(min=1e-3).log() / 2
+        hidden = torch.where(visible, 0.0, torch.inf)[..., None]  # (B, T, S, 1)
+        distance, nearest = (self.distances + hidden).min(dim=2)  # (B, T, H W)
+        return torch.stack(
+            [
+                *cells,
+                mean,
+                weight,
+                idw(z, 1),
+                idw(z, 4),
+                spread,
+                z.gather(2, nearest),
+                distance.clamp(max=10).log(),
+            ],
+            dim=2,
+        )
 
     def _scale(self, known: Tensor) -> Scale:
         """Take mean and spread over the stations that are not NaN, (B, S)."""
@@ -190,11 +225,12 @@ class Wide(Encoding):
         total = count + PRIOR_READINGS
         mean = z.nansum(0) / total
         spread = (((z - mean).square().nansum(0) + PRIOR_READINGS) / total).sqrt()
-        of_cells = torch.stack([mean, spread]) @ self.weights / self.weights.sum(0)  # (2, H W)
+        weights = self.weights[2]
+        of_cells = torch.stack([mean, spread]) @ weights / weights.sum(0)  # (2, H W)
         of_cells[:, self.cells] = torch.stack([mean, spread])
         return of_cells[0], of_cells[1]
 
-    def _planes(self, times: IntArray, visible: Tensor, scale: Scale) -> Tensor:
+    def _of_all(self, times: IntArray, visible: Tensor, scale: Scale) -> Tensor:
         """Return what is the same in all cells, (B, 7)."""
         day = np.timedelta64(1, "D")
         share = (self.windows.city.times[times] - np.datetime64(0, "s")) % day / day

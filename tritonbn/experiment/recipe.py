@@ -140,14 +140,15 @@ class Interpolating(Recipe):
     def options(self, grid: tuple[int, int]) -> dict[str, Any]:
         """Return what the wide networks have and the published ones do not."""
         lacks = self.config.lacks
-        places_known = self.config.protocol != "unseen" and lacks != "context"
+        unseen = self.config.protocol == "unseen"
         # The readings of hidden stations are zero, so that to add them is to correct nothing.
         base = "reading" if lacks == "correction" else "idw"
         options: dict[str, Any] = {
             "in_channels": len(CHANNELS),
             "channels": 16,
-            "context": grid if places_known else None,
+            "context": None if unseen or lacks == "context" else grid,
             "corrects": CHANNELS.index(base),
+            "symmetric": unseen and lacks != "symmetry",
         }
         if self.config.norm == "local-after":
             options["norm_after"] = True
