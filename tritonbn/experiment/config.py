@@ -85,6 +85,11 @@ def is_wide(model: str) -> bool:
     return model.startswith("wide-")
 
 
+def is_whole(model: str) -> bool:
+    """Whether a network lacks none of `LACKING`; rivals are whole, too."""
+    return "-no-" not in model
+
+
 def refusal(model: str, norm: str, protocol: str) -> str:
     """Say why a network of `MODELS` cannot be trained so; empty if it can."""
     if is_wide(model) and protocol == "paper":

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator
 
 from data_prep.city import CityData
 from data_prep.files import atomic_path
-from tritonbn.experiment.config import MODELS
+from tritonbn.experiment.config import MODELS, is_whole
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -67,10 +67,11 @@ def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
     Returns
     -------
     Figure
-        One row of axes per protocol, one column per model, one line per run.
+        One row of axes per protocol, one column per whole model, one line per run.
     """
     protocols = histories["protocol"].unique()
-    models = {name: title for name, title in MODELS.items() if (histories["model"] == name).any()}
+    there = set(histories["model"])
+    models = {name: title for name, title in MODELS.items() if name in there and is_whole(name)}
     norms = [norm for norm in NORM_COLORS if (histories["norm"] == norm).any()]
     with rc_context(STYLE):
         figure = Figure((1 + 4 * len(models), 1.2 + 2.8 * len(protocols)), layout="constrained")

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from data_prep.files import atomic_path
 from tritonbn.experiment.breakdown import breakdown_rows
-from tritonbn.experiment.config import MODELS
+from tritonbn.experiment.config import MODELS, is_whole
 from tritonbn.experiment.dataset import PURGE
 from tritonbn.experiment.plots import label, unit
 from tritonbn.experiment.results import Results
@@ -77,7 +77,7 @@ def _sections(results: Results) -> list[dict[str, Any]]:
                 "scores": score_rows(runs),
                 "differences": difference_rows(here),
                 "verdicts": verdicts(here),
-                "stations": station_rows(here),
+                "stations": station_rows(here[here["model"].map(is_whole)]),
             }
         )
     return sections
@@ -108,9 +108,12 @@ def html_report(results: Results, images: Mapping[str, Path]) -> str:
     images : mapping of str to Path
         Caption and PNG of each figure.
     """
+    estimates = results.estimates()
     breakdowns = {
-        protocol: breakdown_rows(estimates, results.city)
-        for protocol, estimates in results.estimates().groupby("protocol", sort=False)
+        protocol: breakdown_rows(here, results.city)
+        for protocol, here in estimates[estimates["model"].map(is_whole)].groupby(
+            "protocol", sort=False
+        )
     }
     template = files("tritonbn.experiment").joinpath("report.html.jinja").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)

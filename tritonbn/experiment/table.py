@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tritonbn.experiment.config import MODELS
+from tritonbn.experiment.config import MODELS, is_whole
 from tritonbn.experiment.dataset import FloatArray
 from tritonbn.experiment.rivals import RIVALS
 from tritonbn.experiment.scores import MIN_READINGS, difference
@@ -147,7 +147,7 @@ def verdicts(stations: pd.DataFrame) -> list[str]:
                 text = f"{title}: {local} ({sprmse[model, local]:.2f}) is {', '.join(words)}."
                 lines.append(text)
     rival = best_rival(rmse)
-    networks = [arm for arm in rmse if arm[0] in MODELS]
+    networks = [arm for arm in rmse if arm[0] in MODELS and is_whole(arm[0])]
     if rival and networks:
         best = min(networks, key=lambda arm: sprmse[arm])
         lines.append(

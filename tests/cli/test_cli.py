@@ -5,77 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
-from matplotlib.image import imread
+from cli_commands import TRAIN, error_of
 
 from tritonbn.cli import main
-from tritonbn.experiment.config import PRESETS, WIDE
 from tritonbn.experiment.results import Results
-
-TINY = {"steps": 4, "batch_size": 8, "validate_every": 2, "test_times": 28, "validation_times": 2}
-COMPARE = [
-    *("compare", "--preset", "quick", "--grid", "6x7", "--seeds", "1"),
-    *("--protocol", "paper", "masked", "--arms", "cnn-none", "wide-cnn-local-nearest"),
-    *("--rivals", "mean", "idw"),
-]
-TRAIN = ["train", "--model", "cnn", "--norm", "local"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_preset() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "quick", TINY)
-        patch.setitem(WIDE["masked"], "steps", 4)
-        yield
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tidy city of four stations and 300 hours."""
-    directory = tmp_path_factory.mktemp("tidy")
-    rng = np.random.default_rng(0)
-    names = ["North", "East", "South", "West"]
-    pd.DataFrame(
-        {"station": names, "latitude": [1.2, 1.1, 1.0, 1.1], "longitude": [2.1, 2.2, 2.1, 2.0]}
-    ).to_csv(directory / "stations.csv", index=False)
-    times = pd.date_range("2024-01-01", periods=300, freq="h")
-    index = pd.MultiIndex.from_product([times, names], names=["time", "station"])
-    readings = pd.DataFrame({"value": rng.uniform(5, 40, len(index))}, index=index)
-    readings.reset_index().to_csv(directory / "readings.csv", index=False)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with one run."""
-    directory = tmp_path_factory.mktemp("results")
-    assert main([*TRAIN, "--data", str(data), "--grid", "6x7", "--out", str(directory)]) == 0
-    return directory
-
-
-@pytest.fixture(scope="module")
-def run(out: Path) -> Path:
-    return out / "runs" / "cnn-local-paper-0"
-
-
-def error_of(arguments: Sequence[object], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that must fail with status 2, and return its one line of complaint."""
-    try:
-        status = main([str(argument) for argument in arguments])
-    except SystemExit as exit_:
-        status = exit_.code
-    assert status == 2
-    line = capsys.readouterr().err
-    assert line.startswith("tritonbn: error: ")
-    assert line.endswith("\n")
-    assert line.count("\n") == 1
-    return line
 
 
 @pytest.mark.parametrize(
@@ -139,81 +76,6 @@ def test_evaluate_shows_every_station_and_idw(
     assert re.search(rf"IDW .* {of_idw:.2f} ", shown)
 
 
-@pytest.fixture(scope="module")
-def compared(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("compared")
-    assert main([*COMPARE, "--data", str(data), "--out", str(directory)]) == 0
-    return directory
-
-
-def test_compare_leaves_tables_figures_and_one_page(compared: Path) -> None:
-    table = pd.read_csv(compared / "results.csv")
-    rows = [*table[["protocol", "model", "norm", "seed"]].itertuples(index=False, name=None)]
-    assert rows == [
-        ("paper", "cnn", "none", 0),
-        ("paper", "mean", "-", 0),
-        ("paper", "idw", "-", 0),
-        ("masked", "cnn", "none", 0),
-        ("masked", "wide-cnn", "local-nearest", 0),
-        ("masked", "mean", "-", 0),
-        ("masked", "idw", "-", 0),
-    ]
-    stations = pd.read_csv(compared / "stations.csv")
-    assert len(stations) == 4 * len(rows)
-    page = (compared / "report.html").read_text("utf-8")
-    for name in ("winners", "distance", "calibration", "training"):
-        assert imread(compared / f"{name}.png").std() > 0
-    assert page.count("data:image/png;base64,") == 4
-    text = (compared / "table.md").read_text("utf-8")
-    assert "The best network of this test, " in text
-    assert "| wide CNN | local-nearest | " in text
-
-
-def test_compare_goes_on_where_it_was(
-    compared: Path, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = {path: path.stat().st_mtime_ns for path in compared.glob("r*/*/result.json")}
-    more = [*COMPARE, "nearest", "--data", str(data), "--out", str(compared)]
-    assert main(more) == 0
-    assert "All 3 runs are there" in capsys.readouterr().out
-    after = {path: path.stat().st_mtime_ns for path in compared.glob("r*/*/result.json")}
-    assert {path: after[path] for path in before} == before
-    assert {path.parent.name for path in after.keys() - before} == {
-        "nearest-paper",
-        "nearest-masked",
-    }
-
-
-def test_compare_names_a_rival_that_it_does_not_know(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = error_of([*COMPARE, "magic", "--data", str(data), "--out", str(tmp_path / "o")], capsys)
-    assert "--rivals must be of mean-own, mean, nearest" in line
-    assert "got magic" in line
-    assert not (tmp_path / "o").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--protocol", "paper", "--arms", "wide-cnn-local"], "paper allows no wide-cnn-local"),
-        (["--protocol", "unseen", "--rivals", "ridge"], "protocol unseen allows no ridge"),
-        (["--arms", "--rivals"], "nothing to compare"),
-    ],
-)
-def test_compare_refuses_what_no_protocol_allows(
-    data: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
-    message: str,
-) -> None:
-    out = tmp_path / "o"
-    command = ["compare", "--data", str(data), "--grid", "6x7", "--out", str(out), *arguments]
-    assert message in error_of(command, capsys)
-    assert not out.exists()
-
-
 def test_train_refuses_wide_networks_where_nothing_is_hidden(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,50 +97,6 @@ def test_results_of_another_version_are_refused(
     (tmp_path / "old" / "config.json").write_text(json.dumps(facts), "utf-8")
     command = [*TRAIN, "--data", str(data), "--grid", "6x7", "--out", str(tmp_path / "old")]
     assert "another version made it; choose another --out" in error_of(command, capsys)
-
-
-def test_compare_says_what_to_install_for_a_rival(
-    data: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tritonbn.experiment.commands.find_spec", lambda name: None)
-    line = error_of(
-        [*COMPARE, "kriging", "ridge", "--data", str(data), "--out", str(tmp_path / "o")], capsys
-    )
-    assert "rivals need gstools, sklearn: pip install 'tritonbn[rivals]'" in line
-
-
-def test_heatmap_writes_a_picture_of_the_station_and_time_asked_for(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    picture = tmp_path / "west.png"
-    arguments = ["--station", "West", "--time", "2024-01-08T00:00", "--out", str(picture)]
-    assert main(["heatmap", str(run), *arguments]) == 0
-    assert imread(picture).shape[2] == 4
-    assert str(picture) in capsys.readouterr().out
-
-
-def test_map_writes_what_gis_tools_open(
-    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "field"
-    place = ["--data", str(data), "--checkpoint", str(run), "--out", str(out)]
-    assert main(["map", *place, "--time", "2024-01-08T00:00"]) == 0
-    assert main(["map", *place[2:], "--time", "2024-01-08T00:00"]) == 0
-    assert {path.name for path in out.iterdir()} == {
-        "field.nc",
-        "field.csv",
-        "field_20240108T000000.png",
-    }
-    assert str(out / "field.nc") in capsys.readouterr().out
-    assert "has no time 1999" in error_of(["map", *place, "--time", "1999-01-01"], capsys)
-
-
-def test_heatmap_is_put_beside_the_run(run: Path) -> None:
-    assert main(["heatmap", str(run), "--station", "South"]) == 0
-    assert (run / "heatmap_3.png").exists()
 
 
 def test_a_station_or_time_that_does_not_exist_is_an_error(

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+from cli_commands import error_of
+from matplotlib.image import imread
+
+from tritonbn.cli import main
+
+
+def test_heatmap_writes_a_picture_of_the_station_and_time_asked_for(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "west.png"
+    arguments = ["--station", "West", "--time", "2024-01-08T00:00", "--out", str(picture)]
+    assert main(["heatmap", str(run), *arguments]) == 0
+    assert imread(picture).shape[2] == 4
+    assert str(picture) in capsys.readouterr().out
+
+
+def test_map_writes_what_gis_tools_open(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "field"
+    place = ["--data", str(data), "--checkpoint", str(run), "--out", str(out)]
+    assert main(["map", *place, "--time", "2024-01-08T00:00"]) == 0
+    assert main(["map", *place[2:], "--time", "2024-01-08T00:00"]) == 0
+    assert {path.name for path in out.iterdir()} == {
+        "field.nc",
+        "field.csv",
+        "field_20240108T000000.png",
+    }
+    assert str(out / "field.nc") in capsys.readouterr().out
+    assert "has no time 1999" in error_of(["map", *place, "--time", "1999-01-01"], capsys)
+
+
+def test_heatmap_is_put_beside_the_run(run: Path) -> None:
+    assert main(["heatmap", str(run), "--station", "South"]) == 0
+    assert (run / "heatmap_3.png").exists()
