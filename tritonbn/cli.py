@@ -179,7 +179,13 @@ def _parser() -> _Parser:
     field.add_argument(
         "--data", help="other readings of the same stations (default: those of the run)"
     )
-    field.add_argument("--checkpoint", type=Path, required=True, help="folder of a run")
+    field.add_argument(
+        "--checkpoint",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folder of a run; of several, such as those of all seeds, the mean is taken",
+    )
     field.add_argument(
         "--time", nargs="+", required=True, help="of the city, ISO 8601, one or several"
     )

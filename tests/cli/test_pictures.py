@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,20 @@ def test_map_writes_what_gis_tools_open(
         "field_20240108T000000.png",
     }
     assert str(out / "field.nc") in capsys.readouterr().out
+    assert (
+        main(["map", "--checkpoint", str(run), str(run), *place[4:], "--time", "2024-01-08"]) == 0
+    )
     assert "has no time 1999" in error_of(["map", *place, "--time", "1999-01-01"], capsys)
+
+
+def test_map_refuses_runs_of_other_folders(
+    out: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(out, tmp_path / "copy")
+    other = tmp_path / "copy" / run.relative_to(out)
+    command = ["map", "--checkpoint", run, other, "--time", "2024-01-08", "--out", tmp_path / "f"]
+    assert "must be runs of one results folder" in error_of(command, capsys)
+    assert not (tmp_path / "f").exists()
 
 
 def test_heatmap_is_put_beside_the_run(run: Path) -> None:

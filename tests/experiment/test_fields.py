@@ -22,7 +22,7 @@ def run(city, tmp_path_factory):
 
 
 def test_the_field_is_the_model_s_with_nothing_hidden(run, city):
-    dataset = interpolate(run, city, TIMES)
+    dataset = interpolate([run], city, TIMES)
     assert dataset["field"].dims == ("time", "latitude", "longitude")
     for values, time in zip(dataset["field"], TIMES, strict=True):
         np.testing.assert_array_equal(values, predict_field(run, city, time, None))
@@ -30,8 +30,24 @@ def test_the_field_is_the_model_s_with_nothing_hidden(run, city):
         assert (values.to_numpy() != hidden).any()
 
 
+def test_several_runs_make_their_mean(run, city, tmp_path):
+    other = train(city, replace(run.config, seed=1), tmp_path)
+    one, two = (interpolate([each], city, TIMES)["field"].to_numpy() for each in (run, other))
+    together = interpolate([run, other], city, TIMES)
+    np.testing.assert_allclose(together["field"], (one + two) / 2, rtol=1e-6)
+    assert "cnn-local-masked-0, cnn-local-masked-1" in together.attrs["title"]
+
+
+def test_runs_that_know_different_stations_are_refused(run, city):
+    folds = [
+        replace(run, config=replace(run.config, protocol="unseen", fold=fold)) for fold in (0, 1)
+    ]
+    with pytest.raises(DataError, match="know different stations"):
+        interpolate(folds, city, TIMES)
+
+
 def test_cells_lie_where_the_stations_are(run, city):
-    dataset = interpolate(run, city, TIMES)
+    dataset = interpolate([run], city, TIMES)
     rows, columns = np.divmod(city.cells, city.grid[1])
     half = {"latitude": 0.005, "longitude": 0.005}  # the stations stand 0.01 degrees apart
     for name, index in (("latitude", rows), ("longitude", columns)):
@@ -42,7 +58,7 @@ def test_cells_lie_where_the_stations_are(run, city):
 
 
 def test_the_files_hold_the_field_and_follow_the_conventions(run, city, tmp_path):
-    dataset = interpolate(run, city, TIMES)
+    dataset = interpolate([run], city, TIMES)
     written = write_field(dataset, city, tmp_path / "new")
     names = ["field.nc", "field.csv", "field_20230111T100000.png", "field_20230111T200000.png"]
     assert [path.name for path in written] == names
@@ -65,11 +81,11 @@ def test_a_trained_model_maps_readings_of_later(run, city):
     later = replace(city, times=city.times + np.timedelta64(365, "D"), values=city.values + 1)
     silent = later.select(np.arange(6) != 2)
     with_them = city.with_readings_of(silent)
-    dataset = interpolate(run, with_them, TIMES)
+    dataset = interpolate([run], with_them, TIMES)
     assert dataset["time"].dt.year.to_numpy().tolist() == [2024, 2024]
     values = later.values.copy()
     values[:, 2] = np.nan
-    expected = interpolate(run, replace(later, values=values), TIMES)
+    expected = interpolate([run], replace(later, values=values), TIMES)
     np.testing.assert_array_equal(dataset["field"], expected["field"])
     assert dataset.attrs["stations"] == "S0, S1, S2, S3, S4, S5"
 

@@ -45,9 +45,14 @@ class Finished(Results):
         return pd.DataFrame({**key, "station": name, **scores} for key in keys for name in NAMES)
 
     def estimates(self) -> pd.DataFrame:
-        rows = {"time": pd.Timestamp("2023-01-02T07:00"), "reading": 10.0, "estimate": 12.5}
+        times = pd.date_range("2023-01-02T07:00", periods=24, freq="D")
         keys = self.runs()[["protocol", "model", "norm", "seed"]].to_dict("records")
-        return pd.DataFrame({**key, "station": name, **rows} for key in keys for name in NAMES)
+        return pd.DataFrame(
+            {**key, "station": name, "time": time, "reading": float(k), "estimate": k + 2.5}
+            for key in keys
+            for name in NAMES
+            for k, time in enumerate(times)
+        )
 
 
 @pytest.fixture
@@ -74,6 +79,7 @@ def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
         ["CNN", "local", "6.00", "0.71", "4.44", "2.22", "-1.50", "0.90", "0.12", "2"],
         ["IDW", "-", "7.77", "-", "4.44", "2.22", "-1.50", "0.90", "0.12", "-"],
         ["CNN", "local", "IDW", "+0.00", "-"],
+        ["CNN", "local", "2", "2.50", "1.00", "+0.00", "-"],
     ):
         assert f"| {' | '.join(row)} |" in text
         assert "".join(f"<td>{cell}</td>" for cell in row) in page
@@ -110,8 +116,8 @@ def test_stations_are_listed_with_their_names_escaped(results: Results) -> None:
 
 def test_errors_are_told_by_hour_and_class(results: Results) -> None:
     page = html_report(results, {})
-    assert page.count("<td>hour 7</td><td>3</td><td>2.50</td><td>2.50</td>") == 2
-    assert page.count("<td>class unknown</td><td>3</td><td>2.50</td><td>2.50</td>") == 2
+    assert page.count("<td>hour 7</td><td>72</td><td>2.50</td><td>2.50</td>") == 2
+    assert page.count("<td>class unknown</td><td>72</td><td>2.50</td><td>2.50</td>") == 2
 
 
 def test_images_are_embedded_with_their_captions(results: Results, tmp_path: Path) -> None:

@@ -139,10 +139,14 @@ def run_heatmap(options: argparse.Namespace, console: Console) -> None:
 def run_map(options: argparse.Namespace, console: Console) -> None:
     """Write the field that a model interpolates."""
     _require_writable(options.out)
-    results, run = open_run(options.checkpoint, options.device)
+    opened = [open_run(checkpoint, options.device) for checkpoint in options.checkpoint]
+    results, *others = (results for results, _ in opened)
+    if any(other.directory.resolve() != results.directory.resolve() for other in others):
+        raise DataError("the checkpoints must be runs of one results folder")
     city = results.city
     if options.data is not None:
         city = city.with_readings_of(load_city(options.data, city.grid))
     times = times_of(city, options.time)
-    for path in write_field(interpolate(run, city, times), city, options.out):
+    dataset = interpolate([run for _, run in opened], city, times)
+    for path in write_field(dataset, city, options.out):
         console.print(f"Wrote {path}", soft_wrap=True)

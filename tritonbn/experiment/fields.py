@@ -13,11 +13,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from data_prep.city import CityData
+from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
 from tritonbn.experiment.citymap import COLORMAP, CityMap
 from tritonbn.experiment.dataset import IntArray, time_index
 from tritonbn.experiment.evaluate import TrainedRun, predict_fields
+from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.plots import STYLE, label, save, unit
 
 STANDARD_NAMES = {"PM2.5": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air"}
@@ -46,13 +47,13 @@ def times_of(city: CityData, wanted: Sequence[str]) -> IntArray:
     return np.unique(np.array([time_index(city, text) for text in wanted], np.int64))
 
 
-def interpolate(run: TrainedRun, city: CityData, times: IntArray) -> xr.Dataset:
-    """Estimate the whole city from the readings of all stations that the run knows.
+def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> xr.Dataset:
+    """Estimate the whole city from the readings of all stations that the runs know.
 
     Parameters
     ----------
-    run : TrainedRun
-        From `load_run`.
+    runs : sequence of TrainedRun
+        From `load_run`. Of several, such as those of all seeds, the mean is taken.
     city : CityData
         The readings.
     times : array of int64, shape (T,)
@@ -67,10 +68,14 @@ def interpolate(run: TrainedRun, city: CityData, times: IntArray) -> xr.Dataset:
     Raises
     ------
     DataError
-        If there is no reading to estimate one of the times from.
+        If there is no reading to estimate one of the times from, or the runs know different
+        stations.
     """
+    known, *others = (Fold.of(city, run.config).windows.city.stations["station"] for run in runs)
+    if any(not other.equals(known) for other in others):
+        raise DataError("runs that know different stations make no field together")
     place = CityMap(city)
-    values = predict_fields(run, city, times, hidden=None)
+    values = np.mean([predict_fields(run, city, times, hidden=None) for run in runs], axis=0)
     attributes = {
         "long_name": f"{city.quantity}, interpolated",
         "units": city.unit.replace("ug/m3", "ug m-3"),
@@ -95,9 +100,10 @@ def interpolate(run: TrainedRun, city: CityData, times: IntArray) -> xr.Dataset:
         axes,
         {
             "Conventions": "CF-1.11",
-            "title": f"{label(city)}, interpolated by {run.config.name}",
+            "title": f"{label(city)}, interpolated by "
+            + ", ".join(run.config.name for run in runs),
             "source": f"tritonbn {version('tritonbn')}",
-            "stations": ", ".join(run.encoding(city).windows.city.stations["station"]),
+            "stations": ", ".join(known),
         },
     )
 

@@ -13,6 +13,7 @@ from data_prep.files import atomic_path
 from tritonbn.experiment.breakdown import breakdown_rows
 from tritonbn.experiment.config import MODELS, is_whole
 from tritonbn.experiment.dataset import PURGE
+from tritonbn.experiment.ensemble import ensemble_rows
 from tritonbn.experiment.plots import label, unit
 from tritonbn.experiment.results import Results
 from tritonbn.experiment.table import difference_rows, markdown, score_rows, station_rows, verdicts
@@ -61,7 +62,7 @@ def _words(settings: Mapping[str, Any]) -> str:
 
 def _sections(results: Results) -> list[dict[str, Any]]:
     """Collect what there is to say of each protocol."""
-    stations = results.stations()
+    stations, estimates = results.stations(), results.estimates()
     sections = []
     for protocol, runs in results.runs().groupby("protocol", sort=False):
         seeds = runs["seed"][runs["model"].isin([*MODELS])]
@@ -76,6 +77,9 @@ def _sections(results: Results) -> list[dict[str, Any]]:
                 "notes": notes,
                 "scores": score_rows(runs),
                 "differences": difference_rows(here),
+                "ensembles": ensemble_rows(
+                    estimates[estimates["protocol"] == protocol], results.city
+                ),
                 "verdicts": verdicts(here),
                 "stations": station_rows(here[here["model"].map(is_whole)]),
             }
@@ -93,6 +97,7 @@ def markdown_report(results: Results) -> str:
         blocks.append(f"## Protocol {section['protocol']} (seeds: {section['seeds']})")
         blocks.append(markdown(section["scores"]))
         blocks.append(markdown(section["differences"]))
+        blocks.append(markdown(section["ensembles"]))
         blocks.append("\n".join(f"- {line}" for line in section["verdicts"]))
         blocks += section["notes"]
     return "\n\n".join(blocks) + "\n"

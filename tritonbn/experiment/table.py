@@ -113,9 +113,13 @@ def difference_rows(stations: pd.DataFrame) -> Rows:
             beside |= {other: (model, other) for other in OTHERS if (model, other) in rmse}
         for name, other in beside.items():
             mean, low, high = difference(rmse[model, norm], rmse[other])
-            interval = "-" if np.isnan(low) else f"{low:+.2f} .. {high:+.2f}"
-            rows.append([TITLES[model], norm, name, f"{mean:+.2f}", interval])
+            rows.append([TITLES[model], norm, name, f"{mean:+.2f}", interval(low, high)])
     return rows
+
+
+def interval(low: float, high: float) -> str:
+    """Write what `difference` returned; there may be none."""
+    return "-" if np.isnan(low) else f"{low:+.2f} .. {high:+.2f}"
 
 
 def best_rival(rmse: Mapping[Arm, FloatArray]) -> str | None:
