@@ -136,8 +136,12 @@ def _parser() -> _Parser:
         choices=[*ARMS, *ARM_NAMES],
         metavar="ARM",
         default=["published", "wide"],
-        help="networks, by group (default: published wide; also places, ablation) or by name, of "
-        "those that a protocol allows: " + ", ".join(ARM_NAMES),
+        help="networks, of those that a protocol allows, by group: published and wide (default), "
+        "places, ablation; or by name: "
+        + "; ".join(
+            f"{group}: {', '.join(f'{model}-{norm}' for model, norm in arms)}"
+            for group, arms in ARMS.items()
+        ),
     )
     compare.add_argument(
         "--rivals",

@@ -272,6 +272,8 @@ def open_run(directory: Path, device: torch.device | None = None) -> tuple[Resul
     DataError
         If `directory` is no run.
     """
+    if (directory / "fold0").is_dir():
+        raise DataError(f"{directory} has a training for each fold; name one, as {directory}/fold0")
     if not (directory / "checkpoint.safetensors").exists():
         raise DataError(
             f"{directory} is no run: expected a folder that tritonbn trained a model in, such as "

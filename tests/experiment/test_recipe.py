@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+
+from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.encoding import CHANNELS
+from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.recipe import recipe_of
+
+CPU = torch.device("cpu")
+
+
+def recipe(model="wide-cnn", norm="none", protocol="masked"):
+    return recipe_of(RunConfig(model, norm, protocol))
+
+
+def test_several_stations_are_hidden_in_a_sample_or_one():
+    rng = np.random.default_rng(0)
+    whole = recipe().hide(rng, 2000, 20).mean(axis=1)
+    assert whole.min() < 0.1
+    assert whole.max() > 0.4
+    assert whole.mean() == pytest.approx(0.29, abs=0.02)
+    one = recipe("wide-cnn-no-several").hide(rng, 2000, 20)
+    assert (one.sum(axis=1) == 1).all()
+    assert one.any(axis=0).all()
+
+
+def test_the_loss_is_of_hidden_stations_or_of_all(city):
+    windows = Fold(city, "masked").windows
+    times = np.array([20, 21, 22])
+    hidden = np.random.default_rng(1).random((3, 6)) < 0.5
+    for model, counted in (("wide-cnn", hidden), ("wide-cnn-no-hidden-only", True)):
+        targets = recipe(model).targets(windows, times, hidden)
+        expected = np.where(counted & city.observed[times], city.values[times], np.nan)
+        np.testing.assert_array_equal(targets, expected)
+
+
+def test_the_learning_rate_of_wide_networks_rises_and_falls_that_of_others_stays():
+    shares = np.linspace(0, 1, 101)
+    rates = np.array([recipe().rate(share) for share in shares])
+    assert (np.diff(rates[:16]) > 0).all()
+    assert rates[15] == pytest.approx(1)
+    assert (np.diff(rates[15:]) < 0).all()
+    assert rates[-1] == pytest.approx(0)
+    assert {recipe("cnn").rate(share) for share in shares} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("model", "protocol", "context", "symmetric"),
+    [
+        ("cnn", "masked", False, False),
+        ("wide-cnn", "masked", True, False),
+        ("wide-convlstm", "masked", True, False),
+        ("wide-cnn-no-context", "masked", False, False),
+        ("wide-cnn", "unseen", False, True),
+        ("wide-convlstm", "unseen", False, True),
+        ("wide-cnn-no-symmetry", "unseen", False, False),
+    ],
+)
+def test_what_a_network_sees_at_once(city, model, protocol, context, symmetric):
+    network = recipe(model, protocol=protocol).network(city, CPU)
+    assert (network.head.context is not None) == context
+    assert network.symmetric == symmetric
+
+
+def test_without_a_correction_the_estimate_of_a_hidden_station_starts_at_the_mean(city):
+    run = recipe("wide-cnn-no-correction")
+    network = run.network(city, CPU).eval()
+    torch.nn.init.zeros_(network.head.context.maps)
+    x = torch.randn(2, 1, len(CHANNELS), *city.grid)
+    x[:, :, CHANNELS.index("reading")] = 0  # as where all stations are hidden
+    assert (network(x) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("norm", "segments"), [("local", 30), ("local-after", 30), ("local-nearest", 4)]
+)
+def test_unseen_stations_have_no_segment(make_city, norm, segments):
+    city = make_city(stations=5)
+    assert (
+        recipe(norm=norm, protocol="unseen").network(city, CPU).norm.segments.num_segments
+        == segments
+    )
