@@ -286,7 +286,7 @@ def test_unseen_trains_a_run_in_every_fold(make_city: MakeCity, tmp_path: Path) 
     assert idw["stations"] == 6
     assert len(list(results.directory.glob("runs/cnn-local-unseen-0/fold*/*.safetensors"))) == 5
     assert results.histories()["fold"].to_list() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
-    with pytest.raises(DataError, match="has a training for each fold; name one, as .*/fold0"):
+    with pytest.raises(DataError, match=r"has a training for each fold; name one, as .*/fold0"):
         open_run(results.directory / "runs" / config.name)
     opened, fold = open_run(results.directory / "runs" / config.name / "fold3")
     assert opened.directory.resolve() == results.directory.resolve()
