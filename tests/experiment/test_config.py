@@ -45,13 +45,20 @@ def test_wrong_values_are_named(wrong, message):
         (("wide-cnn", "local", "paper"), "learns from hidden stations; paper hides none"),
         (("wide-cnn-no-context", "none", "unseen"), "no network of unseen has the whole grid"),
         (("wide-cnn-no-symmetry", "none", "masked"), "no network of masked has all ways"),
-        (("cnn", "embedding", "masked"), "embedding is for wide networks, not for cnn"),
-        (("wide-convlstm", "local-after", "masked"), "has no activation after"),
+        (("cnn", "scaled", "masked"), "scaled is for wide networks, not for cnn"),
+        (("wide-convlstm", "local-after", "masked"), "local-after is for the CNN, not for wide-co"),
+        (("convlstm", "embedding", "masked"), "embedding is for the CNN, not for convlstm"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_the_reason(arm, message):
     with pytest.raises(ValueError, match=message):
         RunConfig(*arm)
+
+
+def test_without_a_window_a_network_sees_one_time():
+    RunConfig("wide-cnn-no-window", "none", "masked")
+    with pytest.raises(ValueError, match="wide-cnn-no-window sees one time, got timesteps 3"):
+        RunConfig("wide-cnn-no-window", "none", "masked", timesteps=3)
 
 
 def test_every_arm_can_be_trained_under_some_protocol():

@@ -1,10 +1,15 @@
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 
-from tritonbn.experiment.config import RunConfig
+from tritonbn import LocalBN
+from tritonbn.experiment.config import MODELS, NORMS, RunConfig, refusal
+from tritonbn.experiment.dataset import Scaler
 from tritonbn.experiment.encoding import CHANNELS
 from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.recipe import recipe_of
 
 CPU = torch.device("cpu")
@@ -70,6 +75,33 @@ def test_without_a_correction_the_estimate_of_a_hidden_station_starts_at_the_mea
     x = torch.randn(2, 1, len(CHANNELS), *city.grid)
     x[:, :, CHANNELS.index("reading")] = 0  # as where all stations are hidden
     assert (network(x) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "norm", "protocol"),
+    [arm for arm in product(MODELS, NORMS, PROTOCOLS) if not refusal(*arm)],
+)
+def test_what_is_not_refused_can_be_built_and_run(city, model, norm, protocol):
+    run = recipe(model, norm, protocol)
+    fold = Fold.of(city, run.config)
+    encoding = run.encoding(fold, Scaler.fit(fold.windows.city), CPU)
+    times = np.array([20, 21, 22])
+    x, scale = encoding.encode(times, np.zeros((3, len(fold.windows.city.stations)), bool))
+    field = scale.unscale(run.network(city, CPU)(x))
+    assert field.shape == (3, 1, *city.grid)
+    assert field.isfinite().all()
+
+
+def test_the_norms_of_the_cnn_differ(city):
+    nets = {norm: recipe(norm=norm).network(city, CPU) for norm in NORMS}
+    assert [norm for norm, net in nets.items() if net.norm_after] == ["local-after"]
+    assert [norm for norm, net in nets.items() if net.embedding is not None] == ["embedding"]
+    local = {norm: net for norm, net in nets.items() if isinstance(net.norm, LocalBN)}
+    assert [norm for norm, net in local.items() if net.norm.running_mean is None] == ["local-batch"]
+    counts = {norm: net.norm.segments.num_segments for norm, net in local.items()}
+    assert counts == {
+        "local": 30, "local-nearest": 6, "local-stations": 7, "local-after": 30, "local-batch": 30
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

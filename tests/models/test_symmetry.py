@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -44,15 +45,35 @@ def test_a_symmetric_network_turns_with_the_grid(backbone, grid):
         assert all(turns) if symmetric else not any(turns)
 
 
+@pytest.mark.parametrize("samples", [3, 8, 20])
+@pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("backbone", ["cnn", "convlstm"])
-def test_a_symmetric_network_learns_of_each_sample_in_its_own_cells(backbone):
-    model = model_of(backbone, symmetric=True, norm="local", segments=(6, 6)).train()
-    x = torch.rand(16, 2, 2, 6, 6)
-    moved = x.clone()
-    moved[3, :, :, 1, 2] += 1
-    changed = model_of(backbone, symmetric=True)(moved) != model_of(backbone, symmetric=True)(x)
-    assert changed.flatten(1).any(dim=1).nonzero().flatten().tolist() == [3]
-    assert changed[3, 0, 1, 2]
-    assert not changed[3, 0, 5, 5]
-    assert model(x).shape == (16, 1, 6, 6)
+def test_in_training_each_part_of_a_batch_is_turned_another_way(backbone, grid, samples):
+    x = torch.rand(samples, 2, 2, *grid)
+    field = model_of(backbone, symmetric=True).train()(x)
+    plain = model_of(backbone).eval()
+    ways = symmetries(*grid)
+    parts = np.array_split(np.arange(samples), len(ways))
+    for way, rows in zip(ways, parts, strict=True):
+        for row in rows:
+            expected = turn_back(plain(turn(x[row][None], way)), way)
+            torch.testing.assert_close(field[row][None], expected)
+    assert all(len(rows) > 0 for rows in parts) or samples < len(ways)
+
+
+def test_statistics_are_of_a_cell_whichever_way_the_grid_is_turned():
+    model = model_of("cnn", symmetric=True, norm="local", segments=(6, 6)).train()
+    model(torch.rand(16, 2, 2, 6, 6))
     assert model.norm.num_batches_tracked == 1
+    assert model.norm.running_mean.shape == (4, 36)
+
+
+@pytest.mark.parametrize("backbone", ["cnn", "convlstm"])
+def test_a_network_that_knows_places_cannot_be_symmetric(backbone):
+    with pytest.raises(ValueError, match=r"has no context, got context=\(6, 6\)"):
+        model_of(backbone, symmetric=True, context=(6, 6))
+
+
+def test_a_symmetric_convlstm_has_no_state_to_go_on_from():
+    with pytest.raises(ValueError, match="a symmetric ConvLSTM cannot advance"):
+        model_of("convlstm", symmetric=True).advance(torch.rand(1, 2, 2, 6, 6))

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from tritonbn.experiment.baselines import rivals_of
 from tritonbn.experiment.comparison_plots import draw_calibration, draw_distances, draw_winners
-from tritonbn.experiment.config import RunConfig, is_whole
+from tritonbn.experiment.config import RunConfig, lacks_of
 from tritonbn.experiment.display import RunDisplay, score_tables
 from tritonbn.experiment.plots import draw_training, save
 from tritonbn.experiment.report import TRAINING_CAPTION, write_report
@@ -63,7 +63,7 @@ def compare(
     for name, (draw, caption) in FIGURES.items():
         save(draw(results), results.directory / f"{name}.png")
         images[f"{name}.png"] = caption
-    if any(is_whole(config.model) for config in configs):
+    if any(not lacks_of(config.model) for config in configs):
         save(draw_training(results.histories(), results.city), results.directory / "training.png")
         images["training.png"] = TRAINING_CAPTION
     write_report(results, images)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from data_prep.city import CityData
 from data_prep.fill import distances_km
-from tritonbn.experiment.config import MODELS, is_whole
+from tritonbn.experiment.config import MODELS, lacks_of
 from tritonbn.experiment.folds import fold_numbers
 from tritonbn.experiment.plots import STYLE, label, unit
 from tritonbn.experiment.protocol import PROTOCOLS
@@ -35,7 +35,7 @@ def _panels(results: Results, title: str) -> tuple[Figure, dict[str, Axes]]:
 def _rmse(stations: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Average the RMSE over seeds: a row per station that counts, a column per model and norm."""
     here = stations[(stations["protocol"] == protocol) & (stations["readings"] >= MIN_READINGS)]
-    here = here[here["model"].map(is_whole)]
+    here = here[here["model"].map(lacks_of) == ""]
     return here.pivot_table("rmse", "station", ["model", "norm"], sort=False)
 
 

@@ -36,7 +36,7 @@ LACKING = {
     "hour": "the hour of the day",
     "scaling": "scaling by sample",
     "limit": "the limit of readings",
-    "several": "several hidden",
+    "several": "several hidden stations",
     "hidden-only": "a loss on hidden ones only",
     "symmetry": "all ways to turn the grid",
 }
@@ -71,7 +71,7 @@ ARMS = {
     "published": [(model, norm) for model in ("convlstm", "cnn") for norm in _ARMS],
     "wide": [(model, norm) for model in ("wide-convlstm", "wide-cnn") for norm in _ARMS],
     "places": [("wide-cnn", norm) for norm in NORMS if norm not in _ARMS],
-    "ablation": [(f"wide-cnn-no-{name}", "none") for name in LACKING],
+    "ablation": [("wide-cnn", "none"), *((f"wide-cnn-no-{name}", "none") for name in LACKING)],
 }
 """The models and norms that can be compared, in groups: the published ones, those that can
 interpolate, other ways to tell places apart, and what each option is worth."""
@@ -85,22 +85,22 @@ def is_wide(model: str) -> bool:
     return model.startswith("wide-")
 
 
-def is_whole(model: str) -> bool:
-    """Whether a network lacks none of `LACKING`; rivals are whole, too."""
-    return "-no-" not in model
+def lacks_of(model: str) -> str:
+    """Return which of `LACKING` a network is made without; empty for a whole one, or a rival."""
+    return model.partition("-no-")[2]
 
 
 def refusal(model: str, norm: str, protocol: str) -> str:
     """Say why a network of `MODELS` cannot be trained so; empty if it can."""
     if is_wide(model) and protocol == "paper":
         return f"{model} learns from hidden stations; paper hides none"
-    lacks = model.partition("-no-")[2]
+    lacks = lacks_of(model)
     if lacks in {"masked": ("symmetry",), "unseen": ("context", "window")}.get(protocol, ()):
         return f"no network of {protocol} has {LACKING[lacks]}, so {model} is the whole one"
-    if norm in ("embedding", "scaled") and not is_wide(model):
-        return f"{norm} is for wide networks, not for {model}"
-    if norm == "local-after" and "cnn" not in model:
-        return f"{model} has no activation after its normalization"
+    if norm == "scaled" and not is_wide(model):
+        return f"scaled is for wide networks, not for {model}"
+    if norm in ("local-after", "embedding") and "cnn" not in model:
+        return f"{norm} is for the CNN, not for {model}"
     return ""
 
 
@@ -189,6 +189,8 @@ class RunConfig:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if reason := refusal(self.model, self.norm, self.protocol):
             raise ValueError(reason)
+        if self.lacks == "window" and self.timesteps > 1:
+            raise ValueError(f"{self.model} sees one time, got timesteps {self.timesteps}")
 
     @property
     def wide(self) -> bool:
@@ -203,7 +205,7 @@ class RunConfig:
     @property
     def lacks(self) -> str:
         """Which of `LACKING` a wide network is without; empty if none."""
-        return self.model.partition("-no-")[2]
+        return lacks_of(self.model)
 
     @property
     def name(self) -> str:

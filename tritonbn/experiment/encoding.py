@@ -31,9 +31,9 @@ FURTHEST = 2.5
 """Spreads from the mean; readings beyond are taken to be there."""
 
 BLANK = {
-    "idw": ("idw", "idw weight", "idw far", "idw near", "idw spread"),
-    "surroundings": ("idw far", "idw near", "idw spread", "nearest", "nearest distance"),
-    "observed": ("visible",),
+    "idw": OF_CELLS[2:],
+    "surroundings": OF_CELLS[4:],
+    "observed": ("visible", "idw weight", "nearest distance"),
     "hour": ("day sin", "day cos", "half-day sin", "half-day cos"),
 }
 """The channels that are zero in a network that lacks something."""
@@ -149,7 +149,7 @@ class Wide(Encoding):
         self.normals = self._normals() if by_station else None
 
     def encode(self, times: IntArray, hidden: BoolArray) -> tuple[Tensor, Scale]:
-        """Return the `CHANNELS`, (B, T, 16, H, W), and the scale."""
+        """Return the `CHANNELS`, (B, T, C, H, W), and the scale."""
         readings = self.windows.readings(times)  # (B, T, S)
         readings[np.broadcast_to(hidden[:, None], readings.shape)] = np.nan
         known = torch.from_numpy(readings).to(self.device)
@@ -174,7 +174,7 @@ class Wide(Encoding):
         return grid.view(B, T, len(CHANNELS), H, W), scale
 
     def _of_cells(self, z: Tensor, visible: Tensor) -> Tensor:
-        """Return the channels `OF_CELLS`, (B, T, 9, H W), of scaled readings, (B, T, S)."""
+        """Return the channels `OF_CELLS`, (B, T, C, H W), of scaled readings, (B, T, S)."""
         there = visible.to(z.dtype)
         cells = z.new_zeros(2, *z.shape[:2], self.distances.shape[1])
         cells[..., self.cells] = torch.stack([z, there])
@@ -186,8 +186,7 @@ class Wide(Encoding):
         mean = idw(z, 2)
         spread = (idw(z.square(), 2) - mean.square()).clamp(min=0).sqrt()
         weight = (there @ self.weights[2]).clamp(min=1e-3).log() / 2
-        hidden = torch.where(visible, 0.0, torch.inf)[..., None]  # (B, T, S, 1)
-        distance, nearest = (self.distances + hidden).min(dim=2)  # (B, T, H W)
+        distance, nearest = self._nearest(z, visible)
         return torch.stack(
             [
                 *cells,
@@ -196,11 +195,24 @@ class Wide(Encoding):
                 idw(z, 1),
                 idw(z, 4),
                 spread,
-                z.gather(2, nearest),
+                nearest,
                 distance.clamp(max=10).log(),
             ],
             dim=2,
         )
+
+    def _nearest(self, z: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """Return distance and scaled reading, (B, T, H W), of the nearest visible station.
+
+        Station by station, as all distances at once would not fit where there are many.
+        """
+        shape = (*z.shape[:2], self.distances.shape[1])
+        distance, nearest = z.new_full(shape, torch.inf), z.new_zeros(shape)
+        for s, of_station in enumerate(self.distances):
+            nearer = visible[..., s, None] & (of_station < distance)
+            distance = torch.where(nearer, of_station, distance)
+            nearest = torch.where(nearer, z[..., s, None], nearest)
+        return distance, nearest
 
     def _scale(self, known: Tensor) -> Scale:
         """Take mean and spread over the stations that are not NaN, (B, S)."""
@@ -219,8 +231,12 @@ class Wide(Encoding):
         1; where there is no station, those of the stations around by IDW.
         """
         readings = self.windows.readings(self.windows.times("train"))[:, -1]
-        known = torch.from_numpy(readings).to(self.device)
-        z = self._scale(known).scale(known)
+        known = torch.from_numpy(readings).to(self.device)  # (times, S)
+        z = torch.empty_like(known)
+        for s in range(known.shape[1]):  # scaled as where the station is hidden
+            others = known.clone()
+            others[:, s] = torch.nan
+            z[:, s] = self._scale(others).scale(known)[:, s]
         count = (~z.isnan()).sum(0)
         total = count + PRIOR_READINGS
         mean = z.nansum(0) / total

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from data_prep.city import CityData
-from tritonbn.experiment.config import MODELS, is_whole
+from tritonbn.experiment.config import MODELS, lacks_of
 from tritonbn.experiment.scores import MIN_READINGS, city_scores, difference, station_scores
 from tritonbn.experiment.table import TITLES, Rows, interval
 
@@ -40,7 +40,7 @@ def ensemble_rows(estimates: pd.DataFrame, city: CityData) -> Rows:
     rivals: dict[str, tuple[pd.Series, float]] = {}
     for (model, norm), arm in estimates.groupby(["model", "norm"], sort=False):
         seeds = arm["seed"].nunique()
-        if model in MODELS and (seeds < 2 or not is_whole(model)):
+        if model in MODELS and (seeds < 2 or lacks_of(model)):
             continue
         together = mean_estimates(arm)
         table = station_scores(together, city)

@@ -25,6 +25,7 @@ from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.recipe import recipe_of
 from tritonbn.experiment.scores import estimates_table
 from tritonbn.models import CNN, ConvLSTM
+from tritonbn.module import LocalBN
 
 CPU_BATCH, GPU_BATCH = 16, 1024
 """Samples per pass: what stays in the caches of the one and fills the other."""
@@ -121,14 +122,12 @@ def predict_fields(
         If there is no such time, or no reading at the end of its window; or a single one for a
         network that takes the statistics of the batch.
     """
-    if run.config.norm == "local-batch" and len(times) < 2:
-        raise DataError("local-batch takes the statistics of several times, got one")
     encoding = run.encoding(city)
     for time in times:
         encoding.windows.require(int(time))
     hide = encoding.fold.hidden(np.full(len(times), -1 if hidden is None else hidden))
     fields = np.empty((len(times), *city.grid), np.float32)
-    for rows in batches(np.zeros(len(times)), encoding.device):
+    for rows in batches(run.model, np.zeros(len(times)), encoding.device):
         fields[rows] = predict(run.model, encoding, times[rows], hide[rows])[:, 0].cpu().numpy()
     return fields
 
@@ -139,20 +138,32 @@ def predict_field(run: TrainedRun, city: CityData, time: int, hidden: int | None
     return field
 
 
-def batches(hidden: npt.NDArray[Any], device: torch.device) -> Iterator[IntArray]:
-    """Yield the rows of each batch: of one hidden station, spread over time, of about equal size.
+def batches(
+    model: ConvLSTM | CNN, hidden: npt.NDArray[Any], device: torch.device
+) -> Iterator[IntArray]:
+    """Yield the rows of each batch: those that hide one station, spread over time.
 
-    A network that takes the statistics of the batch does so not see there what is hidden.
+    So a network that takes the statistics of the batch does not find in them what is hidden. Its
+    batches have one size on every device, as the size decides what it estimates.
 
     Parameters
     ----------
+    model : ConvLSTM or CNN
     hidden : array, shape (B,)
         Which station each sample hides.
     device : torch.device
+
+    Raises
+    ------
+    DataError
+        If the network takes the statistics of the batch, and there is one sample of a station.
     """
-    size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+    of_batch = isinstance(model.norm, LocalBN) and model.norm.running_mean is None
+    size = CPU_BATCH if of_batch or device.type == "cpu" else GPU_BATCH
     for station in np.unique(hidden):
         rows = np.flatnonzero(hidden == station)
+        if of_batch and len(rows) == 1:
+            raise DataError("local-batch takes the statistics of several times, got one")
         count = math.ceil(len(rows) / size)
         yield from (rows[start::count] for start in range(count))
 
@@ -183,7 +194,7 @@ def estimate(
     first = np.searchsorted(sample[order], np.arange(samples.shape[1] + 1))
     estimates = np.empty(len(times), np.float32)
     done = 0
-    for batch in batches(samples[1], encoding.device):
+    for batch in batches(model, samples[1], encoding.device):
         fields = predict(model, encoding, samples[0, batch], fold.hidden(samples[1, batch]))
         flat = fields.flatten(1).cpu().numpy()
         for field, k in zip(flat, batch, strict=True):

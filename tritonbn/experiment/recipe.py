@@ -19,6 +19,20 @@ from tritonbn.models import CNN, ConvLSTM, build_model
 from tritonbn.models.norm import Norm
 from tritonbn.segments import Segments
 
+KINDS: dict[str, Norm] = {
+    "none": "none",
+    "global": "global",
+    "local": "local",
+    "local-nearest": "local",
+    "local-stations": "local",
+    "local-after": "local",
+    "local-batch": "local-batch",
+    "offset": "offset",
+    "embedding": "none",
+    "scaled": "none",
+}
+"""What `build_model` calls each normalization."""
+
 
 class Recipe(ABC):
     """What the networks of one kind have in common.
@@ -75,29 +89,23 @@ class Recipe(ABC):
             segments = Segments.nearest(cells, city.grid)
         elif config.norm == "local-stations":
             segments = Segments.stations(cells, city.grid)
+        options = self.options(city.grid)
+        if config.norm == "local-after":
+            options["norm_after"] = True
+        if config.norm == "embedding":
+            options["embedding"] = city.grid
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             model = build_model(
                 config.backbone,
-                _KINDS.get(config.norm, "local"),
+                KINDS[config.norm],
                 segments,
                 config.timesteps,
-                **self.options(city.grid),
+                **options,
             )
         layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
         model.to(device, memory_format=layout)  # type: ignore[call-overload]
         return model
-
-
-_KINDS: dict[str, Norm] = {
-    "none": "none",
-    "global": "global",
-    "local-batch": "local-batch",
-    "offset": "offset",
-    "embedding": "none",
-    "scaled": "none",
-}
-"""What `build_model` calls a normalization, where it is not plainly local."""
 
 
 class AsPublished(Recipe):
@@ -143,18 +151,13 @@ class Interpolating(Recipe):
         unseen = self.config.protocol == "unseen"
         # The readings of hidden stations are zero, so that to add them is to correct nothing.
         base = "reading" if lacks == "correction" else "idw"
-        options: dict[str, Any] = {
+        return {
             "in_channels": len(CHANNELS),
             "channels": 16,
             "context": None if unseen or lacks == "context" else grid,
             "corrects": CHANNELS.index(base),
             "symmetric": unseen and lacks != "symmetry",
         }
-        if self.config.norm == "local-after":
-            options["norm_after"] = True
-        if self.config.norm == "embedding":
-            options["embedding"] = grid
-        return options
 
     def hide(self, rng: np.random.Generator, samples: int, stations: int) -> BoolArray:
         """Hide each station with a probability that differs from sample to sample."""

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from data_prep.files import atomic_path
 from tritonbn.experiment.breakdown import breakdown_rows
-from tritonbn.experiment.config import MODELS, is_whole
+from tritonbn.experiment.config import MODELS, lacks_of
 from tritonbn.experiment.dataset import PURGE
 from tritonbn.experiment.ensemble import ensemble_rows
 from tritonbn.experiment.plots import label, unit
@@ -81,7 +81,7 @@ def _sections(results: Results) -> list[dict[str, Any]]:
                     estimates[estimates["protocol"] == protocol], results.city
                 ),
                 "verdicts": verdicts(here),
-                "stations": station_rows(here[here["model"].map(is_whole)]),
+                "stations": station_rows(here[here["model"].map(lacks_of) == ""]),
             }
         )
     return sections
@@ -116,7 +116,7 @@ def html_report(results: Results, images: Mapping[str, Path]) -> str:
     estimates = results.estimates()
     breakdowns = {
         protocol: breakdown_rows(here, results.city)
-        for protocol, here in estimates[estimates["model"].map(is_whole)].groupby(
+        for protocol, here in estimates[estimates["model"].map(lacks_of) == ""].groupby(
             "protocol", sort=False
         )
     }

@@ -13,7 +13,7 @@ import torch
 from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
 from tritonbn.experiment.baselines import estimate_by_rival
-from tritonbn.experiment.config import MODELS, NORMS, RunConfig, is_wide
+from tritonbn.experiment.config import MODELS, NORMS, RunConfig, is_wide, lacks_of
 from tritonbn.experiment.evaluate import TrainedRun, evaluate
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.rivals import RIVALS
@@ -73,7 +73,7 @@ class Results:
     def config(self, model: Any, norm: Any, protocol: Any, seed: int) -> RunConfig:
         """Return the configuration of one run of this folder."""
         wide = self.facts["wide"].get(protocol, {}) if is_wide(model) else {}
-        lacking = {"timesteps": 1} if model.endswith("-no-window") else {}
+        lacking = {"timesteps": 1} if lacks_of(model) == "window" else {}
         return RunConfig(model, norm, protocol, seed, **(self.facts["settings"] | wide | lacking))
 
     def run_directory(self, config: RunConfig) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tritonbn.experiment.config import MODELS, is_whole
+from tritonbn.experiment.config import MODELS, lacks_of
 from tritonbn.experiment.dataset import FloatArray
 from tritonbn.experiment.rivals import RIVALS
 from tritonbn.experiment.scores import MIN_READINGS, difference
@@ -105,7 +105,8 @@ def difference_rows(stations: pd.DataFrame) -> Rows:
     for model, norm in rmse:
         if model not in MODELS:
             continue
-        whole, lacking, _ = model.partition("-no-")
+        lacking = lacks_of(model)
+        whole = model.removesuffix(f"-no-{lacking}")
         beside = {TITLES[rival]: (rival, "-")} if rival and not lacking else {}
         if lacking and (whole, norm) in rmse:
             beside[TITLES[whole]] = whole, norm
@@ -151,7 +152,7 @@ def verdicts(stations: pd.DataFrame) -> list[str]:
                 text = f"{title}: {local} ({sprmse[model, local]:.2f}) is {', '.join(words)}."
                 lines.append(text)
     rival = best_rival(rmse)
-    networks = [arm for arm in rmse if arm[0] in MODELS and is_whole(arm[0])]
+    networks = [arm for arm in rmse if arm[0] in MODELS and not lacks_of(arm[0])]
     if rival and networks:
         best = min(networks, key=lambda arm: sprmse[arm])
         lines.append(

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from tritonbn.models.head import Head
 from tritonbn.models.norm import Norm, make_norm
-from tritonbn.models.symmetry import in_all_ways
+from tritonbn.models.symmetry import in_all_ways, require_no_context
 from tritonbn.segments import Segments
 
 EMBEDDED = 4
@@ -40,7 +40,12 @@ class CNN(nn.Module):
         Height and width of the grid, if 4 learned channels of each cell stand beside the input.
     symmetric : bool
         Let the convolutions see the grid turned and mirrored, as `in_all_ways` does, so that they
-        know no direction. Not with a context. Default False.
+        know no direction. Default False.
+
+    Raises
+    ------
+    ValueError
+        If it is `symmetric` and has a `context`, which knows places.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class CNN(nn.Module):
         symmetric: bool = False,
     ) -> None:
         super().__init__()
+        require_no_context(symmetric, context)
         self.shape = timesteps, in_channels
         inputs = timesteps * in_channels
         self.embedding = None

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from tritonbn.models.head import Head
 from tritonbn.models.norm import Norm, make_norm
-from tritonbn.models.symmetry import in_all_ways
+from tritonbn.models.symmetry import in_all_ways, require_no_context
 from tritonbn.segments import Segments
 
 State = tuple[Tensor, Tensor]
@@ -103,7 +103,12 @@ class ConvLSTM(nn.Module):
         The channel of the last time that the output is added to, in place of the sigmoid.
     symmetric : bool
         Let the convolutions see the grid turned and mirrored, as `in_all_ways` does, so that they
-        know no direction. Not with a context, nor with `advance`. Default False.
+        know no direction. Default False.
+
+    Raises
+    ------
+    ValueError
+        If it is `symmetric` and has a `context`, which knows places.
 
     References
     ----------
@@ -124,6 +129,7 @@ class ConvLSTM(nn.Module):
         symmetric: bool = False,
     ) -> None:
         super().__init__()
+        require_no_context(symmetric, context)
         self.symmetric = symmetric
         self.cell = ConvLSTMCell(in_channels, hidden_channels, kernel_size)
         self.norm = make_norm(norm, hidden_channels, segments)
@@ -138,9 +144,19 @@ class ConvLSTM(nn.Module):
                 x,
                 self.training,
             )
-        return self.advance(x)[0]
+        h = self.cell(x)[0]
+        field: Tensor = self.head(self.norm(h), h, x)
+        return field
 
     def advance(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Like `forward`, from the state that an earlier call returned; return the new one too."""
+        """Like `forward`, from the state that an earlier call returned; return the new one too.
+
+        Raises
+        ------
+        ValueError
+            If the network is symmetric: it has a state for each way to turn the grid.
+        """
+        if self.symmetric:
+            raise ValueError("a symmetric ConvLSTM cannot advance: it has a state for each way")
         state = self.cell(x, state)
         return self.head(self.norm(state[0]), state[0], x), state  # (N, 1, H, W)

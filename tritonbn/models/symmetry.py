@@ -11,7 +11,10 @@ Symmetry = tuple[bool, bool, bool]
 
 
 def symmetries(height: int, width: int) -> list[Symmetry]:
-    """Return the eight symmetries of a square, or the four of another rectangle."""
+    """Return the eight symmetries of a square of cells, or the four of another rectangle.
+
+    Cells count as square, whatever their size in kilometres.
+    """
     exchanged = (False, True) if height == width else (False,)
     return list(product((False, True), (False, True), exchanged))
 
@@ -46,7 +49,8 @@ def in_all_ways(
         From the features to the field, (N, 1, H, W).
     x : Tensor, shape (N, ..., H, W)
     training : bool
-        Each part of the batch is turned in another way, instead of all of it in all ways.
+        Each part of the batch is turned in another way, instead of all of it in all ways; of fewer
+        samples than ways, in the first ways.
 
     Returns
     -------
@@ -55,7 +59,15 @@ def in_all_ways(
     """
     ways = symmetries(*x.shape[-2:])
     if training:
-        parts = zip(x.chunk(len(ways)), ways, strict=False)
-        return finish(torch.cat([turn_back(layers(turn(part, way)), way) for part, way in parts]))
+        parts = zip(x.tensor_split(len(ways)), ways, strict=True)
+        return finish(
+            torch.cat([turn_back(layers(turn(part, way)), way) for part, way in parts if len(part)])
+        )
     fields = [finish(turn_back(layers(turn(x, way)), way)) for way in ways]
     return torch.stack(fields).mean(dim=0)
+
+
+def require_no_context(symmetric: bool, context: tuple[int, int] | None) -> None:
+    """Raise `ValueError` for a network that is to know no direction and yet all places."""
+    if symmetric and context is not None:
+        raise ValueError(f"a symmetric network has no context, got context={context}")
