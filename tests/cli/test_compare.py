@@ -76,6 +76,10 @@ def test_compare_names_a_rival_that_it_does_not_know(
             ["--protocol", "unseen", "--arms", "published", "wide-cnn-no-context-none"],
             "unseen allows no wide-cnn-no-context-none",
         ),
+        (
+            ["--protocol", "paper", "--arms", "published", "wide"],
+            "allows no wide: wide-convlstm",
+        ),
         (["--arms", "wild"], "invalid choice: 'wild'"),
         (["--protocol", "unseen", "--rivals", "ridge"], "protocol unseen allows no ridge"),
         (["--arms", "--rivals"], "nothing to compare"),

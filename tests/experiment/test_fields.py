@@ -9,10 +9,11 @@ from matplotlib.image import imread
 from data_prep.city import DataError
 from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.evaluate import predict_field
-from tritonbn.experiment.fields import interpolate, times_of, write_field
+from tritonbn.experiment.fields import draw_field, interpolate, times_of, write_field
 from tritonbn.experiment.train import train
 
 TIMES = np.array([250, 260])
+NONE = np.zeros(6, bool)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_cells_lie_where_the_stations_are(run, city):
 
 def test_the_files_hold_the_field_and_follow_the_conventions(run, city, tmp_path):
     dataset = interpolate([run], city, TIMES)
-    written = write_field(dataset, city, tmp_path / "new")
+    written = write_field(dataset, city, NONE, tmp_path / "new")
     names = ["field.nc", "field.csv", "field_20230111T100000.png", "field_20230111T200000.png"]
     assert [path.name for path in written] == names
     with xr.open_dataset(written[0]) as opened:
@@ -77,6 +78,14 @@ def test_the_files_hold_the_field_and_follow_the_conventions(run, city, tmp_path
     assert imread(written[2]).std() > 0
 
 
+def test_what_absent_stations_read_does_not_decide_the_colours(city):
+    values = city.values.copy()
+    values[250] = [20, 21, 22, 23, 24, 500]
+    field = np.full(city.grid, 20, np.float32)
+    figure = draw_field(replace(city, values=values), 250, field, np.arange(6) == 5)
+    assert figure.axes[0].images[0].norm.vmax == 24
+
+
 def test_a_trained_model_maps_readings_of_later(run, city):
     later = replace(city, times=city.times + np.timedelta64(365, "D"), values=city.values + 1)
     silent = later.select(np.arange(6) != 2)
@@ -87,7 +96,7 @@ def test_a_trained_model_maps_readings_of_later(run, city):
     values[:, 2] = np.nan
     expected = interpolate([run], replace(later, values=values), TIMES)
     np.testing.assert_array_equal(dataset["field"], expected["field"])
-    assert dataset.attrs["stations"] == "S0, S1, S2, S3, S4, S5"
+    assert dataset.attrs["stations"] == "S0; S1; S2; S3; S4; S5"
 
 
 def test_a_time_that_is_not_there_is_named(city):

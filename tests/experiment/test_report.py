@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from data_prep.city import CityData
-from tritonbn.experiment.report import html_report, markdown_report
+from tritonbn.experiment.report import html_report, markdown_report, sections_of
 from tritonbn.experiment.results import Results
 
 MakeCity = Callable[..., CityData]
@@ -69,8 +69,13 @@ def results(make_city: MakeCity, tmp_path: Path) -> Results:
     return Finished(tmp_path, facts, city)
 
 
+def both_pages(results: Results) -> tuple[str, str]:
+    sections = sections_of(results)
+    return markdown_report(results, sections), html_report(results, sections, {})
+
+
 def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
-    text, page = markdown_report(results), html_report(results, {})
+    text, page = both_pages(results)
     for protocol in ("paper", "masked"):
         assert f"Protocol {protocol} (seeds: 0, 1)" in text
         assert f"Protocol {protocol} (seeds: 0, 1)" in page
@@ -86,7 +91,7 @@ def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
 
 
 def test_both_pages_say_what_the_scores_are_made_of(results: Results) -> None:
-    for page in (markdown_report(results), html_report(results, {})):
+    for page in both_pages(results):
         for fact in (
             "--data /somewhere/else",
             "3 stations in 5 x 6 cells",
@@ -101,21 +106,21 @@ def test_both_pages_say_what_the_scores_are_made_of(results: Results) -> None:
 
 def test_only_synthetic_readings_are_called_so(results: Results) -> None:
     made_up = replace(results, city=replace(results.city, synthetic=True))
-    for write in (markdown_report, lambda of: html_report(of, {})):
-        assert "synthetic" not in write(results)
-        assert "Testville (synthetic)" in write(made_up)
-        assert "The readings are synthetic" in write(made_up)
+    for page, of_made_up in zip(both_pages(results), both_pages(made_up), strict=True):
+        assert "synthetic" not in page
+        assert "Testville (synthetic)" in of_made_up
+        assert "The readings are synthetic" in of_made_up
 
 
 def test_stations_are_listed_with_their_names_escaped(results: Results) -> None:
-    page = html_report(results, {})
+    page = both_pages(results)[1]
     assert page.count("<td>A&lt;b&gt;&amp;</td><td>4</td><td>40</td>") == 2
     assert "A<b>" not in page
     assert page.count("<td>9.87</td><td>9.87</td>") == 6
 
 
 def test_errors_are_told_by_hour_and_class(results: Results) -> None:
-    page = html_report(results, {})
+    page = both_pages(results)[1]
     assert page.count("<td>hour 7</td><td>72</td><td>2.50</td><td>2.50</td>") == 2
     assert page.count("<td>class unknown</td><td>72</td><td>2.50</td><td>2.50</td>") == 2
 
@@ -124,7 +129,7 @@ def test_images_are_embedded_with_their_captions(results: Results, tmp_path: Pat
     images = {f"Figure {k}": tmp_path / f"{k}.png" for k in range(2)}
     for k, path in enumerate(images.values()):
         path.write_bytes(b"picture %d" % k)
-    page = html_report(results, images)
+    page = html_report(results, sections_of(results), images)
     found = re.findall(r'src="data:image/png;base64,([^"]+)" alt="([^"]+)"', page)
     assert {caption: base64.b64decode(code) for code, caption in found} == {
         caption: path.read_bytes() for caption, path in images.items()

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment import results as results_module
 from tritonbn.experiment.baselines import estimate_by_rival
-from tritonbn.experiment.config import PRESETS
+from tritonbn.experiment.config import PRESETS, RunConfig
+from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.prepare import prepare as prepare_results
 from tritonbn.experiment.reproduce import reproduce
 from tritonbn.experiment.results import Results, open_run
@@ -178,6 +180,24 @@ def test_more_seeds_and_protocols_add_runs(
     pd.testing.assert_frame_equal(both[4:].reset_index(drop=True), first)
     text = (tmp_path / "table.md").read_text("utf-8")
     assert text.count("| IDW | - |") == 2
+
+
+def test_the_picture_of_unseen_is_of_the_fold_that_does_not_know_the_station(
+    make_city: MakeCity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_city(stations=6, missing=0.05).save(tmp_path / "data")
+    results = prepare(tmp_path / "out", tmp_path / "data", ("unseen",))
+    drawn: list[RunConfig] = []
+
+    def draw(city: CityData, time: int, station: int, fields: dict[RunConfig, object]) -> Figure:
+        drawn.extend(fields)
+        return Figure()
+
+    monkeypatch.setattr("tritonbn.experiment.reproduce.ARMS", {"published": [("cnn", "none")]})
+    monkeypatch.setattr("tritonbn.experiment.reproduce.draw_heatmap", draw)
+    reproduce(results, ["unseen"], 1, "S2", None, quiet())
+    (run,) = drawn
+    assert Fold.of(results.city, run).absent[2]
 
 
 def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(

@@ -84,7 +84,7 @@ class CityMap:
                 label="station without a reading",
             )
         if unseen.any():
-            self._ring(ax, unseen, 40, "none", "other absent station")
+            self._ring(ax, unseen, 40, "none", "absent station")
         if hidden is not None:
             face = "none" if field is not None else colormaps[COLORMAP](scale(readings[hidden]))
             self._ring(ax, rows == hidden, 150, face, "hidden station")

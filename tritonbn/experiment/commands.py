@@ -19,6 +19,7 @@ from tritonbn.experiment.config import ARM_NAMES, ARMS, is_wide, refusal
 from tritonbn.experiment.display import score_tables, text_table
 from tritonbn.experiment.evaluate import evaluate, predict_field
 from tritonbn.experiment.fields import interpolate, times_of, write_field
+from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.heatmap import draw_heatmap, find_station, find_time, typical_time
 from tritonbn.experiment.plots import save
 from tritonbn.experiment.prepare import prepare
@@ -71,20 +72,21 @@ def run_compare(options: argparse.Namespace, console: Console) -> None:
             "with --rivals"
         )
     protocols = list(dict.fromkeys(options.protocol))
-    named = {arm for name in options.arms for arm in ARMS.get(name) or [ARM_NAMES[name]]}
-    arms = [arm for arm in ARM_NAMES.values() if arm in named]
+    groups = {name: ARMS.get(name) or [ARM_NAMES[name]] for name in options.arms}
+    arms = list(dict.fromkeys(arm for group in groups.values() for arm in group))
+    for name, group in groups.items():
+        reasons = [[refusal(*arm, protocol) for protocol in protocols] for arm in group]
+        if all(map(all, reasons)):
+            raise DataError(f"--protocol {' '.join(protocols)} allows no {name}: {reasons[0][0]}")
     wanted = [
         (model, norm, protocol, seed)
         for protocol, seed, (model, norm) in product(protocols, range(options.seeds), arms)
         if not refusal(model, norm, protocol)
     ]
-    allowed = {f"{model}-{norm}" for model, norm, *_ in wanted} | {
-        name for protocol in protocols for name in rivals_of(protocol)
-    }
-    asked = [*(name for name in options.arms if name in ARM_NAMES), *(options.rivals or [])]
-    senseless = [name for name in asked if name not in allowed]
+    allowed = {name for protocol in protocols for name in rivals_of(protocol)}
+    senseless = [name for name in options.rivals or [] if name not in allowed]
     if senseless:
-        raise DataError(f"protocol {' '.join(protocols)} allows no {', '.join(senseless)}")
+        raise DataError(f"--protocol {' '.join(protocols)} allows no {', '.join(senseless)}")
     if not wanted and not rivals:
         raise DataError("nothing to compare: --arms and --rivals are both empty")
     results = _prepare(options, protocols, "thorough")
@@ -147,6 +149,7 @@ def run_map(options: argparse.Namespace, console: Console) -> None:
     if options.data is not None:
         city = city.with_readings_of(load_city(options.data, city.grid))
     times = times_of(city, options.time)
-    dataset = interpolate([run for _, run in opened], city, times)
-    for path in write_field(dataset, city, options.out):
+    runs = [run for _, run in opened]
+    dataset = interpolate(runs, city, times)
+    for path in write_field(dataset, city, Fold.of(city, runs[0].config).absent, options.out):
         console.print(f"Wrote {path}", soft_wrap=True)

@@ -112,15 +112,17 @@ class RunConfig:
     ----------
     model : str
         The interpolation network, a key of `MODELS`. The wide ones are those that can interpolate:
-        they see IDW and which readings there are, the whole grid (but for ``"unseen"``, where
-        places are not known) and several times, and correct IDW. They learn from hidden stations.
-        ``"wide-cnn-no-..."`` lacks one of these.
+        they see which readings there are and what is around, correct IDW (of readings limited to
+        2.5 spreads from the mean), and learn from hidden stations. For ``"masked"`` they see the
+        whole grid at once, and several times; for ``"unseen"``, where places are not known, the
+        grid in all its symmetries. ``"wide-cnn-no-..."`` lacks one of these.
     norm : str
         Its normalization, a key of `NORMS`: nothing, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN`
         with a segment per cell, per nearest station, or per station with the rest pooled, after the
-        activation instead of before it, or with statistics of the batch in the test, too; or, as a
-        control without normalization, a learned gain and offset of each cell, learned channels of
-        each cell beside the input, or readings scaled by the station's own mean and spread.
+        activation instead of before it, or with statistics of the batch in the test, too (whose
+        estimates depend on the visible readings of other times of the test); or, as a control
+        without normalization, a learned gain and offset of each cell, learned channels of each cell
+        beside the input, or readings scaled by the station's own mean and spread.
     protocol : {"paper", "masked", "unseen"}
         Which stations are hidden when, and what is predicted; see `tritonbn.experiment.protocol`.
     seed : int

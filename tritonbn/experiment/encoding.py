@@ -28,7 +28,8 @@ PRIOR_READINGS = 24
 """With which a station of few readings is drawn to the middle of all."""
 
 FURTHEST = 2.5
-"""Spreads from the mean; readings beyond are taken to be there."""
+"""Spreads from the mean; readings beyond are taken to be there, so that one outlier does not draw
+the field around it. Of seven readings or fewer none is ever so far."""
 
 BLANK = {
     "idw": OF_CELLS[2:],

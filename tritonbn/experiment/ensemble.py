@@ -4,8 +4,9 @@ import pandas as pd
 
 from data_prep.city import CityData
 from tritonbn.experiment.config import MODELS, lacks_of
-from tritonbn.experiment.scores import MIN_READINGS, city_scores, difference, station_scores
-from tritonbn.experiment.table import TITLES, Rows, interval
+from tritonbn.experiment.dataset import FloatArray
+from tritonbn.experiment.scores import MIN_READINGS, difference, station_scores
+from tritonbn.experiment.table import TITLES, Arm, Rows, best_rival, interval
 
 
 def mean_estimates(estimates: pd.DataFrame) -> pd.DataFrame:
@@ -34,31 +35,31 @@ def ensemble_rows(estimates: pd.DataFrame, city: CityData) -> Rows:
     -------
     Rows
         spRMSE of the mean of the runs, its ratio to that of the best rival, and the mean difference
-        of the stations' RMSE with its 95 % interval; one row for each network of several seeds.
+        of the stations' RMSE with its 95 % interval; one row for each whole network of several
+        seeds.
     """
-    networks: dict[tuple[str, str], tuple[int, pd.Series, float]] = {}
-    rivals: dict[str, tuple[pd.Series, float]] = {}
-    for (model, norm), arm in estimates.groupby(["model", "norm"], sort=False):
-        seeds = arm["seed"].nunique()
-        if model in MODELS and (seeds < 2 or lacks_of(model)):
+    seeds: dict[Arm, int] = {}
+    rmse: dict[Arm, FloatArray] = {}
+    for (model, norm), of_arm in estimates.groupby(["model", "norm"], sort=False):
+        count = of_arm["seed"].nunique()
+        if model in MODELS and (count < 2 or lacks_of(model)):
             continue
-        together = mean_estimates(arm)
-        table = station_scores(together, city)
-        sprmse = city_scores(together, table)["sprmse"]
-        rmse = table.loc[table["readings"] >= MIN_READINGS, "rmse"]
-        if model in MODELS:
-            networks[str(model), str(norm)] = seeds, rmse, sprmse
-        else:
-            rivals[str(model)] = rmse, sprmse
-    best = min(rivals, key=lambda name: rivals[name][1], default=None)
+        table = station_scores(mean_estimates(of_arm), city)
+        arm = str(model), str(norm)
+        seeds[arm] = count
+        rmse[arm] = table.loc[table["readings"] >= MIN_READINGS, "rmse"].to_numpy()[None]
+    rival = best_rival(rmse)
     rows = [["model", "normalization", "runs", "spRMSE of their mean"]]
-    if best:
-        rows[0] += [f"/ {TITLES[best]}", "difference of RMSE", "95 % interval"]
-    for (model, norm), (seeds, rmse, sprmse) in networks.items():
-        row = [TITLES[model], norm, str(seeds), f"{sprmse:.2f}"]
-        if best:
-            of_rival, sprmse_of_rival = rivals[best]
-            mean, low, high = difference(rmse.to_numpy()[None], of_rival.to_numpy()[None])
-            row += [f"{sprmse / sprmse_of_rival:.2f}", f"{mean:+.2f}", interval(low, high)]
+    if rival:
+        rows[0] += [f"/ {TITLES[rival]}", "difference of RMSE", "95 % interval"]
+    for (model, norm), of_stations in rmse.items():
+        if model not in MODELS:
+            continue
+        row = [TITLES[model], norm, str(seeds[model, norm]), f"{of_stations.mean():.2f}"]
+        if rival:
+            of_rival = rmse[rival, "-"]
+            mean, low, high = difference(of_stations, of_rival)
+            row += [f"{of_stations.mean() / of_rival.mean():.2f}", f"{mean:+.2f}"]
+            row.append(interval(low, high))
         rows.append(row)
     return rows

@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
 from tritonbn.experiment.citymap import COLORMAP, CityMap
+from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.dataset import IntArray, time_index
 from tritonbn.experiment.evaluate import TrainedRun, predict_fields
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.plots import STYLE, label, save, unit
+from tritonbn.experiment.protocol import PROTOCOLS
 
 STANDARD_NAMES = {"PM2.5": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air"}
 """CF standard names by quantity."""
@@ -73,7 +75,10 @@ def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> 
     """
     known, *others = (Fold.of(city, run.config).windows.city.stations["station"] for run in runs)
     if any(not other.equals(known) for other in others):
-        raise DataError("runs that know different stations make no field together")
+        raise DataError(
+            "runs that know different stations make no field together; choose several seeds of one "
+            "fold"
+        )
     place = CityMap(city)
     values = np.mean([predict_fields(run, city, times, hidden=None) for run in runs], axis=0)
     attributes = {
@@ -101,14 +106,21 @@ def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> 
         {
             "Conventions": "CF-1.11",
             "title": f"{label(city)}, interpolated by "
-            + ", ".join(run.config.name for run in runs),
+            + ", ".join(_name(run.config) for run in runs),
             "source": f"tritonbn {version('tritonbn')}",
-            "stations": ", ".join(known),
+            "stations": "; ".join(known),
         },
     )
 
 
-def write_field(dataset: xr.Dataset, city: CityData, directory: Path) -> list[Path]:
+def _name(config: RunConfig) -> str:
+    fold = f" (fold {config.fold})" if PROTOCOLS[config.protocol].folds > 1 else ""
+    return config.name + fold
+
+
+def write_field(
+    dataset: xr.Dataset, city: CityData, absent: npt.NDArray[np.bool_], directory: Path
+) -> list[Path]:
     """Write a field as ``field.nc``, ``field.csv`` and a PNG for each time.
 
     Parameters
@@ -117,6 +129,8 @@ def write_field(dataset: xr.Dataset, city: CityData, directory: Path) -> list[Pa
         From `interpolate`.
     city : CityData
         The readings, drawn upon it.
+    absent : array of bool, shape (S,)
+        The stations that the runs know nothing of.
     directory : Path
         Is made if it is not there.
 
@@ -132,7 +146,6 @@ def write_field(dataset: xr.Dataset, city: CityData, directory: Path) -> list[Pa
         dataset.to_netcdf(path, engine="scipy", encoding=encoding)
     with atomic_path(directory / "field.csv") as path:
         table.to_csv(path, index=False, float_format="%.6g")
-    absent = ~city.stations["station"].isin(dataset.attrs["stations"].split(", ")).to_numpy()
     written = [directory / "field.nc", directory / "field.csv"]
     for stamp, values in zip(dataset["time"].values, dataset["field"].values, strict=True):
         time = int(np.flatnonzero(city.times == stamp)[0])
@@ -149,7 +162,7 @@ def draw_field(
     Of the stations that are absent, (S,), the run knows nothing.
     """
     place = CityMap(city)
-    highest = np.nanmax([np.nanmax(city.values[time]), field.max()])
+    highest = np.nanmax([np.nanmax(city.values[time, ~absent]), field.max()])
     scale = Normalize(0, float(highest))
     when = np.datetime_as_string(city.times[time], "m").replace("T", " ")
     with rc_context(STYLE):

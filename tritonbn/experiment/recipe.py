@@ -50,7 +50,7 @@ class Recipe(ABC):
     """The norm that a gradient is clipped to."""
 
     corrects_idw = False
-    """Whether a network that has learned nothing is IDW."""
+    """Whether a network that has learned nothing is IDW, of readings within the limit."""
 
     def __init__(self, config: RunConfig) -> None:
         self.config = config

@@ -1,7 +1,7 @@
 """`table.md` and `report.html`: the tables in words, and everything on one page."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ PUBLISHED_NOTE = (
     "Published: the figures for the measured readings of Antwerp. Compare their order, not their "
     "size."
 )
+ENSEMBLE_NOTE = "The mean of what the runs of all seeds estimate, beside the best rival:"
 TRAINING_CAPTION = "Validation spRMSE during training."
 SYNTHETIC_NOTE = "The readings are synthetic: a generator made them, nobody measured them."
 
@@ -60,7 +61,7 @@ def _words(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
-def _sections(results: Results) -> list[dict[str, Any]]:
+def sections_of(results: Results) -> list[dict[str, Any]]:
     """Collect what there is to say of each protocol."""
     stations, estimates = results.stations(), results.estimates()
     sections = []
@@ -87,29 +88,42 @@ def _sections(results: Results) -> list[dict[str, Any]]:
     return sections
 
 
-def markdown_report(results: Results) -> str:
-    """Write the tables of all protocols, and what they say, as Markdown."""
+def markdown_report(results: Results, sections: Sequence[Mapping[str, Any]]) -> str:
+    """Write the tables of all protocols, and what they say, as Markdown.
+
+    Parameters
+    ----------
+    results : Results
+        The folder to report.
+    sections : sequence of mapping
+        From `sections_of`.
+    """
     blocks = [f"# spRMSE: {label(results.city)}"]
     if results.city.synthetic:
         blocks.append(f"**{SYNTHETIC_NOTE}**")
     blocks.append("\n".join(f"- {name}: {text}" for name, text in facts(results).items()))
-    for section in _sections(results):
+    for section in sections:
         blocks.append(f"## Protocol {section['protocol']} (seeds: {section['seeds']})")
         blocks.append(markdown(section["scores"]))
         blocks.append(markdown(section["differences"]))
-        blocks.append(markdown(section["ensembles"]))
+        if len(section["ensembles"]) > 1:
+            blocks += [ENSEMBLE_NOTE, markdown(section["ensembles"])]
         blocks.append("\n".join(f"- {line}" for line in section["verdicts"]))
         blocks += section["notes"]
     return "\n\n".join(blocks) + "\n"
 
 
-def html_report(results: Results, images: Mapping[str, Path]) -> str:
+def html_report(
+    results: Results, sections: Sequence[Mapping[str, Any]], images: Mapping[str, Path]
+) -> str:
     """Write one page that needs no other file.
 
     Parameters
     ----------
     results : Results
         The folder to report.
+    sections : sequence of mapping
+        From `sections_of`.
     images : mapping of str to Path
         Caption and PNG of each figure.
     """
@@ -126,7 +140,8 @@ def html_report(results: Results, images: Mapping[str, Path]) -> str:
         title=label(results.city),
         synthetic=SYNTHETIC_NOTE if results.city.synthetic else "",
         facts=facts(results),
-        sections=_sections(results),
+        sections=sections,
+        ensemble_note=ENSEMBLE_NOTE,
         breakdowns=breakdowns,
         images={text: b64encode(path.read_bytes()).decode() for text, path in images.items()},
         versions=results.facts["versions"],
@@ -145,7 +160,11 @@ def write_report(results: Results, images: Mapping[str, str]) -> None:
     """
     results.write_tables()
     captions = {caption: results.directory / name for name, caption in images.items()}
-    pages = {"table.md": markdown_report(results), "report.html": html_report(results, captions)}
+    sections = sections_of(results)
+    pages = {
+        "table.md": markdown_report(results, sections),
+        "report.html": html_report(results, sections, captions),
+    }
     for name, text in pages.items():
         with atomic_path(results.directory / name) as path:
             path.write_text(text, encoding="utf-8")

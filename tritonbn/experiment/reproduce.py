@@ -68,7 +68,7 @@ def reproduce(
     for config in shown:
         fold = replace(config, fold=fold_without(results.city, config.protocol, hidden))
         run = load_run(results.run_directory(fold), results.city, device=device)
-        fields[config] = predict_field(run, results.city, time, hidden)
+        fields[fold] = predict_field(run, results.city, time, hidden)
     heatmap = f"heatmap_{results.city.cells[hidden]}.png"
     save(draw_heatmap(results.city, time, hidden, fields), results.directory / heatmap)
     save(draw_training(results.histories(), results.city), results.directory / "training.png")
