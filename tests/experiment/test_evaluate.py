@@ -160,3 +160,12 @@ def test_the_statistics_of_a_batch_do_not_tell_what_is_hidden(city):
 def test_the_statistics_of_a_batch_need_several_times(city):
     with pytest.raises(DataError, match="statistics of several times, got one"):
         predict_field(batch_statistics(city), city, 280, None)
+
+
+def test_the_statistics_of_a_batch_allow_a_station_of_one_reading(city):
+    values = city.values.copy()
+    values[split(city)["test"].start : -1, 2] = np.nan
+    values[-1, 2] = 30
+    table = evaluate(batch_statistics(city), replace(city, values=values))
+    assert (table["station"] == "S2").sum() == 1
+    assert table["estimate"].notna().all()

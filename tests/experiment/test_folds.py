@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,22 @@ def test_every_reading_that_others_can_inform_of_is_scored_once(make_city, proto
         ]
         assert pairs == expected
         assert len(expected) < city.observed[264:].sum()
+
+
+@pytest.mark.parametrize("readings", [1, 2])
+def test_a_station_that_training_does_not_know_is_scored_where_it_is_absent_only(
+    make_city, readings
+):
+    city = make_city(stations=7, missing=0.0)
+    values = city.values.copy()
+    values[: 180 - readings, 3] = np.nan
+    city = replace(city, values=values)
+    for protocol in ("paper", "masked"):
+        for part in ("validation", "test"):
+            stations = set(Fold(city, protocol).scored(part)[1])
+            assert stations == ({*range(7)} if readings == 2 else {*range(7)} - {3})
+    estimated = [set(Fold(city, "unseen", number).scored("test")[1]) for number in range(5)]
+    assert set.union(*estimated) == {*range(7)}
 
 
 def test_the_folds_of_unseen_part_the_stations(make_city):

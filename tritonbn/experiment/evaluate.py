@@ -122,6 +122,8 @@ def predict_fields(
         If there is no such time, or no reading at the end of its window; or a single one for a
         network that takes the statistics of the batch.
     """
+    if takes_statistics_of_batch(run.model) and len(times) < 2:
+        raise DataError(f"{run.config.name} takes the statistics of several times, got one")
     encoding = run.encoding(city)
     for time in times:
         encoding.windows.require(int(time))
@@ -138,13 +140,19 @@ def predict_field(run: TrainedRun, city: CityData, time: int, hidden: int | None
     return field
 
 
+def takes_statistics_of_batch(model: ConvLSTM | CNN) -> bool:
+    """Whether the estimates of a network depend on the batch that they are made in."""
+    return isinstance(model.norm, LocalBN) and model.norm.running_mean is None
+
+
 def batches(
     model: ConvLSTM | CNN, hidden: npt.NDArray[Any], device: torch.device
 ) -> Iterator[IntArray]:
     """Yield the rows of each batch: those that hide one station, spread over time.
 
     So a network that takes the statistics of the batch does not find in them what is hidden. Its
-    batches have one size on every device, as the size decides what it estimates.
+    batches have one size on every device, as the size decides what it estimates, and a single
+    sample is there twice.
 
     Parameters
     ----------
@@ -152,18 +160,13 @@ def batches(
     hidden : array, shape (B,)
         Which station each sample hides.
     device : torch.device
-
-    Raises
-    ------
-    DataError
-        If the network takes the statistics of the batch, and there is one sample of a station.
     """
-    of_batch = isinstance(model.norm, LocalBN) and model.norm.running_mean is None
+    of_batch = takes_statistics_of_batch(model)
     size = CPU_BATCH if of_batch or device.type == "cpu" else GPU_BATCH
     for station in np.unique(hidden):
         rows = np.flatnonzero(hidden == station)
         if of_batch and len(rows) == 1:
-            raise DataError("local-batch takes the statistics of several times, got one")
+            rows = rows.repeat(2)
         count = math.ceil(len(rows) / size)
         yield from (rows[start::count] for start in range(count))
 
@@ -200,7 +203,7 @@ def estimate(
         for field, k in zip(flat, batch, strict=True):
             pairs = order[first[k] : first[k + 1]]
             estimates[pairs] = field[fold.city.cells[stations[pairs]]]
-        done += len(batch)
+        done += len(np.unique(batch))
         if on_progress is not None:
             on_progress(done, samples.shape[1])
     return estimates_table(fold.city, times, stations, estimates)

@@ -4,8 +4,11 @@ import numpy as np
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.config import RunConfig
-from tritonbn.experiment.dataset import BoolArray, IntArray, Part, Windows
+from tritonbn.experiment.dataset import BoolArray, IntArray, Part, Windows, split
 from tritonbn.experiment.protocol import PROTOCOLS
+
+LEAST_KNOWN = 2
+"""Training readings without which no rival can be fitted to a station."""
 
 
 class Fold:
@@ -56,7 +59,8 @@ class Fold:
 
         The station has a reading then, and some other, visible one has at the end of the window, so
         that there is something to estimate it from. Validation scores the visible stations: of the
-        absent ones nothing is learned, not even when to stop.
+        absent ones nothing is learned, not even when to stop. A station that is not absent must
+        have `LEAST_KNOWN` readings in the training part.
 
         Parameters
         ----------
@@ -74,7 +78,8 @@ class Fold:
         seen = np.zeros((len(times), len(self.absent)), np.bool_)
         seen[:, ~self.absent] = ~np.isnan(self.windows.readings(times)[:, -1])
         informed = seen.sum(axis=1, keepdims=True) > seen
-        asked = self.absent if part == "test" and self.absent.any() else ~self.absent
+        known = self.city.observed[split(self.city)["train"]].sum(axis=0) >= LEAST_KNOWN
+        asked = self.absent if part == "test" and self.absent.any() else ~self.absent & known
         rows, stations = np.nonzero(self.city.observed[times] & informed & asked)
         return times[rows], stations
 
