@@ -6,11 +6,12 @@ import torch
 
 from data_prep.fill import distances_km, idw
 from tritonbn.experiment.dataset import Scaler
-from tritonbn.experiment.encoding import CHANNELS, FURTHEST, IDW, OF_CELLS, Published, Wide
+from tritonbn.experiment.encoding import CHANNELS, FURTHEST, OF_CELLS, Published, Wide
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.geography import cell_axes, cell_distances_km, cell_edges
 
 CPU = torch.device("cpu")
+IDW = CHANNELS.index("idw")
 TIMES = np.array([100, 7, 260])
 
 

@@ -20,7 +20,6 @@ OF_ALL = ("mean", "spread", "share", "day sin", "day cos", "half-day sin", "half
 CHANNELS = OF_CELLS + OF_ALL
 """What a wide network reads of each time; the second group is the same in all cells."""
 
-IDW = CHANNELS.index("idw")
 NARROWEST_SPREAD = 2.0
 """ug/m3; where the visible readings differ by less, they are noise to be left small."""
 
