@@ -54,7 +54,7 @@ def draw_winners(results: Results) -> Figure:
         for protocol, ax in panels.items():
             for name, won in winners[protocol].groupby(winners[protocol]):
                 at = places.loc[won.index]
-                ax.scatter(at["longitude"], at["latitude"], s=70, color=colors[name])
+                ax.scatter(at["longitude"], at["latitude"], s=70, color=colors[name], clip_on=False)
             ax.set(xlabel="longitude (°)", aspect=1 / np.cos(np.radians(places["latitude"].mean())))
             ax.locator_params(nbins=3)
             ax.ticklabel_format(useOffset=False)

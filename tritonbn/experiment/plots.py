@@ -76,9 +76,7 @@ def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
     with rc_context(STYLE):
         figure = Figure((1 + 4 * len(models), 1.2 + 2.8 * len(protocols)), layout="constrained")
         figure.suptitle(f"Validation during training, {label(city)}")
-        axes = figure.subplots(
-            len(protocols), len(models), sharex="col", sharey="row", squeeze=False
-        )
+        axes = figure.subplots(len(protocols), len(models), sharex="col", squeeze=False)
         for row, protocol in zip(axes, protocols, strict=True):
             for ax, (model, title) in zip(row, models.items(), strict=True):
                 here = (histories["protocol"] == protocol) & (histories["model"] == model)
@@ -98,7 +96,7 @@ def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
             handles=[Line2D([], [], color=NORM_COLORS[norm], label=norm) for norm in norms],
             title="normalization",
             loc="outside lower center",
-            ncols=len(norms),
+            ncols=min(5, len(norms)),
             frameon=False,
         )
     return figure
