@@ -80,6 +80,7 @@ def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
         for row, protocol in zip(axes, protocols, strict=True):
             for ax, (model, title) in zip(row, models.items(), strict=True):
                 here = (histories["protocol"] == protocol) & (histories["model"] == model)
+                ax.set_visible(here.any())
                 runs = histories[here].groupby(["norm", "seed", "fold"], sort=False)
                 for (norm, *_), run in runs:
                     ax.plot(run["step"], run["validation_sprmse"], color=NORM_COLORS[str(norm)])
