@@ -68,6 +68,7 @@ def sections_of(results: Results) -> list[dict[str, Any]]:
     for protocol, runs in results.runs().groupby("protocol", sort=False):
         seeds = runs["seed"][runs["model"].isin([*MODELS])]
         here = stations[stations["protocol"] == protocol]
+        estimated = estimates[estimates["protocol"] == protocol]
         notes = [PROTOCOL_NOTES[str(protocol)]]
         if protocol == "paper":
             notes.append(PUBLISHED_NOTE)
@@ -78,11 +79,12 @@ def sections_of(results: Results) -> list[dict[str, Any]]:
                 "notes": notes,
                 "scores": score_rows(runs),
                 "differences": difference_rows(here),
-                "ensembles": ensemble_rows(
-                    estimates[estimates["protocol"] == protocol], results.city
-                ),
+                "ensembles": ensemble_rows(estimated, results.city),
                 "verdicts": verdicts(here),
                 "stations": station_rows(here[here["model"].map(lacks_of) == ""]),
+                "breakdown": breakdown_rows(
+                    estimated[estimated["model"].map(lacks_of) == ""], results.city
+                ),
             }
         )
     return sections
@@ -127,13 +129,6 @@ def html_report(
     images : mapping of str to Path
         Caption and PNG of each figure.
     """
-    estimates = results.estimates()
-    breakdowns = {
-        protocol: breakdown_rows(here, results.city)
-        for protocol, here in estimates[estimates["model"].map(lacks_of) == ""].groupby(
-            "protocol", sort=False
-        )
-    }
     template = files("tritonbn.experiment").joinpath("report.html.jinja").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(template).render(
@@ -142,7 +137,6 @@ def html_report(
         facts=facts(results),
         sections=sections,
         ensemble_note=ENSEMBLE_NOTE,
-        breakdowns=breakdowns,
         images={text: b64encode(path.read_bytes()).decode() for text, path in images.items()},
         versions=results.facts["versions"],
     )
