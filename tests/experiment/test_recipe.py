@@ -19,6 +19,10 @@ def recipe(model="wide-cnn", norm="none", protocol="masked"):
     return recipe_of(RunConfig(model, norm, protocol))
 
 
+def network_of(run, city):
+    return run.network(Fold.of(city, run.config), CPU)
+
+
 def test_several_stations_are_hidden_in_a_sample_or_one():
     rng = np.random.default_rng(0)
     whole = recipe().hide(rng, 2000, 20).mean(axis=1)
@@ -63,14 +67,14 @@ def test_the_learning_rate_of_wide_networks_rises_and_falls_that_of_others_stays
     ],
 )
 def test_what_a_network_sees_at_once(city, model, protocol, context, symmetric):
-    network = recipe(model, protocol=protocol).network(city, CPU)
+    network = network_of(recipe(model, protocol=protocol), city)
     assert (network.head.context is not None) == context
     assert network.symmetric == symmetric
 
 
 def test_without_a_correction_the_estimate_of_a_hidden_station_starts_at_the_mean(city):
     run = recipe("wide-cnn-no-correction")
-    network = run.network(city, CPU).eval()
+    network = network_of(run, city).eval()
     torch.nn.init.zeros_(network.head.context.maps)
     x = torch.randn(2, 1, len(CHANNELS), *city.grid)
     x[:, :, CHANNELS.index("reading")] = 0  # as where all stations are hidden
@@ -87,13 +91,13 @@ def test_what_is_not_refused_can_be_built_and_run(city, model, norm, protocol):
     encoding = run.encoding(fold, Scaler.fit(fold.windows.city), CPU)
     times = np.array([20, 21, 22])
     x, scale = encoding.encode(times, np.zeros((3, len(fold.windows.city.stations)), bool))
-    field = scale.unscale(run.network(city, CPU)(x))
+    field = scale.unscale(network_of(run, city)(x))
     assert field.shape == (3, 1, *city.grid)
     assert field.isfinite().all()
 
 
 def test_the_norms_of_the_cnn_differ(city):
-    nets = {norm: recipe(norm=norm).network(city, CPU) for norm in NORMS}
+    nets = {norm: network_of(recipe(norm=norm), city) for norm in NORMS}
     assert [norm for norm, net in nets.items() if net.norm_after] == ["local-after"]
     assert [norm for norm, net in nets.items() if net.embedding is not None] == ["embedding"]
     local = {norm: net for norm, net in nets.items() if isinstance(net.norm, LocalBN)}
@@ -109,7 +113,5 @@ def test_the_norms_of_the_cnn_differ(city):
 )
 def test_unseen_stations_have_no_segment(make_city, norm, segments):
     city = make_city(stations=5)
-    assert (
-        recipe(norm=norm, protocol="unseen").network(city, CPU).norm.segments.num_segments
-        == segments
-    )
+    network = network_of(recipe(norm=norm, protocol="unseen"), city)
+    assert network.norm.segments.num_segments == segments

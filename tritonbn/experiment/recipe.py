@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.city import CityData
 from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.dataset import BoolArray, FloatArray, IntArray, Scaler, Windows
 from tritonbn.experiment.encoding import CHANNELS, Encoding, Published, Wide
@@ -80,11 +79,12 @@ class Recipe(ABC):
         """Return the learning rate, as a share of the highest, after a share of the steps."""
         return 1.0
 
-    def network(self, city: CityData, device: torch.device) -> ConvLSTM | CNN:
+    def network(self, fold: Fold, device: torch.device) -> ConvLSTM | CNN:
         """Make the untrained network, the same for equal configurations."""
         config = self.config
+        city = fold.windows.city
         segments: Segments | tuple[int, int] = city.grid
-        cells = Fold.of(city, config).windows.city.cells.tolist()
+        cells = city.cells.tolist()
         if config.norm == "local-nearest":
             segments = Segments.nearest(cells, city.grid)
         elif config.norm == "local-stations":

@@ -101,7 +101,7 @@ def train(
     times = fold.windows.times("train")
     scaler = Scaler.fit(fold.windows.city)
     encoding = recipe.encoding(fold, scaler, device)
-    model = recipe.network(city, device)
+    model = recipe.network(fold, device)
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, weight_decay=recipe.weight_decay
     )
@@ -225,7 +225,8 @@ def _load_adam(optimizer: torch.optim.Optimizer, adam: dict[str, Tensor]) -> Non
 
 
 def _trained(checkpoint: Checkpoint, city: CityData, device: torch.device) -> TrainedRun:
-    model = recipe_of(checkpoint.config).network(city, device)
+    fold = Fold.of(city, checkpoint.config)
+    model = recipe_of(checkpoint.config).network(fold, device)
     model.load_state_dict(checkpoint.best)
     return TrainedRun(
         model=model.eval(),
