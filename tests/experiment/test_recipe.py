@@ -91,7 +91,7 @@ def test_what_is_not_refused_can_be_built_and_run(city, model, norm, protocol):
     encoding = run.encoding(fold, Scaler.fit(fold.windows.city), CPU)
     times = np.array([20, 21, 22])
     x, scale = encoding.encode(times, np.zeros((3, len(fold.windows.city.stations)), bool))
-    field = scale.unscale(network_of(run, city)(x))
+    field = scale.unscale(run.network(fold, CPU)(x))
     assert field.shape == (3, 1, *city.grid)
     assert field.isfinite().all()
 
