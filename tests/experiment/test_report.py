@@ -30,6 +30,7 @@ class Finished(Results):
                 **scores,
                 "mean_reading": 30.7,
                 "stations": 3,
+                "validation_sprmse": 8.88,
             }
             for protocol, cnn in (("paper", 11.1), ("masked", 5.5))
             for model, norm, seed, score in (
@@ -80,9 +81,22 @@ def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
         assert f"Protocol {protocol} (seeds: 0, 1)" in text
         assert f"Protocol {protocol} (seeds: 0, 1)" in page
     for row in (
-        ["CNN", "local", "14.15", "11.60", "0.71", "4.44", "2.22", "-1.50", "0.90", "0.12", "2"],
-        ["CNN", "local", "6.00", "0.71", "4.44", "2.22", "-1.50", "0.90", "0.12", "2"],
-        ["IDW", "-", "7.77", "-", "4.44", "2.22", "-1.50", "0.90", "0.12", "-"],
+        [
+            "CNN",
+            "local",
+            "14.15",
+            "11.60",
+            "0.71",
+            "4.44",
+            "2.22",
+            "-1.50",
+            "0.90",
+            "0.12",
+            "8.88",
+            "2",
+        ],
+        ["CNN", "local", "6.00", "0.71", "4.44", "2.22", "-1.50", "0.90", "0.12", "8.88", "2"],
+        ["IDW", "-", "7.77", "-", "4.44", "2.22", "-1.50", "0.90", "0.12", "8.88", "-"],
         ["CNN", "local", "IDW", "+0.00", "-"],
         ["CNN", "local", "2", "2.50", "1.00", "+0.00", "-"],
     ):

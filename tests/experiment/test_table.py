@@ -38,6 +38,7 @@ def runs_of(protocol: str, seeds: int = 3) -> pd.DataFrame:
             "bias": -0.5,
             "r2": 0.25,
             "skill": 1 - score / 4,
+            "validation_sprmse": np.nan if norm == "-" else score + 1,
         }
         for (model, norm), scores in SCORES.items()
         for seed, score in enumerate(scores[:seeds])
@@ -67,6 +68,7 @@ def test_means_and_deviations_are_over_seeds() -> None:
         assert summary.loc[key, "sprmse"] == pytest.approx(np.mean(scores))
         if len(scores) > 1:
             assert summary.loc[key, "sd"] == pytest.approx(np.std(scores, ddof=1))
+            assert summary.loc[key, "validation_sprmse"] == pytest.approx(np.mean(scores) + 1)
         assert summary.loc[key, "seeds"] == len(scores)
 
 
@@ -82,6 +84,7 @@ def test_rivals_have_no_seeds() -> None:
     named = dict(zip(header, rows[-2], strict=True))
     assert (named["model"], named["spRMSE"], named["spMAE"]) == ("IDW", "4.00", "2.00")
     assert (named["sd"], named["seeds"], named["skill"]) == ("-", "-", "0.00")
+    assert (named["validation"], rows[0][header.index("validation")]) == ("-", "11.00")
     assert rows[0][header.index("seeds")] == "3"
 
 

@@ -22,7 +22,7 @@ from tritonbn.experiment.results import Results
 from tritonbn.experiment.table import Rows, score_rows
 from tritonbn.experiment.train import StepInfo
 
-LEFT_OUT = ("RMSE of a time", "spMAE", "bias", "R2")
+LEFT_OUT = ("RMSE of a time", "spMAE", "bias", "R2", "validation")
 
 
 def text_table(rows: Rows, title: str | None = None) -> Table:

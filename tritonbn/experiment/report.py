@@ -54,6 +54,8 @@ def facts(results: Results) -> dict[str, str]:
         "over the stations, averaged over time; lower is better. "
         f"The mean reading is {runs['mean_reading'].mean():.2f}",
         "Skill": "1 - MSE / MSE of inverse distance weighting (IDW) on the same readings",
+        "Validation": "spRMSE of the weights that were kept on times of the part before the test; "
+        "what to choose settings by",
     }
 
 

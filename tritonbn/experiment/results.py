@@ -1,9 +1,11 @@
 """A results folder: one city, one preset, and all runs made of them."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from time import perf_counter
 from typing import Any
 
@@ -37,7 +39,7 @@ FORMAT = 3
 REFERENCE = "idw"
 """The rival that skill is measured against."""
 
-COSTS = ("steps", "seconds", "device")
+TRAINING = ("validation_sprmse", "steps", "seconds", "device")
 
 
 @dataclass(frozen=True)
@@ -204,11 +206,14 @@ class Results:
         -------
         DataFrame
             `protocol`, `model`, `norm` and `seed`; what `city_scores` returns; `skill` against
-            IDW; `steps` and `seconds` of all folds, `device`. Ordered by the first four, rivals
-            last.
+            IDW; `validation_sprmse` of the weights that were kept, the mean over the folds;
+            `steps` and `seconds` of all folds, `device`. Ordered by the first four, rivals last.
         """
-        rows = [result for result, _ in self._finished()]
-        return pd.DataFrame(rows, columns=[*KEYS, *SCORES, *COSTS])
+        rows = [
+            {**result, "validation_sprmse": _validation(result["history"])}
+            for result, _ in self._finished()
+        ]
+        return pd.DataFrame(rows, columns=[*KEYS, *SCORES, *TRAINING])
 
     def stations(self) -> pd.DataFrame:
         """Return the rows of `station_scores` of all that `runs` lists, each with its key."""
@@ -247,6 +252,14 @@ class Results:
             for path in self.directory.glob(f"{kind}/*/result.json")
         ]
         return sorted(found, key=lambda pair: _order(pair[0]))
+
+
+def _validation(history: list[dict[str, float]]) -> float:
+    """Average the best validation of each fold; NaN for a rival, which has none."""
+    best: dict[float, float] = {}
+    for entry in history:
+        best[entry["fold"]] = min(best.get(entry["fold"], math.inf), entry["validation_sprmse"])
+    return fmean(best.values()) if best else math.nan
 
 
 def key_of(config: RunConfig) -> dict[str, Any]:

@@ -24,7 +24,7 @@ TITLES = {**MODELS, **{name: rival.name for name, rival in RIVALS.items()}}
 """Networks and rivals as tables and figures name them."""
 
 
-MEANS = ("time_rmse", "spmae", "bias", "r2", "skill")
+MEANS = ("time_rmse", "spmae", "bias", "r2", "skill", "validation_sprmse")
 """What is averaged over seeds beside spRMSE."""
 
 NO_DIFFERENCE = "not clearly different from"
@@ -56,8 +56,8 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per model and norm, in the order of `runs`: the means of `sprmse`, `time_rmse`,
-        `spmae`, `bias`, `r2` and `skill`, `sd` (standard deviation of spRMSE; NaN for a single
-        seed) and `seeds` (their number).
+        `spmae`, `bias`, `r2`, `skill` and `validation_sprmse` (NaN for rivals), `sd` (standard
+        deviation of spRMSE; NaN for a single seed) and `seeds` (their number).
     """
     arms = runs.groupby(["model", "norm"], sort=False)
     summary = arms[["sprmse", *MEANS]].mean()
@@ -71,7 +71,7 @@ def score_rows(runs: pd.DataFrame) -> Rows:
     The published figures stand beside those of the protocol that they were measured with.
     """
     header = ["model", "normalization", "published", "spRMSE", "sd", "RMSE of a time", "spMAE"]
-    rows = [[*header, "bias", "R2", "skill", "seeds"]]
+    rows = [[*header, "bias", "R2", "skill", "validation", "seeds"]]
     for arm in summarize(runs).to_dict("records"):
         model, norm = arm["model"], arm["norm"]
         scores = [arm[name] for name in ("sprmse", "sd", *MEANS)]
