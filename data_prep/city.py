@@ -44,6 +44,8 @@ class CityData:
         Whether the readings were made by a generator. Shown wherever the data is shown.
     report : dict
         What the preparation dropped and why, counted. Anything JSON can hold.
+    interval : timedelta64, optional
+        The distance between two times, where the times do not tell it.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class CityData:
     unit: str = "ug/m3"
     synthetic: bool = False
     report: dict[str, Any] = field(default_factory=dict)
+    interval: np.timedelta64 | None = None
 
     def __post_init__(self) -> None:
         missing = [column for column in STATION_COLUMNS if column not in self.stations]
@@ -95,10 +98,13 @@ class CityData:
 
     @property
     def step(self) -> np.timedelta64:
-        """The smallest distance between two times: a minute, an hour."""
+        """The distance between two times that is most common: a minute, an hour."""
+        if self.interval is not None:
+            return self.interval
         if len(self.times) < 2:
             raise DataError(f"{self.name} has {len(self.times)} times; a step needs two")
-        return np.timedelta64(np.diff(self.times).min())
+        distances, counts = np.unique(np.diff(self.times), return_counts=True)
+        return np.timedelta64(distances[counts.argmax()])
 
     def select(self, stations: npt.NDArray[np.bool_]) -> "CityData":
         """Return the city as it is without the other stations; `stations` is a mask, shape (S,)."""
@@ -108,7 +114,7 @@ class CityData:
     def with_readings_of(self, other: "CityData") -> "CityData":
         """Return this city with the times and readings of another, its stations found by name.
 
-        Stations of which `other` knows nothing have no readings.
+        Stations of which `other` knows nothing have no readings. The step stays that of this city.
 
         Raises
         ------
@@ -133,7 +139,7 @@ class CityData:
             raise DataError(f"stations stand elsewhere than in {self.name}: {names}")
         values = np.full((len(other.times), len(found)), np.nan, np.float32)
         values[:, known] = other.values[:, found[known]]
-        return replace(self, times=other.times, values=values)
+        return replace(self, times=other.times, values=values, interval=self.step)
 
     def save(self, directory: Path) -> None:
         """Write `readings.parquet`, `stations.parquet` and `city.json` into `directory`.

@@ -36,7 +36,7 @@ def test_observed_marks_real_readings(city):
     assert city.cells.tolist() == [0, 3, 5]
 
 
-def test_step_is_the_smallest_distance_between_times(city):
+def test_step_is_the_most_common_distance_between_times(city):
     times = np.array(["2024-01-01", "2024-01-03", "2024-01-04"], "datetime64[s]")
     gaps = replace(city, times=times, values=np.zeros((3, 3), np.float32))
     assert gaps.step == np.timedelta64(1, "D")

@@ -52,6 +52,7 @@ def estimate_by_rival(
             hours=(city.times[part] - city.times[0]) / np.timedelta64(1, "h"),
             latitude=city.stations["latitude"].to_numpy(np.float64),
             longitude=city.stations["longitude"].to_numpy(np.float64),
+            step=city.step / np.timedelta64(1, "h"),
             horizon=fold.windows.horizon,
         )
         rival = RIVALS[name](training)

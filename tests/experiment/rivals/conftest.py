@@ -18,7 +18,7 @@ def field() -> MakeField:
         readings[np.random.default_rng(1).random(readings.shape) < missing] = np.nan
         readings[-TESTS - WIDTH :, 0] = 30.0  # somebody is always known
         training = Training(readings[:TIMES], np.arange(TIMES, dtype=float), latitude, longitude,
-                            horizon)  # fmt: skip
+                            1.0, horizon)  # fmt: skip
         ends = np.arange(TIMES, TIMES + TESTS)
         return training, readings[ends[:, None] - np.arange(WIDTH)[::-1] - horizon]
 

@@ -48,7 +48,7 @@ def test_the_empirical_variogram_is_that_of_simultaneous_readings(stations):
             if not np.isnan(difference):
                 lengths[number].append(distances[i, j])
                 squares[number].append(difference**2)
-    training = Training(readings, np.arange(40.0), latitude, longitude, 0)
+    training = Training(readings, np.arange(40.0), latitude, longitude, 1.0, 0)
     found_lengths, variogram = empirical_variogram(training)
     assert found_lengths == pytest.approx([np.mean(of) for of in lengths])
     assert variogram == pytest.approx([np.mean(of) / 2 for of in squares])
@@ -88,7 +88,7 @@ def test_the_variogram_that_made_the_readings_is_found():
     covariance = 9 * np.exp(-distances_km(latitude, longitude) / 5)
     np.fill_diagonal(covariance, 9 + 1)  # variance 9, length 5 km, nugget 1
     readings = 20 + rng.multivariate_normal(np.zeros(30), covariance, 2000)
-    training = Training(readings.astype(np.float32), np.arange(2000.0), latitude, longitude, 0)
+    training = Training(readings.astype(np.float32), np.arange(2000.0), latitude, longitude, 1.0, 0)
     model = fit_variogram(training)
     assert isinstance(model, gstools.Exponential)
     assert model.var == pytest.approx(9, rel=0.15)

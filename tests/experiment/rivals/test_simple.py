@@ -8,7 +8,7 @@ from tritonbn.experiment.rivals.simple import MeanOfOthers, Nearest, OwnMean
 # On one meridian: station 0 is nearest to 1, then to 2, then to 3.
 LATITUDE, LONGITUDE = np.array([50.0, 50.01, 50.03, 50.06]), np.full(4, 4.0)
 READINGS = np.array([[1, 2, 3, 4], [3, np.nan, 7, 9], [np.nan, 5, np.nan, 6]], np.float32)
-TRAINING = Training(READINGS, np.arange(3.0), LATITUDE, LONGITUDE, 0)
+TRAINING = Training(READINGS, np.arange(3.0), LATITUDE, LONGITUDE, 1.0, 0)
 NEWEST = np.array(
     [[np.nan, 10, 20, 30], [np.nan, np.nan, 20, 30], [np.nan, np.nan, np.nan, 30]], np.float32
 )

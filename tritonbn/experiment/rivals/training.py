@@ -25,6 +25,8 @@ class Training:
         Time of each row, in hours since any epoch. Increasing; steps may be absent.
     latitude, longitude : array of float, shape (S,)
         Degrees, of all stations.
+    step : float
+        Hours between two times; some may be absent.
     horizon : int
         Steps from the last readings that an estimate may use to the time estimated: 0 or 1.
 
@@ -39,6 +41,7 @@ class Training:
     hours: DoubleArray
     latitude: DoubleArray
     longitude: DoubleArray
+    step: float
     horizon: int
 
     def __post_init__(self) -> None:
@@ -56,11 +59,6 @@ class Training:
             raise DataError(f"horizon must be 0 or 1, got {self.horizon}")
         if np.isnan(self.readings).all():
             raise DataError("the training part has no reading")
-
-    @property
-    def step(self) -> float:
-        """The smallest distance between two times, in hours."""
-        return float(np.diff(self.hours).min())
 
     @property
     def distances(self) -> DoubleArray:
