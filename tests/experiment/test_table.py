@@ -138,6 +138,28 @@ def test_differences_are_from_the_best_rival_and_of_local_from_the_others() -> N
     assert low < float(rows[2][mean]) < high < 0
 
 
+def test_differences_are_between_runs_of_one_seed() -> None:
+    stations = stations_of(spread=0.0)
+    one = (stations["model"] == "convlstm") & (stations["norm"] == "local")
+    of_seeds = [stations[~(one & (stations["seed"] == seed))] for seed in (0, 1)]
+    alone = stations[~one | (stations["seed"] == 2)].copy()
+    alone.loc[one, "seed"] = 7
+    expected = (
+        (of_seeds[0], ["-0.85", "-7.35", "-3.85"]),  # seeds 1 and 2: IDW, none, global
+        (of_seeds[1], ["-0.90", "-6.40", "-3.90"]),
+        (alone, ["-0.80"]),  # no seed in common with a network
+    )
+    for table, means in expected:
+        rows = [row for row in difference_rows(table) if row[:2] == ["ConvLSTM", "local"]]
+        assert [row[3] for row in rows] == means
+
+
+def test_a_rival_without_error_has_no_multiple() -> None:
+    stations = stations_of()
+    stations.loc[stations["model"] == "idw", "rmse"] = 0.0
+    assert "has - of the spRMSE of the best rival, IDW (0.00)" in verdicts(stations)[-1]
+
+
 def test_stations_with_few_readings_decide_nothing() -> None:
     stations = stations_of()
     few = stations.assign(station="few", readings=23, rmse=1e6)

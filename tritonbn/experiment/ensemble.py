@@ -4,9 +4,8 @@ import pandas as pd
 
 from data_prep.city import CityData
 from tritonbn.experiment.config import MODELS, lacks_of
-from tritonbn.experiment.dataset import FloatArray
-from tritonbn.experiment.scores import MIN_READINGS, difference, station_scores
-from tritonbn.experiment.table import TITLES, Arm, Rows, best_rival, interval
+from tritonbn.experiment.scores import MIN_READINGS, mean_difference, station_scores
+from tritonbn.experiment.table import TITLES, Arm, Rows, best_rival, interval, paired, ratio
 
 
 def mean_estimates(estimates: pd.DataFrame) -> pd.DataFrame:
@@ -39,7 +38,7 @@ def ensemble_rows(estimates: pd.DataFrame, city: CityData) -> Rows:
         seeds.
     """
     seeds: dict[Arm, int] = {}
-    rmse: dict[Arm, FloatArray] = {}
+    rmse: dict[Arm, pd.DataFrame] = {}
     for (model, norm), of_arm in estimates.groupby(["model", "norm"], sort=False):
         count = of_arm["seed"].nunique()
         if model in MODELS and (count < 2 or lacks_of(model)):
@@ -47,19 +46,19 @@ def ensemble_rows(estimates: pd.DataFrame, city: CityData) -> Rows:
         table = station_scores(mean_estimates(of_arm), city)
         arm = str(model), str(norm)
         seeds[arm] = count
-        rmse[arm] = table.loc[table["readings"] >= MIN_READINGS, "rmse"].to_numpy()[None]
+        rmse[arm] = table.loc[table["readings"] >= MIN_READINGS, ["rmse"]].T
     rival = best_rival(rmse)
     rows = [["model", "normalization", "runs", "spRMSE of their mean"]]
     if rival:
         rows[0] += [f"/ {TITLES[rival]}", "difference of RMSE", "95 % interval"]
-    for (model, norm), of_stations in rmse.items():
+    sprmse = {arm: float(of_stations.to_numpy().mean()) for arm, of_stations in rmse.items()}
+    for model, norm in rmse:
         if model not in MODELS:
             continue
-        row = [TITLES[model], norm, str(seeds[model, norm]), f"{of_stations.mean():.2f}"]
+        score = sprmse[model, norm]
+        row = [TITLES[model], norm, str(seeds[model, norm]), f"{score:.2f}"]
         if rival:
-            of_rival = rmse[rival, "-"]
-            mean, low, high = difference(of_stations, of_rival)
-            row += [f"{of_stations.mean() / of_rival.mean():.2f}", f"{mean:+.2f}"]
-            row.append(interval(low, high))
+            mean, low, high = mean_difference(paired(rmse, (model, norm), (rival, "-")))
+            row += [ratio(score, sprmse[rival, "-"]), f"{mean:+.2f}", interval(low, high)]
         rows.append(row)
     return rows

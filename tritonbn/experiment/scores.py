@@ -160,28 +160,21 @@ def skill(estimates: pd.DataFrame, reference: pd.DataFrame) -> float:
     return float(1 - (_error(both) ** 2).mean() / (of_reference**2).mean())
 
 
-def difference(
-    rmse: npt.NDArray[np.floating], other: npt.NDArray[np.floating]
-) -> tuple[float, float, float]:
+def mean_difference(differences: npt.NDArray[np.floating]) -> tuple[float, float, float]:
     """Compare two models station by station and seed by seed.
 
     Parameters
     ----------
-    rmse, other : arrays of float, shapes (K, S)
-        Of K seeds at the same S stations; a rival has one seed. Where one has more seeds than the
-        other, its first count.
+    differences : array of float, shape (K, S)
+        Of the RMSE of K seeds at S stations.
 
     Returns
     -------
     mean, low, high : float
-        Of ``rmse - other``, with a 95 % bootstrap interval: seeds and stations are both drawn with
+        The mean, with a 95 % bootstrap interval: seeds and stations are both drawn with
         replacement, 10,000 times (the pigeonhole bootstrap; A. Owen, 2007,
         https://doi.org/10.1214/07-AOAS122). No interval (NaN) for fewer than 6 stations.
     """
-    if min(len(rmse), len(other)) > 1:
-        common = min(len(rmse), len(other))
-        rmse, other = rmse[:common], other[:common]
-    differences = np.asarray(rmse, np.float64) - other
     seeds, stations = differences.shape
     mean = float(differences.mean())
     if stations < FEWEST_STATIONS:

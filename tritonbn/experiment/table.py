@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tritonbn.experiment.config import MODELS, lacks_of
-from tritonbn.experiment.dataset import FloatArray
 from tritonbn.experiment.rivals import RIVALS
-from tritonbn.experiment.scores import MIN_READINGS, difference
+from tritonbn.experiment.scores import MIN_READINGS, mean_difference
 
 PUBLISHED = {
     ("convlstm", "none"): 16.6354,
@@ -113,20 +113,40 @@ def difference_rows(stations: pd.DataFrame) -> Rows:
         if norm.startswith("local"):
             beside |= {other: (model, other) for other in OTHERS if (model, other) in rmse}
         for name, other in beside.items():
-            mean, low, high = difference(rmse[model, norm], rmse[other])
-            rows.append([TITLES[model], norm, name, f"{mean:+.2f}", interval(low, high)])
+            differences = paired(rmse, (model, norm), other)
+            if len(differences):
+                mean, low, high = mean_difference(differences)
+                rows.append([TITLES[model], norm, name, f"{mean:+.2f}", interval(low, high)])
     return rows
 
 
 def interval(low: float, high: float) -> str:
-    """Write what `difference` returned; there may be none."""
+    """Write what `mean_difference` returned; there may be none."""
     return "-" if np.isnan(low) else f"{low:+.2f} .. {high:+.2f}"
 
 
-def best_rival(rmse: Mapping[Arm, FloatArray]) -> str | None:
+def best_rival(rmse: Mapping[Arm, pd.DataFrame]) -> str | None:
     """Return the rival of the lowest spRMSE, given the RMSE of each station."""
     rivals = [model for model, _ in rmse if model not in MODELS]
-    return min(rivals, key=lambda name: rmse[name, "-"].mean(), default=None)
+    return min(rivals, key=lambda name: rmse[name, "-"].to_numpy().mean(), default=None)
+
+
+def ratio(score: float, of_rival: float) -> str:
+    """Write one score as a multiple of another; nothing is one of 0."""
+    return f"{score / of_rival:.2f}" if of_rival else "-"
+
+
+def paired(rmse: Mapping[Arm, pd.DataFrame], arm: Arm, other: Arm) -> npt.NDArray[np.float64]:
+    """Return the differences of two arms, (seeds, stations): of all seeds that both have.
+
+    A rival has none, and is the same beside each.
+    """
+    of_arm, of_other = rmse[arm], rmse[other]
+    if other[1] != "-":
+        seeds = of_arm.index.intersection(of_other.index)
+        of_arm, of_other = of_arm.loc[seeds], of_other.loc[seeds]
+    differences: npt.NDArray[np.float64] = of_arm.to_numpy() - of_other.to_numpy()
+    return differences
 
 
 def verdicts(stations: pd.DataFrame) -> list[str]:
@@ -138,14 +158,17 @@ def verdicts(stations: pd.DataFrame) -> list[str]:
         From `Results.stations`.
     """
     rmse = _rmse(stations)
-    sprmse = {arm: float(of_stations.mean()) for arm, of_stations in rmse.items()}
+    sprmse = {arm: float(of_stations.to_numpy().mean()) for arm, of_stations in rmse.items()}
     lines = []
     for model, title in MODELS.items():
         others = [norm for norm in OTHERS if (model, norm) in rmse]
         for local in [norm for name, norm in rmse if name == model and norm.startswith("local")]:
             words = []
             for norm in others:
-                _, low, high = difference(rmse[model, local], rmse[model, norm])
+                differences = paired(rmse, (model, local), (model, norm))
+                if not len(differences):
+                    continue
+                _, low, high = mean_difference(differences)
                 than = "better than" if high < 0 else "worse than" if low > 0 else NO_DIFFERENCE
                 words.append(f"{than} {norm} ({sprmse[model, norm]:.2f})")
             if words:
@@ -157,18 +180,18 @@ def verdicts(stations: pd.DataFrame) -> list[str]:
         best = min(networks, key=lambda arm: sprmse[arm])
         lines.append(
             f"The best network of this test, {TITLES[best[0]]} {best[1]} ({sprmse[best]:.2f}), has "
-            f"{sprmse[best] / sprmse[rival, '-']:.2f} of the spRMSE of the best rival, "
+            f"{ratio(sprmse[best], sprmse[rival, '-'])} of the spRMSE of the best rival, "
             f"{TITLES[rival]} ({sprmse[rival, '-']:.2f})."
         )
     return lines
 
 
-def _rmse(stations: pd.DataFrame) -> dict[Arm, FloatArray]:
-    """Return the RMSE of the stations that count, (seeds, stations), of each model and norm."""
+def _rmse(stations: pd.DataFrame) -> dict[Arm, pd.DataFrame]:
+    """Return the RMSE of the stations that count, a row for each seed, of each model and norm."""
     counted = stations[stations["readings"] >= MIN_READINGS]
     arms = counted.groupby(["model", "norm"], sort=False)
     return {
-        (str(model), str(norm)): arm.pivot_table("rmse", "seed", "station").to_numpy()
+        (str(model), str(norm)): arm.pivot_table("rmse", "seed", "station")
         for (model, norm), arm in arms
     }
 
