@@ -10,6 +10,7 @@ from data_prep.city import DataError
 from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.evaluate import predict_field
 from tritonbn.experiment.fields import draw_field, interpolate, times_of, write_field
+from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.train import train
 
 TIMES = np.array([250, 260])
@@ -22,13 +23,39 @@ def run(city, tmp_path_factory):
     return train(city, config, tmp_path_factory.mktemp("run"))
 
 
-def test_the_field_is_the_model_s_with_nothing_hidden(run, city):
+def test_the_field_is_the_reading_where_there_is_one_and_else_the_model_s(run, city):
     dataset = interpolate([run], city, TIMES)
     assert dataset["field"].dims == ("time", "latitude", "longitude")
-    for values, time in zip(dataset["field"], TIMES, strict=True):
-        np.testing.assert_array_equal(values, predict_field(run, city, time, None))
+    for values, time in zip(dataset["field"].to_numpy(), TIMES, strict=True):
+        read = city.cells[city.observed[time]]
+        np.testing.assert_array_equal(values.flat[read], city.values[time, city.observed[time]])
+        others = np.setdiff1d(np.arange(values.size), read)
+        expected = predict_field(run, city, time, None)
+        np.testing.assert_array_equal(values.flat[others], expected.flat[others])
         hidden = predict_field(run, city, time, int(np.flatnonzero(city.observed[time])[0]))
-        assert (values.to_numpy() != hidden).any()
+        assert (values.flat[others] != hidden.flat[others]).any()
+
+
+def test_a_forecast_is_the_model_s_everywhere(city, tmp_path):
+    forecast = train(city, RunConfig("cnn", "none", "paper", steps=1, batch_size=4), tmp_path)
+    (values,) = interpolate([forecast], city, TIMES[:1])["field"].to_numpy()
+    np.testing.assert_array_equal(values, predict_field(forecast, city, TIMES[0], None))
+
+
+def test_absent_stations_do_not_lend_their_readings(city, tmp_path):
+    config = RunConfig("cnn", "none", "unseen", steps=1, batch_size=4)
+    dataset = interpolate([train(city, config, tmp_path)], city, TIMES)
+    absent = Fold.of(city, config).absent
+    at_stations = dataset["field"].to_numpy().reshape(2, -1)[:, city.cells]
+    there = city.observed[TIMES]
+    assert (at_stations == city.values[TIMES])[:, ~absent][there[:, ~absent]].all()
+    assert (at_stations != city.values[TIMES])[:, absent][there[:, absent]].all()
+
+
+def test_runs_of_different_protocols_are_refused(run, city):
+    forecast = replace(run, config=replace(run.config, protocol="paper"))
+    with pytest.raises(DataError, match="runs of masked and paper make no field together"):
+        interpolate([run, forecast], city, TIMES)
 
 
 def test_several_runs_make_their_mean(run, city, tmp_path):
@@ -71,6 +98,7 @@ def test_the_files_hold_the_field_and_follow_the_conventions(run, city, tmp_path
         assert opened["latitude"].attrs["units"] == "degrees_north"
         assert opened["longitude"].attrs["units"] == "degrees_east"
         assert opened["time"].encoding["units"] == "seconds since 1970-01-01"
+        assert "_FillValue" not in opened["latitude"].encoding  # a coordinate misses nothing
         assert opened["field"].attrs["standard_name"].startswith("mass_concentration_of_pm2p5")
     table = pd.read_csv(written[1])
     assert [*table] == ["time", "latitude", "longitude", "field"]
@@ -101,5 +129,9 @@ def test_a_trained_model_maps_readings_of_later(run, city):
 
 def test_a_time_that_is_not_there_is_named(city):
     assert times_of(city, ["2023-01-02T01:00", "2023-01-01"]).tolist() == [0, 25]
+    with pytest.raises(DataError, match=r"such as 2023-01-01T00:00:00, got 2023-01-02T01:00Z"):
+        times_of(city, ["2023-01-02T01:00Z"])
+    with pytest.raises(DataError, match="has no time noon"):
+        times_of(city, ["noon"])
     with pytest.raises(DataError, match=r"has no time 2025-01-01; it has times from 2023-01-01T00"):
         times_of(city, ["2023-01-01", "2025-01-01"])

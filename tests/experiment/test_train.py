@@ -17,6 +17,7 @@ from tritonbn.experiment.config import ARM_NAMES, RunConfig, lacks_of, refusal
 from tritonbn.experiment.dataset import split
 from tritonbn.experiment.evaluate import estimate, evaluate
 from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.geography import cell_distances_km
 from tritonbn.experiment.scores import city_scores, skill, station_scores
 from tritonbn.experiment.train import StepInfo, load_run, train
 
@@ -89,6 +90,20 @@ def test_a_wide_network_that_learns_nothing_of_use_stays_idw(city, tmp_path):
         station = city.stations["station"].to_list().index(row.station)
         expected = idw(city.values[time], distances, visible=~fold.absent[None])[0, station]
         assert row.estimate == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("model", ["wide-cnn", "wide-convlstm"])
+def test_what_is_learned_of_stations_is_spread_to_the_cells_without_one(city, tmp_path, model):
+    run = train(city, replace(SMALL, model=model, norm="none", protocol="masked"), tmp_path)
+    maps = run.model.head.context.maps.flatten(1).detach()
+    kept = load_file(tmp_path / FILE_NAME)
+    (name,) = [name for name in kept if name.startswith("best") and name.endswith("maps")]
+    at_stations = kept[name].flatten(1)[:, city.cells.tolist()]
+    assert torch.equal(maps[:, city.cells.tolist()], at_stations)
+    weights = cell_distances_km(city) ** -2.0  # (stations, cells)
+    others = np.setdiff1d(np.arange(30), city.cells)
+    expected = at_stations.double().numpy() @ (weights / weights.sum(0))[:, others]
+    np.testing.assert_allclose(maps[:, others], expected, atol=1e-6)
 
 
 def test_masked_training_learns_to_interpolate(make_city, tmp_path):

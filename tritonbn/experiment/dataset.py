@@ -5,6 +5,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -19,14 +20,17 @@ Scaled = TypeVar("Scaled", FloatArray, Tensor)
 
 
 def time_index(city: CityData, wanted: str) -> int:
-    """Find a time of a city, given in ISO 8601; `DataError` if it has none such."""
+    """Find a time of a city, given in ISO 8601 as the city has it; `DataError` if it has none."""
+    first, last = city.times[[0, -1]]
     try:
-        (found,) = np.flatnonzero(city.times == np.datetime64(wanted, "s"))
+        stamp = pd.to_datetime(wanted, format="ISO8601")
+        (found,) = np.flatnonzero(city.times == stamp.tz_localize(None).to_datetime64())
     except ValueError as error:
-        first, last = city.times[[0, -1]]
         raise DataError(
             f"{city.name} has no time {wanted}; it has times from {first} to {last}"
         ) from error
+    if stamp.tzinfo is not None:
+        raise DataError(f"a time must be as the city has it, such as {first}, got {wanted}")
     return int(found)
 
 

@@ -228,7 +228,7 @@ class Wide(Encoding):
         """Return mean and spread of each cell, (H W,), over the training part.
 
         Of the scaled readings of its station, as if `PRIOR_READINGS` more had had mean 0 and spread
-        1; where there is no station, those of the stations around by IDW.
+        1; `spread` to the other cells.
         """
         readings = self.windows.readings(self.windows.times("train"))[:, -1]
         known = torch.from_numpy(readings).to(self.device)  # (times, S)
@@ -241,10 +241,15 @@ class Wide(Encoding):
         total = count + PRIOR_READINGS
         mean = z.nansum(0) / total
         spread = (((z - mean).square().nansum(0) + PRIOR_READINGS) / total).sqrt()
-        weights = self.weights[2]
-        of_cells = torch.stack([mean, spread]) @ weights / weights.sum(0)  # (2, H W)
-        of_cells[:, self.cells] = torch.stack([mean, spread])
+        of_cells = self.spread(torch.stack([mean, spread]))
         return of_cells[0], of_cells[1]
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Return what stations have, (K, S), of all cells, (K, H W); where none stands, by IDW."""
+        weights = self.weights[2]
+        of_cells = values @ weights / weights.sum(0)
+        of_cells[:, self.cells] = values
+        return of_cells
 
     def _of_all(self, times: IntArray, visible: Tensor, scale: Scale) -> Tensor:
         """Return what is the same in all cells, (B, 7)."""

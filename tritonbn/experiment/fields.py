@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,9 @@ def times_of(city: CityData, wanted: Sequence[str]) -> IntArray:
 def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> xr.Dataset:
     """Estimate the whole city from the readings of all stations that the runs know.
 
+    Where one of them has a reading at the time that is estimated, its cell has the reading: what
+    the networks make of such a cell is of no use, as they learn from hidden stations.
+
     Parameters
     ----------
     runs : sequence of TrainedRun
@@ -71,8 +75,11 @@ def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> 
     ------
     DataError
         If there is no reading to estimate one of the times from, or the runs know different
-        stations.
+        stations, or are of different protocols.
     """
+    protocols = sorted({run.config.protocol for run in runs})
+    if len(protocols) > 1:
+        raise DataError(f"runs of {' and '.join(protocols)} make no field together")
     known, *others = (Fold.of(city, run.config).windows.city.stations["station"] for run in runs)
     if any(not other.equals(known) for other in others):
         raise DataError(
@@ -81,6 +88,12 @@ def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> 
         )
     place = CityMap(city)
     values = np.mean([predict_fields(run, city, times, hidden=None) for run in runs], axis=0)
+    if PROTOCOLS[protocols[0]].horizon == 0:
+        seen = Fold.of(city, runs[0].config).windows.city
+        flat = values.reshape(len(times), -1)
+        flat[:, seen.cells] = np.where(
+            seen.observed[times], seen.values[times], flat[:, seen.cells]
+        )
     attributes = {
         "long_name": f"{city.quantity}, interpolated",
         "units": city.unit.replace("ug/m3", "ug m-3"),
@@ -88,7 +101,11 @@ def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> 
     if city.quantity in STANDARD_NAMES:
         attributes["standard_name"] = STANDARD_NAMES[city.quantity]
     axes = {
-        "time": ("time", city.times[times].astype("datetime64[ns]"), {"standard_name": "time"}),
+        "time": (
+            "time",
+            city.times[times].astype("datetime64[ns]"),
+            {"standard_name": "time", "comment": "as the data has it, whatever its time zone"},
+        ),
         "latitude": (
             "latitude",
             place.latitudes,
@@ -141,7 +158,11 @@ def write_field(
     """
     directory.mkdir(parents=True, exist_ok=True)
     table = dataset["field"].to_dataframe().reset_index()
-    encoding = {"time": {"units": "seconds since 1970-01-01"}}
+    encoding: dict[str, dict[str, Any]] = {
+        "time": {"units": "seconds since 1970-01-01"},
+        "latitude": {"_FillValue": None},
+        "longitude": {"_FillValue": None},
+    }
     with atomic_path(directory / "field.nc") as path:
         dataset.to_netcdf(path, engine="scipy", encoding=encoding)
     with atomic_path(directory / "field.csv") as path:

@@ -59,6 +59,10 @@ class Recipe(ABC):
     def encoding(self, fold: Fold, scaler: Scaler, device: torch.device) -> Encoding:
         """Return what the networks read."""
 
+    def complete(self, model: ConvLSTM | CNN, fold: Fold, scaler: Scaler) -> None:
+        """Give a trained network what it could not learn where there is no station."""
+        return
+
     @abstractmethod
     def options(self, grid: tuple[int, int]) -> dict[str, Any]:
         """Return arguments of `build_model`."""
@@ -141,7 +145,7 @@ class Interpolating(Recipe):
         super().__init__(config)
         self.corrects_idw = config.lacks not in ("idw", "correction")
 
-    def encoding(self, fold: Fold, scaler: Scaler, device: torch.device) -> Encoding:
+    def encoding(self, fold: Fold, scaler: Scaler, device: torch.device) -> Wide:
         """Return `Wide`."""
         return Wide(fold, scaler, device, self.config.lacks, self.config.norm == "scaled")
 
@@ -158,6 +162,14 @@ class Interpolating(Recipe):
             "corrects": CHANNELS.index(base),
             "symmetric": unseen and lacks != "symmetry",
         }
+
+    def complete(self, model: ConvLSTM | CNN, fold: Fold, scaler: Scaler) -> None:
+        """Give the cells without a station the maps of the stations around."""
+        context = model.head.context
+        if context is not None:
+            encoding = self.encoding(fold, scaler, context.maps.device)
+            of_stations = context.maps.detach().flatten(1)[:, encoding.cells]
+            context.maps.data = encoding.spread(of_stations).view_as(context.maps)
 
     def hide(self, rng: np.random.Generator, samples: int, stations: int) -> BoolArray:
         """Hide each station with a probability that differs from sample to sample."""

@@ -226,8 +226,10 @@ def _load_adam(optimizer: torch.optim.Optimizer, adam: dict[str, Tensor]) -> Non
 
 def _trained(checkpoint: Checkpoint, city: CityData, device: torch.device) -> TrainedRun:
     fold = Fold.of(city, checkpoint.config)
-    model = recipe_of(checkpoint.config).network(fold, device)
+    recipe = recipe_of(checkpoint.config)
+    model = recipe.network(fold, device)
     model.load_state_dict(checkpoint.best)
+    recipe.complete(model, fold, checkpoint.scaler)
     return TrainedRun(
         model=model.eval(),
         config=checkpoint.config,

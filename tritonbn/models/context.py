@@ -12,7 +12,7 @@ class Context(nn.Module):
 
     The grid is reduced to 8 channels of at most 16 x 16 cells, and a perceptron with two hidden
     layers of 128 makes of it one weight for each map. The maps know their cells, so that what is
-    learned is of places, and of no use at places that were never trained on.
+    learned is of places: in a cell that no loss ever asks for, a map stays the noise it began as.
 
     Parameters
     ----------
