@@ -42,7 +42,7 @@ def read_tidy(
     ------
     DataError
         If a file or a column is missing, a time or a number cannot be read, a station occurs twice
-        or has no position, or no station has a reading.
+        or has no position on earth, or no station has a reading.
     """
     directory = Path(directory)
     stations = _read_stations(directory / "stations.csv")
@@ -98,6 +98,10 @@ def _read_stations(path: Path) -> pd.DataFrame:
     if lost.any():
         row = stations[["station", "latitude", "longitude"]][lost].iloc[0].to_dict()
         raise DataError(f"{path}: every station needs a name and a position, got {row}")
+    off = (stations["latitude"].abs() > 90) | (stations["longitude"].abs() > 180)
+    if off.any():
+        row = stations[["station", "latitude", "longitude"]][off].iloc[0].to_dict()
+        raise DataError(f"{path}: latitude and longitude must be degrees, got {row}")
     twice = stations["station"][stations["station"].duplicated()]
     if len(twice):
         raise DataError(f"{path}: station {twice.iloc[0]!r} occurs twice")

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = os.strerror(error.errno) if error.errno else error
         place = f": {error.filename}" if error.filename else ""
         return _complain(f"error: {reason}{place}", 2)
-    except (CannotRunError, DataError, CheckpointError) as error:
+    except (CannotRunError, DataError, CheckpointError, FloatingPointError) as error:
         return _complain(f"error: {error}", 2)
     return 0
 

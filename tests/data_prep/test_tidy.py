@@ -135,6 +135,7 @@ def test_timezone_of_a_parquet_column_becomes_utc(write):
         ("time,station,value\n2024-01-01,B,\n", STATIONS, "no reading that is a finite number"),
         (READINGS, STATIONS + "B,51.0,4.4,road\n", "station 'B' occurs twice"),
         (READINGS, STATIONS + "E,,4.4,road\n", "every station needs a name and a position.*'E'"),
+        (READINGS, STATIONS + "E,91.0,4.4,road\n", "latitude and longitude must be degrees.*'E'"),
         ("", STATIONS, r"readings\.csv cannot be read"),
     ],
 )

@@ -203,7 +203,9 @@ def _sprmse(estimates: pd.DataFrame, city: CityData) -> float:
 
 def _finite(name: str, value: float, step: int) -> float:
     if not math.isfinite(value):
-        raise FloatingPointError(f"the {name} is {value} at step {step}; try a lower learning rate")
+        raise FloatingPointError(
+            f"the {name} is {value} at step {step}: the learning rate is too high, or a reading"
+        )
     return value
 
 
