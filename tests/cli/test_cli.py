@@ -96,7 +96,7 @@ def test_results_of_another_version_are_refused(
     del facts["format"]
     (tmp_path / "old" / "config.json").write_text(json.dumps(facts), "utf-8")
     command = [*TRAIN, "--data", str(data), "--grid", "6x7", "--out", str(tmp_path / "old")]
-    assert "another version made it; choose another --out" in error_of(command, capsys)
+    assert "another version made it (format None, this one reads" in error_of(command, capsys)
 
 
 def test_a_station_or_time_that_does_not_exist_is_an_error(
@@ -108,6 +108,8 @@ def test_a_station_or_time_that_does_not_exist_is_an_error(
     assert "no time 2023-01-01" in error_of([*command, "--time", "2023-01-01"], capsys)
     error_of([*command, "--time", "2024-01-01"], capsys)  # the first: nothing to predict it from
     assert not picture.exists()
+    line = error_of(["heatmap", run, "--out", tmp_path / "picture.pdf"], capsys)
+    assert "--out must be a file that ends in .png" in line
 
 
 def test_a_folder_that_is_no_run_or_no_data_set_is_an_error(

@@ -44,6 +44,21 @@ def test_compare_leaves_tables_figures_and_one_page(compared: Path) -> None:
     assert "| wide CNN | local-nearest | " in text
 
 
+def test_a_rival_that_does_not_fit_the_city_is_left_out(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three = tmp_path / "three"
+    three.mkdir()
+    for name in ("stations.csv", "readings.csv"):
+        table = pd.read_csv(data / name)
+        table[table["station"] != "West"].to_csv(three / name, index=False)
+    place = ["--data", str(three), "--grid", "6x7", "--out", str(tmp_path / "out")]
+    rivals = ["--arms", "--rivals", "kriging", "nearest"]
+    assert main(["compare", "--protocol", "masked", *place, *rivals]) == 0
+    assert "2/2 kriging-masked is left out: kriging needs" in capsys.readouterr().out
+    assert set(pd.read_csv(tmp_path / "out" / "results.csv")["model"]) == {"idw", "nearest"}
+
+
 def test_compare_goes_on_where_it_was(
     compared: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

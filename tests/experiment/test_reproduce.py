@@ -16,6 +16,7 @@ from data_prep.city import CityData, DataError
 from tritonbn.experiment import results as results_module
 from tritonbn.experiment.baselines import estimate_by_rival
 from tritonbn.experiment.config import PRESETS, RunConfig
+from tritonbn.experiment.dataset import split
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.prepare import prepare as prepare_results
 from tritonbn.experiment.reproduce import reproduce
@@ -234,6 +235,37 @@ def test_a_city_too_short_to_split_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def alone_in_validation(city: CityData) -> CityData:
+    values = city.values.copy()
+    parts = split(city)
+    values[parts["train"].stop : parts["validation"].stop, 1:] = np.nan
+    return replace(city, values=values)
+
+
+def at_one_place(city: CityData) -> CityData:
+    return replace(city, stations=city.stations.assign(latitude=51.2, longitude=4.4))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda city: city.select(np.arange(6) < 2), "has 2 stations; under paper each is"),
+        (at_one_place, "all stations of Testville stand at one place"),
+        (alone_in_validation, "no reading in its validation part that another"),
+    ],
+)
+def test_a_city_that_cannot_be_trained_on_is_refused_before_anything_is_written(
+    make_city: MakeCity,
+    tmp_path: Path,
+    change: Callable[[CityData], CityData],
+    message: str,
+) -> None:
+    change(make_city(missing=0.0)).save(tmp_path / "city")
+    with pytest.raises(DataError, match=message):
+        prepare(tmp_path / "out", tmp_path / "city")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_station_is_refused_before_training(done: Results) -> None:
     with pytest.raises(DataError, match="no station 9999"):
         reproduce(done, ["masked"], 1, "9999", None, quiet())
@@ -291,7 +323,7 @@ def test_an_error_stops_the_runs_beside_it(data: Path, tmp_path: Path) -> None:
     results = prepare(tmp_path, data)
     config = results.config("cnn", "none", "paper", 0)
     endless = replace(config, seed=1, steps=10**9, patience=10**9)
-    with pytest.raises(FloatingPointError, match="try a lower learning rate"):
+    with pytest.raises(FloatingPointError, match="the learning rate is too high, or a reading"):
         make_runs(results, [endless, replace(config, learning_rate=1e30)], None, quiet(), jobs=2)
     assert not results.finished(endless)
 

@@ -24,7 +24,7 @@ from tritonbn.experiment.heatmap import draw_heatmap, find_station, find_time, t
 from tritonbn.experiment.plots import save
 from tritonbn.experiment.prepare import prepare
 from tritonbn.experiment.reproduce import reproduce
-from tritonbn.experiment.results import REFERENCE, Results, key_of, open_run
+from tritonbn.experiment.results import COLUMNS, REFERENCE, Results, key_of, open_run
 from tritonbn.experiment.rivals import RIVALS
 from tritonbn.experiment.runner import make_runs
 from tritonbn.experiment.source import load_city
@@ -122,11 +122,14 @@ def run_evaluate(options: argparse.Namespace, console: Console) -> None:
     scored = [results.score(key, estimates), results.score(of_idw, reference)]
     stations = pd.concat([table for _, table in scored])
     console.print(text_table(station_rows(stations), f"RMSE at each station, {results.city.unit}"))
-    console.print(*score_tables(pd.DataFrame([scores for scores, _ in scored])), sep="\n")
+    scores = pd.DataFrame([scores for scores, _ in scored], columns=COLUMNS)
+    console.print(*score_tables(scores), sep="\n")
 
 
 def run_heatmap(options: argparse.Namespace, console: Console) -> None:
     """Draw what a model makes of one time."""
+    if options.out is not None and options.out.suffix != ".png":
+        raise DataError(f"--out must be a file that ends in .png, got {options.out}")
     results, run = open_run(options.directory, options.device)
     city = results.city
     hidden = find_station(city, options.station, run.config)
@@ -141,7 +144,8 @@ def run_heatmap(options: argparse.Namespace, console: Console) -> None:
 def run_map(options: argparse.Namespace, console: Console) -> None:
     """Write the field that a model interpolates."""
     _require_writable(options.out)
-    opened = [open_run(checkpoint, options.device) for checkpoint in options.checkpoint]
+    checkpoints = dict.fromkeys(checkpoint.resolve() for checkpoint in options.checkpoint)
+    opened = [open_run(checkpoint, options.device) for checkpoint in checkpoints]
     results, *others = (results for results, _ in opened)
     if any(other.directory.resolve() != results.directory.resolve() for other in others):
         raise DataError("the checkpoints must be runs of one results folder")

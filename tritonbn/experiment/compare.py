@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import torch
 from rich.console import Console
 
+from data_prep.city import DataError
 from tritonbn.experiment.baselines import rivals_of
 from tritonbn.experiment.comparison_plots import draw_calibration, draw_distances, draw_winners
 from tritonbn.experiment.config import RunConfig, lacks_of
 from tritonbn.experiment.display import RunDisplay, score_tables
 from tritonbn.experiment.plots import draw_training, save
 from tritonbn.experiment.report import TRAINING_CAPTION, write_report
-from tritonbn.experiment.results import Results
+from tritonbn.experiment.results import REFERENCE, Results
 from tritonbn.experiment.runner import make_runs
 
 FIGURES = {
@@ -49,7 +50,7 @@ def compare(
         The runs wanted, of those protocols.
     rivals : sequence of str
         Keys of `tritonbn.experiment.rivals.RIVALS`, to be tested under each protocol that allows
-        them.
+        them. One that cannot be fitted to the city is left out, with a line that says why.
     jobs : int
         How many runs at a time.
     device : torch.device, optional
@@ -85,5 +86,12 @@ def _test_rivals(
     with RunDisplay(results, len(wanted), console) as display:
         for name, protocol in wanted:
             display.start(f"{name}-{protocol}")
-            display.finish(f"{name}-{protocol}", results.rival(name, protocol))
-            results.write_tables()
+            try:
+                row = results.rival(name, protocol)
+            except DataError as error:
+                if name == REFERENCE:
+                    raise
+                display.leave_out(f"{name}-{protocol}", error)
+            else:
+                display.finish(f"{name}-{protocol}", row)
+                results.write_tables()

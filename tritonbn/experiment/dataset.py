@@ -107,7 +107,8 @@ class Windows:
     Raises
     ------
     DataError
-        If the city has one station: no other could inform a model of it.
+        If the city has one station, which no other could inform a model of, or all of them stand
+        at one place.
     """
 
     def __init__(self, city: CityData, timesteps: int, horizon: int) -> None:
@@ -116,6 +117,8 @@ class Windows:
         self.city = city
         self.horizon = horizon
         self.distances = distances_km(city.stations["latitude"], city.stations["longitude"])
+        if np.ptp(self.distances) == 0:
+            raise DataError(f"all stations of {city.name} stand at one place")
         self._offsets = (np.arange(1 - timesteps, 1) - horizon) * city.step
 
     def times(self, part: Part, count: int | None = None) -> IntArray:

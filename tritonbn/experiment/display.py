@@ -114,11 +114,7 @@ class RunDisplay:
 
     def finish(self, name: str, result: Mapping[str, Any]) -> None:
         """Show the scores of a run or rival that is finished, its row of `Results.runs`."""
-        self._done += 1
-        self._shares.pop(name, None)
-        self._progress.remove_task(self._tasks.pop(name))
-        note = f"{self._done}/{self._total}"
-        self._progress.update(self._all, completed=self._done, note=note)
+        note = self._end(name)
         if self._console.is_terminal:
             self._show_table()
         else:
@@ -126,6 +122,19 @@ class RunDisplay:
                 f"{note} {name}: spRMSE {result['sprmse']:.2f}, skill against IDW "
                 f"{result['skill']:.2f}; {result['steps']} steps in {result['seconds']:.0f} s"
             )
+
+    def leave_out(self, name: str, reason: Exception) -> None:
+        """Say why a rival is not there."""
+        self._console.print(f"{self._end(name)} {name} is left out: {reason}", soft_wrap=True)
+
+    def _end(self, name: str) -> str:
+        """Take away the bar of a run, and return how many are done."""
+        self._done += 1
+        self._shares.pop(name, None)
+        self._progress.remove_task(self._tasks.pop(name))
+        note = f"{self._done}/{self._total}"
+        self._progress.update(self._all, completed=self._done, note=note)
+        return note
 
     def _show_table(self) -> None:
         self._live.update(Group(*score_tables(self._results.runs()), self._progress))

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data_prep.city import DataError
 from tritonbn.experiment.dataset import BoolArray, IntArray, Scaler, to_grid
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.geography import cell_distances_km
@@ -140,8 +139,6 @@ class Wide(Encoding):
         self.blank = [CHANNELS.index(name) for name in BLANK.get(lacks, ())]
         distances = cell_distances_km(fold.city)[~fold.absent]
         among = distances[:, fold.city.cells]
-        if np.ptp(among) == 0:
-            raise DataError(f"all stations of {fold.city.name} stand at one place")
         typical = np.median(among[among > among.min()])  # kilometres between two stations
         near = np.maximum(distances / typical, 0.05)
         self.distances = torch.tensor(near, dtype=torch.float32, device=device)  # (S, H W)

@@ -103,10 +103,26 @@ def _require_trainable(
         tested = []
         for number in range(PROTOCOLS[protocol].folds):
             fold = Fold(city, protocol, number)
+            _require_others(fold, protocol)
             Scaler.fit(fold.windows.city)
             fold.windows.times("train")
-            fold.windows.times("validation")
+            if not len(fold.scored("validation", settings.get("validation_times"))[0]):
+                raise DataError(
+                    f"{city.name} has no reading in its validation part that another station's "
+                    "could inform a model of"
+                )
             times, stations = fold.scored("test", settings.get("test_times"))
             tested.append(estimates_table(city, times, stations, city.values[times, stations]))
         estimates = pd.concat(tested)
         city_scores(estimates, station_scores(estimates, city))
+
+
+def _require_others(fold: Fold, protocol: str) -> None:
+    """Raise `DataError` where a station cannot be estimated from two others."""
+    stations = len(fold.absent)
+    least = 2 if fold.absent.any() else 3
+    if stations - fold.absent.sum() < least:
+        raise DataError(
+            f"{fold.city.name} has {stations} stations; under {protocol} each is estimated from "
+            "two others or more"
+        )

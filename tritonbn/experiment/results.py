@@ -30,16 +30,18 @@ CONFIG = "config.json"
 """The file that makes a folder one of results."""
 
 KEYS = ("protocol", "model", "norm", "seed")
-SCORES = (
-    "sprmse", "spmae", "mean_reading", "stations", "time_rmse", "bias", "r2", "skill",
-)  # fmt: skip
+COLUMNS = (
+    *KEYS,
+    *("sprmse", "spmae", "mean_reading", "stations", "time_rmse", "bias", "r2", "skill"),
+    *("validation_sprmse", "steps", "seconds", "device"),
+)
+"""Of `results.csv`."""
+
 FORMAT = 3
 """Of the folder; to be raised where older results must not be mixed with new ones."""
 
 REFERENCE = "idw"
 """The rival that skill is measured against."""
-
-TRAINING = ("validation_sprmse", "steps", "seconds", "device")
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,10 @@ class Results:
         try:
             facts = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
             facts["grid"] = tuple(facts["grid"])
-            if facts.get("format") != FORMAT:
-                raise ValueError("another version made it; choose another --out")
+            if (there := facts.get("format")) != FORMAT:
+                raise ValueError(
+                    f"another version made it (format {there}, this one reads {FORMAT})"
+                )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{directory} is no results folder of tritonbn: {error}") from error
         return cls(directory, facts, CityData.load(directory / "data"))
@@ -213,7 +217,7 @@ class Results:
             {**result, "validation_sprmse": _validation(result["history"])}
             for result, _ in self._finished()
         ]
-        return pd.DataFrame(rows, columns=[*KEYS, *SCORES, *TRAINING])
+        return pd.DataFrame(rows, columns=COLUMNS)
 
     def stations(self) -> pd.DataFrame:
         """Return the rows of `station_scores` of all that `runs` lists, each with its key."""

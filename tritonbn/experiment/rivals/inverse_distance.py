@@ -32,7 +32,9 @@ def best_power(training: Training) -> float:
         scored = ~np.isnan(square)
         count = scored.sum(axis=0)
         if not count.any():
-            raise DataError("IDW needs two stations with readings in the training part")
+            raise DataError(
+                "IDW needs two other stations with readings at one time of the training part"
+            )
         mean_square = np.where(scored, square, 0.0).sum(axis=0)[count > 0] / count[count > 0]
         scores.append(np.sqrt(mean_square).mean())
     return POWERS[int(np.argmin(scores))]
@@ -69,7 +71,7 @@ class OffsetInverseDistance(Rival):
         residual = residuals(training, power)[:, station]
         if np.isnan(residual).all():
             raise DataError(
-                f"{self.name} needs a time at which station {station} and another have readings"
+                f"{self.name} needs a time at which the estimated station and another have readings"
             )
         offset = float(np.nanmean(residual))
         return lambda readings: plain(readings) + offset
