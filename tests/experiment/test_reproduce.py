@@ -168,6 +168,20 @@ def test_a_folder_with_other_results_is_refused(
     assert "--out" in str(caught.value)
 
 
+def test_a_folder_with_results_of_other_readings_is_refused(
+    make_city: MakeCity, tmp_path: Path
+) -> None:
+    city = make_city()
+    city.save(tmp_path / "data")
+    prepare(tmp_path / "out", tmp_path / "data")
+    prepare(tmp_path / "out", tmp_path / "data")
+    replace(city, values=city.values + 1).save(tmp_path / "data")
+    with pytest.raises(
+        DataError, match=r"the readings of .*data have changed since .*out was made"
+    ):
+        prepare(tmp_path / "out", tmp_path / "data")
+
+
 def test_more_seeds_and_protocols_add_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

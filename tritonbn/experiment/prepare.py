@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from data_prep.city import CityData, DataError
+from tritonbn.experiment.checkpoint import identity
 from tritonbn.experiment.config import PRESETS, WIDE
 from tritonbn.experiment.dataset import Scaler
 from tritonbn.experiment.folds import Fold
@@ -43,8 +44,9 @@ def prepare(
     Raises
     ------
     DataError
-        If the folder holds results of another `data`, `preset` or `grid`, or the city cannot be
-        prepared or is too short or too empty. Then nothing is written.
+        If the folder holds results of another `data`, `preset` or `grid`, or of readings that have
+        changed since, or the city cannot be prepared or is too short or too empty. Then nothing is
+        written.
     """
     if data not in ("synthetic", "senseurcity"):
         data = str(Path(data).resolve())
@@ -53,6 +55,7 @@ def prepare(
         return Results.open(directory)
     results = Results.open(directory)
     _require_same(results, data=data, preset=preset, grid=grid)
+    _require_unchanged(results, data)
     _require_trainable(results.city, results.facts["settings"], protocols)
     return results
 
@@ -68,6 +71,18 @@ def _require_same(results: Results, **wanted: Any) -> None:
         raise DataError(
             f"{results.directory} holds other results: {'; '.join(differ)}. Choose another --out"
         )
+
+
+def _require_unchanged(results: Results, data: str) -> None:
+    """Raise `DataError` if a city that is quickly read is not the one of the results any more."""
+    if any((Path(data) / name).exists() for name in ("city.json", "stations.csv")):
+        now = identity(load_city(data, results.city.grid))
+        changed = [name for name, there in identity(results.city).items() if now[name] != there]
+        if changed:
+            raise DataError(
+                f"the {' and '.join(changed)} of {data} have changed since {results.directory} was "
+                "made; choose another --out"
+            )
 
 
 def _set_up(
