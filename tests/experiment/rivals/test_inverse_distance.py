@@ -70,5 +70,5 @@ def test_an_offset_needs_a_time_in_common(field):
     readings[:100, 3] = np.nan
     readings[100:] = np.where(np.arange(8) == 3, 5.0, np.nan)
     rival = OffsetInverseDistance(replace(training, readings=readings))
-    with pytest.raises(DataError, match="a time at which station 3 and another"):
+    with pytest.raises(DataError, match="a time at which the estimated station and another"):
         rival.estimate(windows, 3)
