@@ -100,6 +100,9 @@ def predict_fields(
 ) -> FloatArray:
     """Estimate the whole city at some times with one station hidden, or none.
 
+    Where a visible station has a reading at the time that is estimated, its cell has the reading:
+    what a network makes of such a cell is of no use, as it learns from hidden stations.
+
     Parameters
     ----------
     run : TrainedRun
@@ -131,6 +134,11 @@ def predict_fields(
     fields = np.empty((len(times), *city.grid), np.float32)
     for rows in batches(run.model, np.zeros(len(times)), encoding.device):
         fields[rows] = predict(run.model, encoding, times[rows], hide[rows])[:, 0].cpu().numpy()
+    if encoding.windows.horizon == 0:
+        known = encoding.windows.city
+        visible = known.observed[times] & ~hide
+        flat = fields.reshape(len(times), -1)
+        flat[:, known.cells] = np.where(visible, known.values[times], flat[:, known.cells])
     return fields
 
 

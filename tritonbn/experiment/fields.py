@@ -53,9 +53,6 @@ def times_of(city: CityData, wanted: Sequence[str]) -> IntArray:
 def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> xr.Dataset:
     """Estimate the whole city from the readings of all stations that the runs know.
 
-    Where one of them has a reading at the time that is estimated, its cell has the reading: what
-    the networks make of such a cell is of no use, as they learn from hidden stations.
-
     Parameters
     ----------
     runs : sequence of TrainedRun
@@ -88,12 +85,6 @@ def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> 
         )
     place = CityMap(city)
     values = np.mean([predict_fields(run, city, times, hidden=None) for run in runs], axis=0)
-    if PROTOCOLS[protocols[0]].horizon == 0:
-        seen = Fold.of(city, runs[0].config).windows.city
-        flat = values.reshape(len(times), -1)
-        flat[:, seen.cells] = np.where(
-            seen.observed[times], seen.values[times], flat[:, seen.cells]
-        )
     attributes = {
         "long_name": f"{city.quantity}, interpolated",
         "units": city.unit.replace("ug/m3", "ug m-3"),
