@@ -1,6 +1,5 @@
 import base64
 import io
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +15,6 @@ from data_prep.city import CityData, DataError
 from tritonbn.experiment import results as results_module
 from tritonbn.experiment.baselines import estimate_by_rival
 from tritonbn.experiment.config import PRESETS, RunConfig
-from tritonbn.experiment.dataset import split
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.prepare import prepare as prepare_results
 from tritonbn.experiment.reproduce import reproduce
@@ -141,47 +139,6 @@ def test_a_second_time_nothing_is_trained(done: Results, monkeypatch: pytest.Mon
     assert (done.directory / "results.csv").read_bytes() == before
 
 
-def test_the_prepared_city_is_kept(data: Path, done: Results, tmp_path: Path) -> None:
-    moved = tmp_path / "moved"
-    data.rename(moved)
-    try:
-        again = prepare(done.directory, data)
-    finally:
-        moved.rename(data)
-    np.testing.assert_array_equal(again.city.values, done.city.values)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"preset": "paper"}, "preset is quick there, paper here"),
-        ({"grid": (9, 9)}, r"grid is \(5, 6\) there, \(9, 9\) here"),
-        ({"data": "synthetic"}, "data is .* there, synthetic here"),
-    ],
-)
-def test_a_folder_with_other_results_is_refused(
-    data: Path, done: Results, changed: dict[str, str], message: str
-) -> None:
-    same = {"data": str(data), "preset": "quick", "protocols": ["paper"], "grid": None}
-    with pytest.raises(DataError, match=message) as caught:
-        prepare_results(done.directory, **{**same, **changed})
-    assert "--out" in str(caught.value)
-
-
-def test_a_folder_with_results_of_other_readings_is_refused(
-    make_city: MakeCity, tmp_path: Path
-) -> None:
-    city = make_city()
-    city.save(tmp_path / "data")
-    prepare(tmp_path / "out", tmp_path / "data")
-    prepare(tmp_path / "out", tmp_path / "data")
-    replace(city, values=city.values + 1).save(tmp_path / "data")
-    with pytest.raises(
-        DataError, match=r"the readings of .*data have changed since .*out was made"
-    ):
-        prepare(tmp_path / "out", tmp_path / "data")
-
-
 def test_more_seeds_and_protocols_add_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,59 +197,10 @@ def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(
     assert results.runs()["sprmse"].to_list() == expected["sprmse"].to_list()
 
 
-def test_a_city_too_short_to_split_is_refused_before_anything_is_written(
-    make_city: MakeCity, tmp_path: Path
-) -> None:
-    make_city(times=200).save(tmp_path / "short")
-    with pytest.raises(DataError, match="no station has 24 scored readings"):
-        prepare(tmp_path / "out", tmp_path / "short")
-    assert not (tmp_path / "out").exists()
-
-
-def alone_in_validation(city: CityData) -> CityData:
-    values = city.values.copy()
-    parts = split(city)
-    values[parts["train"].stop : parts["validation"].stop, 1:] = np.nan
-    return replace(city, values=values)
-
-
-def at_one_place(city: CityData) -> CityData:
-    return replace(city, stations=city.stations.assign(latitude=51.2, longitude=4.4))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda city: city.select(np.arange(6) < 2), "has 2 stations; under paper each is"),
-        (at_one_place, "all stations of Testville stand at one place"),
-        (alone_in_validation, "no reading in its validation part that another"),
-    ],
-)
-def test_a_city_that_cannot_be_trained_on_is_refused_before_anything_is_written(
-    make_city: MakeCity,
-    tmp_path: Path,
-    change: Callable[[CityData], CityData],
-    message: str,
-) -> None:
-    change(make_city(missing=0.0)).save(tmp_path / "city")
-    with pytest.raises(DataError, match=message):
-        prepare(tmp_path / "out", tmp_path / "city")
-    assert not (tmp_path / "out").exists()
-
-
 def test_an_unknown_station_is_refused_before_training(done: Results) -> None:
     with pytest.raises(DataError, match="no station 9999"):
         reproduce(done, ["masked"], 1, "9999", None, quiet())
     assert set(done.runs()["protocol"]) == {"paper"}
-
-
-def test_config_json_says_what_the_results_were_made_of(data: Path, done: Results) -> None:
-    facts = json.loads((done.directory / "config.json").read_text("utf-8"))
-    assert facts["data"] == str(data)
-    assert facts["preset"] == "quick"
-    assert facts["grid"] == [5, 6]
-    assert facts["settings"] == TINY
-    assert set(facts["versions"]) >= {"python", "torch", "tritonbn"}
 
 
 def test_without_a_terminal_each_run_is_a_plain_line(data: Path, tmp_path: Path) -> None:
