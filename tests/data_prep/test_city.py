@@ -40,6 +40,10 @@ def test_step_is_the_most_common_distance_between_times(city):
     times = np.array(["2024-01-01", "2024-01-03", "2024-01-04"], "datetime64[s]")
     gaps = replace(city, times=times, values=np.zeros((3, 3), np.float32))
     assert gaps.step == np.timedelta64(1, "D")
+    hours = np.datetime64("2024-01-01", "s") + np.arange(5) * np.timedelta64(3600, "s")
+    hours[2] += np.timedelta64(1, "s")  # a stamp that is off is not the step
+    off = replace(city, times=hours, values=np.zeros((5, 3), np.float32))
+    assert off.step == np.timedelta64(3600, "s")
     with pytest.raises(DataError, match="Kleinstadt has 1 times; a step needs two"):
         _ = replace(city, times=times[:1], values=VALUES[:1]).step
 
@@ -145,6 +149,11 @@ def test_readings_of_another_time_are_put_to_the_stations_of_their_names(city):
     np.testing.assert_array_equal(joined.values, expected)
     assert joined.stations.equals(city.stations)
     assert (joined.times == later.times).all()
+
+
+def test_a_single_later_time_has_the_step_of_the_city(city):
+    later = replace(city, times=city.times[:1], values=VALUES[:1])
+    assert city.with_readings_of(later).step == city.step
 
 
 @pytest.mark.parametrize(
