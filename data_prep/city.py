@@ -45,7 +45,7 @@ class CityData:
     report : dict
         What the preparation dropped and why, counted. Anything JSON can hold.
     interval : timedelta64, optional
-        The distance between two times, where the times do not tell it.
+        The `step`, where the times do not tell it. Default: they do.
 
     Raises
     ------

@@ -94,14 +94,14 @@ def _read_stations(path: Path) -> pd.DataFrame:
     stations = _read_table(path, ("station", "latitude", "longitude"))
     for column in ("latitude", "longitude"):
         stations[column] = pd.to_numeric(stations[column], errors="coerce")
-    lost = stations[["station", "latitude", "longitude"]].isna().any(axis=1)
-    if lost.any():
-        row = stations[["station", "latitude", "longitude"]][lost].iloc[0].to_dict()
-        raise DataError(f"{path}: every station needs a name and a position, got {row}")
-    off = (stations["latitude"].abs() > 90) | (stations["longitude"].abs() > 180)
-    if off.any():
-        row = stations[["station", "latitude", "longitude"]][off].iloc[0].to_dict()
-        raise DataError(f"{path}: latitude and longitude must be degrees, got {row}")
+    places = stations[["station", "latitude", "longitude"]]
+    beyond = (places["latitude"].abs() > 90) | (places["longitude"].abs() > 180)
+    for wrong, expected in (
+        (places.isna().any(axis=1), "every station needs a name and a position"),
+        (beyond, "latitude and longitude must be degrees"),
+    ):
+        if wrong.any():
+            raise DataError(f"{path}: {expected}, got {places[wrong].iloc[0].to_dict()}")
     twice = stations["station"][stations["station"].duplicated()]
     if len(twice):
         raise DataError(f"{path}: station {twice.iloc[0]!r} occurs twice")

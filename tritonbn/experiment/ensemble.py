@@ -5,7 +5,16 @@ import pandas as pd
 from data_prep.city import CityData
 from tritonbn.experiment.config import MODELS, lacks_of
 from tritonbn.experiment.scores import MIN_READINGS, mean_difference, station_scores
-from tritonbn.experiment.table import TITLES, Arm, Rows, best_rival, interval, paired, ratio
+from tritonbn.experiment.table import (
+    TITLES,
+    Arm,
+    Rows,
+    best_rival,
+    interval,
+    paired,
+    ratio,
+    sprmse_of,
+)
 
 
 def mean_estimates(estimates: pd.DataFrame) -> pd.DataFrame:
@@ -47,11 +56,11 @@ def ensemble_rows(estimates: pd.DataFrame, city: CityData) -> Rows:
         arm = str(model), str(norm)
         seeds[arm] = count
         rmse[arm] = table.loc[table["readings"] >= MIN_READINGS, ["rmse"]].T
-    rival = best_rival(rmse)
+    sprmse = sprmse_of(rmse)
+    rival = best_rival(sprmse)
     rows = [["model", "normalization", "runs", "spRMSE of their mean"]]
     if rival:
         rows[0] += [f"/ {TITLES[rival]}", "difference of RMSE", "95 % interval"]
-    sprmse = {arm: float(of_stations.to_numpy().mean()) for arm, of_stations in rmse.items()}
     for model, norm in rmse:
         if model not in MODELS:
             continue

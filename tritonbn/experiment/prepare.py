@@ -16,7 +16,7 @@ from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.results import CONFIG, FORMAT, Results, write_json
 from tritonbn.experiment.scores import city_scores, estimates_table, station_scores
-from tritonbn.experiment.source import load_city
+from tritonbn.experiment.source import is_quickly_read, load_city
 
 
 def prepare(
@@ -75,7 +75,7 @@ def _require_same(results: Results, **wanted: Any) -> None:
 
 def _require_unchanged(results: Results, data: str) -> None:
     """Raise `DataError` if a city that is quickly read is not the one of the results any more."""
-    if any((Path(data) / name).exists() for name in ("city.json", "stations.csv")):
+    if is_quickly_read(data):
         now = identity(load_city(data, results.city.grid))
         changed = [name for name, there in identity(results.city).items() if now[name] != there]
         if changed:

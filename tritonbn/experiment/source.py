@@ -36,6 +36,11 @@ def load_city(data: str, grid: tuple[int, int] | None = None) -> CityData:
     return _read_path(Path(data), grid)
 
 
+def is_quickly_read(data: str) -> bool:
+    """Whether `data` names a prepared or a tidy city, which take no time to read again."""
+    return any((Path(data) / name).exists() for name in ("city.json", "stations.csv"))
+
+
 def _read_path(path: Path, grid: tuple[int, int] | None) -> CityData:
     if not path.exists():
         raise DataError(f"--data must be synthetic, senseurcity or a path that exists, got {path}")

@@ -100,7 +100,7 @@ def difference_rows(stations: pd.DataFrame) -> Rows:
         better.
     """
     rmse = _rmse(stations)
-    rival = best_rival(rmse)
+    rival = best_rival(sprmse_of(rmse))
     rows = [["model", "normalization", "beside", "difference of RMSE", "95 % interval"]]
     for model, norm in rmse:
         if model not in MODELS:
@@ -125,10 +125,15 @@ def interval(low: float, high: float) -> str:
     return "-" if np.isnan(low) else f"{low:+.2f} .. {high:+.2f}"
 
 
-def best_rival(rmse: Mapping[Arm, pd.DataFrame]) -> str | None:
-    """Return the rival of the lowest spRMSE, given the RMSE of each station."""
-    rivals = [model for model, _ in rmse if model not in MODELS]
-    return min(rivals, key=lambda name: rmse[name, "-"].to_numpy().mean(), default=None)
+def sprmse_of(rmse: Mapping[Arm, pd.DataFrame]) -> dict[Arm, float]:
+    """Average the RMSE over stations and seeds."""
+    return {arm: float(of_stations.to_numpy().mean()) for arm, of_stations in rmse.items()}
+
+
+def best_rival(sprmse: Mapping[Arm, float]) -> str | None:
+    """Return the rival of the lowest spRMSE."""
+    rivals = [model for model, _ in sprmse if model not in MODELS]
+    return min(rivals, key=lambda name: sprmse[name, "-"], default=None)
 
 
 def ratio(score: float, of_rival: float) -> str:
@@ -158,7 +163,7 @@ def verdicts(stations: pd.DataFrame) -> list[str]:
         From `Results.stations`.
     """
     rmse = _rmse(stations)
-    sprmse = {arm: float(of_stations.to_numpy().mean()) for arm, of_stations in rmse.items()}
+    sprmse = sprmse_of(rmse)
     lines = []
     for model, title in MODELS.items():
         others = [norm for norm in OTHERS if (model, norm) in rmse]
@@ -174,7 +179,7 @@ def verdicts(stations: pd.DataFrame) -> list[str]:
             if words:
                 text = f"{title}: {local} ({sprmse[model, local]:.2f}) is {', '.join(words)}."
                 lines.append(text)
-    rival = best_rival(rmse)
+    rival = best_rival(sprmse)
     networks = [arm for arm in rmse if arm[0] in MODELS and not lacks_of(arm[0])]
     if rival and networks:
         best = min(networks, key=lambda arm: sprmse[arm])
