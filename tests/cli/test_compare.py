@@ -40,7 +40,7 @@ def test_compare_leaves_tables_figures_and_one_page(compared: Path) -> None:
         assert imread(compared / f"{name}.png").std() > 0
     assert page.count("data:image/png;base64,") == 4
     text = (compared / "table.md").read_text("utf-8")
-    assert "The best network of this test, " in text
+    assert "The network that validation chooses, " in text
     assert "| wide CNN | local-nearest | " in text
 
 

@@ -19,7 +19,7 @@ QUICK = ("mean-own", "mean", "nearest", "idw", "idw-offset")
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_mean_of_the_others_is_that_of_the_last_seen_time(city, protocol):
-    table = estimate_by_rival("mean", city, protocol)
+    table = estimate_by_rival("mean", city, protocol)["test"]
     back = 1 if protocol == "paper" else 0
     names = city.stations["station"].to_list()
     folds = np.empty(6, int)
@@ -33,16 +33,17 @@ def test_the_mean_of_the_others_is_that_of_the_last_seen_time(city, protocol):
         assert row.estimate == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("part", ["validation", "test"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_rivals_estimate_the_readings_that_a_run_is_tested_on(make_city, tmp_path, protocol):
+def test_rivals_estimate_the_readings_that_a_run_is_tested_on(make_city, tmp_path, protocol, part):
     city = make_city(stations=6, missing=0.6)
     config = RunConfig("cnn", "none", protocol, steps=1, batch_size=2, timesteps=2, test_times=20)
     of_run = []
     for fold in range(5 if protocol == "unseen" else 1):
         config = replace(config, fold=fold, validation_times=10)
         run = train(city, config, tmp_path / str(fold))
-        of_run += evaluate(run, city)[["time", "station", "reading"]].values.tolist()
-    of_rival = estimate_by_rival("idw", city, protocol, test_times=20)
+        of_run += evaluate(run, city, part)[["time", "station", "reading"]].values.tolist()
+    of_rival = estimate_by_rival("idw", city, protocol, test_times=20)[part]
     assert of_rival[["time", "station", "reading"]].values.tolist() == of_run
 
 
@@ -57,7 +58,7 @@ def test_what_must_know_a_station_is_no_rival_where_it_is_unseen():
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("name", QUICK)
 def test_hidden_readings_and_the_future_change_no_estimate(city, name, protocol, secret):
-    """Of each station those of the test; where it is unseen those of the training, too."""
+    """Of each station those tested; where it is unseen those of the training, too."""
     if name not in rivals_of(protocol):
         pytest.skip("the protocol does not allow it")
     expected = estimate_by_rival(name, city, protocol)
@@ -67,12 +68,13 @@ def test_hidden_readings_and_the_future_change_no_estimate(city, name, protocol,
         values = city.values.copy()
         values[changed, s] = secret
         blind = estimate_by_rival(name, replace(city, values=values), protocol)
-        kept = [
-            table[(table["station"] == station) & table["time"].isin(city.times[~changed])]
-            for table in (expected, blind)
-        ]
-        assert len(kept[0]) > 3
-        assert kept[0].reset_index(drop=True).equals(kept[1].reset_index(drop=True))
+        for part in ("validation", "test"):
+            kept = [
+                table[(table["station"] == station) & table["time"].isin(city.times[~changed])]
+                for table in (expected[part], blind[part])
+            ]
+            assert len(kept[0]) > 3
+            assert kept[0].reset_index(drop=True).equals(kept[1].reset_index(drop=True))
 
 
 @pytest.mark.skipif(
@@ -81,7 +83,7 @@ def test_hidden_readings_and_the_future_change_no_estimate(city, name, protocol,
 @pytest.mark.parametrize(("name", "sprmse"), [("kolkata_2023", 5.9), ("mexico_city_2024", 8.8)])
 def test_idw_of_real_cities(name, sprmse):
     city = read_tidy(Path(os.environ["TRITONBN_REAL_DATA"]) / name)
-    table = estimate_by_rival("idw", city, "masked")
+    table = estimate_by_rival("idw", city, "masked")["test"]
     assert city_scores(table, station_scores(table, city))["sprmse"] == pytest.approx(
         sprmse, rel=0.05
     )

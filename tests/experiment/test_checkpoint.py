@@ -20,7 +20,7 @@ def checkpoint(city):
         best={"head.weight": torch.rand(1, 4, 3, 3), "norm.count": torch.tensor(3)},
         adam={"0.step": torch.tensor(20.0)},
         random={"state": {"state": 2**127 + 1}},
-        history=[{"step": 20, "loss": 0.1, "validation_sprmse": 7.0}],
+        history=[{"step": 20, "loss": 0.1, "stopping_sprmse": 7.0}],
         seconds=1.5,
     )
 
@@ -43,7 +43,7 @@ def test_read_gives_what_was_written(checkpoint, city, tmp_path):
 )
 def test_finished_after_all_steps_or_without_improvement(checkpoint, scores, finished):
     checkpoint.history[:] = [
-        {"step": 20 * k, "loss": 0.1, "validation_sprmse": score}
+        {"step": 20 * k, "loss": 0.1, "stopping_sprmse": score}
         for k, score in enumerate(scores, start=1)
     ]
     assert checkpoint.finished is finished

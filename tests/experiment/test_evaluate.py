@@ -56,11 +56,12 @@ def estimate(run, city, time, hidden) -> np.ndarray:
         return run.model(x)[0, 0].numpy() * (high - low) + low
 
 
-def test_evaluate_hides_each_station_in_turn(run, city):
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_evaluate_hides_each_station_in_turn(run, city, part):
     run = replace(run, config=replace(run.config, test_times=9))
-    test = split(city)["test"]
-    times = np.linspace(test.start, test.stop - 1, 9).round().astype(int)
-    table = evaluate(run, city)
+    within = split(city)[part]
+    times = np.linspace(within.start, within.stop - 1, 9).round().astype(int)
+    table = evaluate(run, city, part)
     names = city.stations["station"].to_list()
     expected = [(time, s) for time in times for s in range(6) if city.observed[time, s]]
     assert table["time"].to_list() == [city.times[time] for time, _ in expected]
@@ -71,11 +72,12 @@ def test_evaluate_hides_each_station_in_turn(run, city):
         assert row.estimate == pytest.approx(estimate(run, city, time, s)[cell], rel=1e-4)
 
 
-def test_unseen_stations_are_estimated_by_a_city_without_them(run, city):
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_unseen_stations_are_estimated_by_a_city_without_them(run, city, part):
     for number in range(5):
         config = replace(run.config, protocol="unseen", fold=number, test_times=9)
         fold = Fold(city, "unseen", number)
-        table = evaluate(replace(run, config=config), city)
+        table = evaluate(replace(run, config=config), city, part)
         names = city.stations["station"].to_numpy()
         assert set(table["station"]) == set(names[fold.absent])
         kept = fold.windows.city

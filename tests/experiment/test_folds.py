@@ -22,7 +22,7 @@ def test_every_reading_that_others_can_inform_of_is_scored_once(make_city, proto
     pairs = []
     for number in numbers(protocol):
         fold = Fold(city, protocol, number)
-        times, stations = fold.scored("test")
+        times, stations = fold.scored("test", fold.tested)
         pairs += zip(times.tolist(), stations.tolist(), strict=True)
         for time, station in zip(times, stations, strict=True):
             seen = city.observed[time - back] & ~fold.absent
@@ -50,11 +50,17 @@ def test_a_station_that_training_does_not_know_is_scored_where_it_is_absent_only
     values[: 180 - readings, 3] = np.nan
     city = replace(city, values=values)
     for protocol in ("paper", "masked"):
+        fold = Fold(city, protocol)
+        assert (fold.tested == fold.learned).all()
         for part in ("validation", "test"):
-            stations = set(Fold(city, protocol).scored(part)[1])
+            stations = set(fold.scored(part, fold.tested)[1])
             assert stations == ({*range(7)} if readings == 2 else {*range(7)} - {3})
-    estimated = [set(Fold(city, "unseen", number).scored("test")[1]) for number in range(5)]
-    assert set.union(*estimated) == {*range(7)}
+    folds = [Fold(city, "unseen", number) for number in range(5)]
+    for part in ("validation", "test"):
+        estimated = [set(fold.scored(part, fold.tested)[1]) for fold in folds]
+        assert set.union(*estimated) == {*range(7)}
+    learned = [fold.learned[3] for fold in folds]
+    assert sum(learned) == (4 if readings == 2 else 0)
 
 
 def test_the_folds_of_unseen_part_the_stations(make_city):
@@ -66,14 +72,13 @@ def test_the_folds_of_unseen_part_the_stations(make_city):
         assert absent[fold_without(city, "unseen", station)][station]
 
 
-@pytest.mark.parametrize("part", ["train", "validation"])
-def test_absent_stations_are_scored_in_the_test_only(make_city, part):
+def test_absent_stations_are_tested_and_not_learned_from(make_city):
     city = make_city(stations=7)
     for number in range(5):
         fold = Fold(city, "unseen", number)
-        _, stations = fold.scored(part)
-        assert set(stations) == set(np.flatnonzero(~fold.absent))
-        assert set(fold.scored("test")[1]) == set(np.flatnonzero(fold.absent))
+        for part in ("validation", "test"):
+            for asked, expected in ((fold.learned, ~fold.absent), (fold.tested, fold.absent)):
+                assert set(fold.scored(part, asked)[1]) == set(np.flatnonzero(expected))
         kept = city.stations["station"][~fold.absent].to_list()
         assert fold.windows.city.stations["station"].to_list() == kept
 

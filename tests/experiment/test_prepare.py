@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.config import PRESETS
-from tritonbn.experiment.dataset import split
+from tritonbn.experiment.dataset import Part, split
 from tritonbn.experiment.prepare import prepare
 from tritonbn.experiment.results import Results
 
@@ -72,20 +72,20 @@ def test_a_folder_with_results_of_other_readings_is_refused(
         quick(tmp_path / "out", tmp_path / "data")
 
 
-def test_a_city_too_short_to_split_is_refused_before_anything_is_written(
-    make_city: MakeCity, tmp_path: Path
-) -> None:
-    make_city(times=200).save(tmp_path / "short")
-    with pytest.raises(DataError, match="no station has 24 scored readings"):
-        quick(tmp_path / "out", tmp_path / "short")
-    assert not (tmp_path / "out").exists()
-
-
 def alone_in_validation(city: CityData) -> CityData:
     values = city.values.copy()
     parts = split(city)
     values[parts["train"].stop : parts["validation"].stop, 1:] = np.nan
     return replace(city, values=values)
+
+
+def sparse_in(part: Part) -> Callable[[CityData], CityData]:
+    def change(city: CityData) -> CityData:
+        values = city.values.copy()
+        values[split(city)[part].start + 23 : split(city)[part].stop] = np.nan
+        return replace(city, values=values)
+
+    return change
 
 
 def at_one_place(city: CityData) -> CityData:
@@ -98,6 +98,8 @@ def at_one_place(city: CityData) -> CityData:
         (lambda city: city.select(np.arange(6) < 2), "has 2 stations; under paper each is"),
         (at_one_place, "all stations of Testville stand at one place"),
         (alone_in_validation, "no reading in its validation part that another"),
+        (sparse_in("validation"), "validation part of Testville has too few readings: no station"),
+        (sparse_in("test"), "test part of Testville has too few readings: no station has 24"),
     ],
 )
 def test_a_city_that_cannot_be_trained_on_is_refused_before_anything_is_written(

@@ -83,7 +83,7 @@ def test_the_scores_are_the_means_over_the_stations(done: Results) -> None:
 def test_idw_is_tested_on_the_same_readings(done: Results) -> None:
     estimates = done.estimates()
     of_idw = estimates[estimates["model"] == "idw"]
-    expected = estimate_by_rival("idw", done.city, "paper", test_times=28)
+    expected = estimate_by_rival("idw", done.city, "paper", test_times=28)["test"]
     columns = ["time", "station", "reading", "estimate"]
     pd.testing.assert_frame_equal(of_idw[columns], expected, check_dtype=False)
     for _, run in estimates.groupby(["model", "norm", "seed"]):
@@ -208,8 +208,9 @@ def test_without_a_terminal_each_run_is_a_plain_line(data: Path, tmp_path: Path)
     console = quiet()
     make_runs(results, [results.config("cnn", "none", "paper", 3)], None, console)
     shown = console.file.getvalue()
-    score = results.runs()["sprmse"].iloc[0]
-    assert shown.startswith(f"1/1 cnn-none-paper-3: spRMSE {score:.2f}, skill against IDW ")
+    score, validation = results.runs()[["sprmse", "validation_sprmse"]].iloc[0]
+    scores = f"spRMSE {score:.2f} (validation {validation:.2f}), skill against IDW "
+    assert shown.startswith(f"1/1 cnn-none-paper-3: {scores}")
     assert "\x1b" not in shown
     assert len(shown.splitlines()) == 1
 

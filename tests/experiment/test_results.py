@@ -1,24 +1,51 @@
-import json
-import math
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
+
 from data_prep.city import CityData
-from tritonbn.experiment.results import KEYS, Results
+from tritonbn.experiment.baselines import estimate_by_rival
+from tritonbn.experiment.dataset import split
+from tritonbn.experiment.evaluate import evaluate
+from tritonbn.experiment.results import Results
+from tritonbn.experiment.train import load_run
+
+SETTINGS = {"steps": 2, "batch_size": 4, "validation_times": 4, "test_times": 30}
 
 
-def test_validation_is_that_of_the_best_weights_of_each_fold(
-    city: CityData, tmp_path: Path
+def sprmse(tables: list[pd.DataFrame]) -> float:
+    estimates = pd.concat(tables)
+    errors = (estimates["estimate"].astype(float) - estimates["reading"]).groupby(
+        estimates["station"]
+    )
+    rmse = errors.apply(lambda error: np.sqrt(np.mean(error**2)))
+    assert len(rmse) == 6
+    return float(rmse[errors.size() >= 24].mean())
+
+
+@pytest.mark.parametrize("protocol", ["masked", "unseen"])
+def test_validation_is_the_test_at_other_times(
+    city: CityData, tmp_path: Path, protocol: str
 ) -> None:
-    scores = ((0, 9.0), (0, 7.0), (0, 8.0), (1, 5.0), (1, 6.0))
-    history = [{"fold": fold, "validation_sprmse": score} for fold, score in scores]
-    for folder, row, of_row in (
-        ("runs", ("unseen", "cnn", "none", 0), history),
-        ("rivals", ("unseen", "idw", "-", 0), []),
-    ):
-        path = tmp_path / folder / "some" / "result.json"
-        path.parent.mkdir(parents=True)
-        result = {**dict(zip(KEYS, row, strict=True)), "history": of_row}
-        path.write_text(json.dumps(result), encoding="utf-8")
-    network, rival = Results(tmp_path, {}, city).runs()["validation_sprmse"]
-    assert network == (7 + 5) / 2
-    assert math.isnan(rival)
+    results = Results(tmp_path, {"settings": SETTINGS, "wide": {}}, city)
+    config = results.config("cnn", "none", protocol, 0)
+    row = results.run(config)
+    rival = results.rival("nearest", protocol)
+    folds = [replace(config, fold=number) for number in range(5 if protocol == "unseen" else 1)]
+    runs = [load_run(results.run_directory(fold), city) for fold in folds]
+    tables = [evaluate(run, city, "validation") for run in runs]
+    of_rival = estimate_by_rival("nearest", city, protocol, 30)["validation"]
+    assert row["validation_sprmse"] == pytest.approx(sprmse(tables))
+    assert rival["validation_sprmse"] == pytest.approx(sprmse([of_rival]))
+    within = city.times[split(city)["validation"]]
+    times = {*of_rival["time"]}
+    assert len(times) == 30
+    assert times == {*pd.concat(tables)["time"]}
+    assert np.isin(of_rival["time"], within).all()
+    written = results.runs().set_index("model")["validation_sprmse"]
+    assert written[["cnn", "nearest"]].to_list() == [
+        row["validation_sprmse"],
+        rival["validation_sprmse"],
+    ]

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tritonbn.experiment.table import (
+    chosen_network,
     difference_rows,
     markdown,
     score_rows,
@@ -38,7 +39,7 @@ def runs_of(protocol: str, seeds: int = 3) -> pd.DataFrame:
             "bias": -0.5,
             "r2": 0.25,
             "skill": 1 - score / 4,
-            "validation_sprmse": np.nan if norm == "-" else score + 1,
+            "validation_sprmse": score + 1,
         }
         for (model, norm), scores in SCORES.items()
         for seed, score in enumerate(scores[:seeds])
@@ -68,7 +69,7 @@ def test_means_and_deviations_are_over_seeds() -> None:
         assert summary.loc[key, "sprmse"] == pytest.approx(np.mean(scores))
         if len(scores) > 1:
             assert summary.loc[key, "sd"] == pytest.approx(np.std(scores, ddof=1))
-            assert summary.loc[key, "validation_sprmse"] == pytest.approx(np.mean(scores) + 1)
+        assert summary.loc[key, "validation_sprmse"] == pytest.approx(np.mean(scores) + 1)
         assert summary.loc[key, "seeds"] == len(scores)
 
 
@@ -84,7 +85,7 @@ def test_rivals_have_no_seeds() -> None:
     named = dict(zip(header, rows[-2], strict=True))
     assert (named["model"], named["spRMSE"], named["spMAE"]) == ("IDW", "4.00", "2.00")
     assert (named["sd"], named["seeds"], named["skill"]) == ("-", "-", "0.00")
-    assert (named["validation"], rows[0][header.index("validation")]) == ("-", "11.00")
+    assert (named["validation"], rows[0][header.index("validation")]) == ("5.00", "11.00")
     assert rows[0][header.index("seeds")] == "3"
 
 
@@ -94,18 +95,38 @@ def test_a_single_seed_has_no_deviation() -> None:
 
 
 def test_verdicts_say_where_local_is_better_and_where_worse() -> None:
-    convlstm, cnn, best = verdicts(stations_of())
+    convlstm, cnn, best = verdicts(runs_of("masked"), stations_of())
     words = r"ConvLSTM: local \(3\.\d\d\) is better than none \(.*\), better than global \(.*\)\."
     assert re.fullmatch(words, convlstm)
     assert "CNN: local" in cnn
     assert "worse than none" in cnn
     assert "worse than global" in cnn
-    assert best.startswith("The best network of this test, ConvLSTM local (3.")
-    assert "of the spRMSE of the best rival, IDW (4.0" in best
+    assert best.startswith("The network that validation chooses, ConvLSTM local (3.")
+    assert "of the spRMSE of the best rival of this test, IDW (4.0" in best
+
+
+def test_the_network_shown_is_chosen_by_validation_and_lacks_nothing() -> None:
+    runs = runs_of("masked")
+    assert chosen_network(runs) == ("convlstm", "local")
+    cnn = (runs["model"] == "cnn") & (runs["norm"] == "local")
+    runs.loc[cnn, "validation_sprmse"] = (0.5, 9.0, 3.0)
+    assert chosen_network(runs) == ("convlstm", "local")
+    runs.loc[cnn, "validation_sprmse"] = (0.5, 9.0, 1.0)
+    assert chosen_network(runs) == ("cnn", "local")
+    runs.loc[cnn, "model"] = "wide-cnn-no-hour"
+    assert chosen_network(runs) == ("convlstm", "local")
+    assert chosen_network(runs[runs["norm"] == "-"]) is None
+
+
+def test_the_verdict_is_on_the_network_that_validation_chooses() -> None:
+    runs = runs_of("masked")
+    runs.loc[(runs["model"] == "cnn") & (runs["norm"] == "none"), "validation_sprmse"] = 0.5
+    (*_, line) = verdicts(runs, stations_of())
+    assert line.startswith("The network that validation chooses, CNN none (5.")
 
 
 def test_what_differs_by_chance_only_is_called_so() -> None:
-    convlstm, cnn, _ = verdicts(stations_of(spread=100.0))
+    convlstm, cnn, _ = verdicts(runs_of("masked"), stations_of(spread=100.0))
     assert "not clearly different from none" in convlstm
     assert "not clearly different from global" in cnn
 
@@ -113,9 +134,11 @@ def test_what_differs_by_chance_only_is_called_so() -> None:
 def test_an_arm_alone_gets_no_verdict() -> None:
     stations = stations_of()
     alone = stations[(stations["norm"] == "local") | (stations["model"] == "mean")]
-    (line,) = verdicts(alone)
-    assert line.startswith("The best network of this test, ConvLSTM local")
-    assert verdicts(stations[stations["norm"] == "none"]) == []
+    runs = runs_of("masked")
+    (line,) = verdicts(runs[runs["norm"].isin(["local", "-"])], alone)
+    assert line.startswith("The network that validation chooses, ConvLSTM local")
+    none = runs["norm"] == "none"
+    assert verdicts(runs[none], stations[stations["norm"] == "none"]) == []
 
 
 def test_differences_are_from_the_best_rival_and_of_local_from_the_others() -> None:
@@ -157,13 +180,15 @@ def test_differences_are_between_runs_of_one_seed() -> None:
 def test_a_rival_without_error_has_no_multiple() -> None:
     stations = stations_of()
     stations.loc[stations["model"] == "idw", "rmse"] = 0.0
-    assert "has - of the spRMSE of the best rival, IDW (0.00)" in verdicts(stations)[-1]
+    (*_, line) = verdicts(runs_of("masked"), stations)
+    assert "has - of the spRMSE of the best rival of this test, IDW (0.00)" in line
 
 
 def test_stations_with_few_readings_decide_nothing() -> None:
     stations = stations_of()
     few = stations.assign(station="few", readings=23, rmse=1e6)
-    assert verdicts(pd.concat([stations, few])) == verdicts(stations)
+    runs = runs_of("masked")
+    assert verdicts(runs, pd.concat([stations, few])) == verdicts(runs, stations)
 
 
 def test_station_rows_average_the_seeds_and_mark_what_was_not_scored() -> None:

@@ -58,11 +58,11 @@ def test_every_arm_trains(city, tmp_path, model, norm, protocol):
     run = train(city, config, tmp_path, on_step=infos.append)
     assert [info.step for info in infos] == [1, 2, 3, 4, 5, 6, 7]
     assert {info.steps for info in infos} == {7}
-    validated = [(info.step, info.validation_sprmse) for info in infos if info.validation_sprmse]
+    validated = [(info.step, info.stopping_sprmse) for info in infos if info.stopping_sprmse]
     assert [step for step, _ in validated] == [2, 4, 6, 7]
     corrects = model.startswith("wide-") and not model.endswith(("-no-idw", "-no-correction"))
     history = run.history[1:] if corrects else run.history
-    assert validated == [(entry["step"], entry["validation_sprmse"]) for entry in history]
+    assert validated == [(entry["step"], entry["stopping_sprmse"]) for entry in history]
     losses = [info.loss for info in infos]
     means = [np.mean(losses[a:b]) for a, b in ((0, 2), (2, 4), (4, 6), (6, 7))]
     assert [entry["loss"] for entry in history] == pytest.approx(means)
@@ -71,9 +71,10 @@ def test_every_arm_trains(city, tmp_path, model, norm, protocol):
 
 def test_the_best_validation_is_kept(city, tmp_path):
     run = train(city, replace(SMALL, norm="global", steps=12, learning_rate=0.1), tmp_path)
-    scores = [entry["validation_sprmse"] for entry in run.history]
+    scores = [entry["stopping_sprmse"] for entry in run.history]
     assert scores.index(min(scores)) not in (0, len(scores) - 1), "the test needs a best in between"
-    table = estimate(run.model, run.encoding(city), "validation", 5)
+    encoding = run.encoding(city)
+    table = estimate(run.model, encoding, "validation", encoding.fold.learned, 5)
     best = city_scores(table, station_scores(table, city), min_readings=1)["sprmse"]
     assert best == min(scores)
 
@@ -81,7 +82,7 @@ def test_the_best_validation_is_kept(city, tmp_path):
 def test_a_wide_network_that_learns_nothing_of_use_stays_idw(city, tmp_path):
     config = replace(SMALL, model="wide-cnn", protocol="unseen", learning_rate=1.0)
     run = train(city, config, tmp_path)
-    scores = [entry["validation_sprmse"] for entry in run.history]
+    scores = [entry["stopping_sprmse"] for entry in run.history]
     assert scores.index(min(scores)) == 0, "the test needs a training that does harm"
     fold = Fold.of(city, config)
     distances = distances_km(city.stations["latitude"], city.stations["longitude"])
@@ -113,7 +114,7 @@ def test_masked_training_learns_to_interpolate(make_city, tmp_path):
     city = replace(city, values=values)
     config = RunConfig("cnn", "none", "masked", steps=200, batch_size=32, learning_rate=1e-2)
     run = train(city, config, tmp_path)
-    best = min(entry["validation_sprmse"] for entry in run.history)
+    best = min(entry["stopping_sprmse"] for entry in run.history)
     assert best < 0.25 * values[split(city)["validation"]].std()
 
 
@@ -125,7 +126,7 @@ def test_wide_networks_learn_to_interpolate_better_than_idw(make_city, tmp_path)
     city = replace(city, values=values)
     config = RunConfig("wide-cnn", "none", "masked", steps=150, batch_size=32, timesteps=2)
     run = train(city, replace(config, learning_rate=2e-3, validate_every=50), tmp_path)
-    of_idw = estimate_by_rival("idw", city, "masked")
+    of_idw = estimate_by_rival("idw", city, "masked")["test"]
     assert skill(evaluate(run, city), of_idw) > 0.8
 
 

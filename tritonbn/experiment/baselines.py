@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from data_prep.city import CityData
-from tritonbn.experiment.dataset import Windows, split
-from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.dataset import Part, Windows, split
+from tritonbn.experiment.folds import TESTED_PARTS, Fold
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.rivals import RIVALS, Training
 from tritonbn.experiment.scores import estimates_table
@@ -24,8 +24,11 @@ def rivals_of(protocol: str) -> list[str]:
 
 
 def estimate_by_rival(
-    name: str, city: CityData, protocol: str, test_times: int | None = None
-) -> pd.DataFrame:
+    name: str,
+    city: CityData,
+    protocol: str,
+    test_times: int | None = None,
+) -> dict[Part, pd.DataFrame]:
     """Fit a rival on the training part of a city, in each fold anew, and test it.
 
     Parameters
@@ -35,21 +38,21 @@ def estimate_by_rival(
     city : CityData
     protocol : {"paper", "masked", "unseen"}
     test_times : int, optional
-        How many times, evenly spaced, are scored. Default all.
+        How many times of each part, evenly spaced, are scored. Default all.
 
     Returns
     -------
-    DataFrame, one row per scored reading
-        The table of `tritonbn.experiment.scores`.
+    dict of DataFrame, one row per scored reading
+        The table of `tritonbn.experiment.scores` for each of `TESTED_PARTS`.
     """
-    part = split(city)["train"]
-    tables = []
+    train = split(city)["train"]
+    tables: dict[Part, list[pd.DataFrame]] = {part: [] for part in TESTED_PARTS}
     for number in range(PROTOCOLS[protocol].folds):
         fold = Fold(city, protocol, number)
         known = np.where(fold.absent, np.float32(np.nan), city.values)
         training = Training(
-            readings=known[part],
-            hours=(city.times[part] - city.times[0]) / np.timedelta64(1, "h"),
+            readings=known[train],
+            hours=(city.times[train] - city.times[0]) / np.timedelta64(1, "h"),
             latitude=city.stations["latitude"].to_numpy(np.float64),
             longitude=city.stations["longitude"].to_numpy(np.float64),
             step=city.step / np.timedelta64(1, "h"),
@@ -57,13 +60,14 @@ def estimate_by_rival(
         )
         rival = RIVALS[name](training)
         windows = Windows(city, WINDOW, fold.windows.horizon)
-        times, stations = fold.scored("test", test_times)
-        estimates = np.empty(len(times), np.float32)
-        for station in np.unique(stations):
-            asked = stations == station
-            readings = windows.readings(times[asked])
-            readings[..., fold.absent] = np.nan
-            readings[..., station] = np.nan
-            estimates[asked] = rival.estimate(readings, int(station))
-        tables.append(estimates_table(city, times, stations, estimates))
-    return pd.concat(tables, ignore_index=True)
+        for part, of_part in tables.items():
+            times, stations = fold.scored(part, fold.tested, test_times)
+            estimates = np.empty(len(times), np.float32)
+            for station in np.unique(stations):
+                asked = stations == station
+                readings = windows.readings(times[asked])
+                readings[..., fold.absent] = np.nan
+                readings[..., station] = np.nan
+                estimates[asked] = rival.estimate(readings, int(station))
+            of_part.append(estimates_table(city, times, stations, estimates))
+    return {part: pd.concat(folds, ignore_index=True) for part, folds in tables.items()}

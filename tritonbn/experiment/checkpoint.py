@@ -45,8 +45,9 @@ class Checkpoint:
     random : dict
         State of the numpy generator that draws the batches.
     history : list of dict
-        ``step``, ``loss`` (mean since the one before) and ``validation_sprmse`` (ug/m3) of every
-        validation so far; that of step 0, which only wide networks have, is without a loss.
+        ``step``, ``loss`` (mean since the one before) and ``stopping_sprmse`` (ug/m3, of stations
+        that training knows) of every validation so far; that of step 0, which only wide networks
+        have, is without a loss.
     seconds : float
         Time spent, summed over resumptions.
     """
@@ -69,12 +70,12 @@ class Checkpoint:
     @property
     def best_sprmse(self) -> float:
         """The lowest validation spRMSE so far; infinite before the first."""
-        return min((entry["validation_sprmse"] for entry in self.history), default=math.inf)
+        return min((entry["stopping_sprmse"] for entry in self.history), default=math.inf)
 
     @property
     def finished(self) -> bool:
         """Whether all steps are taken, or validation has not improved for `config.patience`."""
-        scores = [entry["validation_sprmse"] for entry in self.history]
+        scores = [entry["stopping_sprmse"] for entry in self.history]
         stale = len(scores) - 1 - scores.index(self.best_sprmse) if scores else 0
         return self.step >= self.config.steps or stale >= self.config.patience
 

@@ -24,7 +24,7 @@ FIGURES = {
     ),
     "calibration": (
         draw_calibration,
-        "Readings against estimates of the best network of each protocol, and of IDW.",
+        "Readings against estimates of the network that validation chooses, and of IDW.",
     ),
 }
 """Name, function and caption of each figure."""

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from data_prep.city import CityData
 from data_prep.fill import distances_km
-from tritonbn.experiment.config import MODELS, lacks_of
+from tritonbn.experiment.config import lacks_of
 from tritonbn.experiment.folds import fold_numbers
 from tritonbn.experiment.plots import STYLE, label, unit
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.results import REFERENCE, Results
 from tritonbn.experiment.scores import MIN_READINGS
-from tritonbn.experiment.table import Arm, arm_title
+from tritonbn.experiment.table import Arm, arm_title, chosen_network
 
 PANEL_INCHES = 3.6
 
@@ -77,13 +77,13 @@ def nearest_visible(city: CityData, protocol: str) -> npt.NDArray[np.float64]:
 
 def draw_distances(results: Results) -> Figure:
     """Draw the RMSE at each station over the distance to the nearest visible one."""
-    city, stations = results.city, results.stations()
+    city, runs, stations = results.city, results.runs(), results.stations()
     with rc_context(STYLE):
         figure, panels = _panels(results, "Error and distance")
         for protocol, ax in panels.items():
             distance = pd.Series(nearest_visible(city, protocol), city.stations["station"])
             rmse = _rmse(stations, protocol)
-            for arm in _shown(rmse):
+            for arm in _shown(runs, protocol):
                 near = distance[rmse.index]
                 ax.scatter(near, rmse[arm], s=24, alpha=0.8, label=arm_title(*arm))
             ax.set(xlabel="nearest visible station (km)", ylim=(0, None))
@@ -94,12 +94,12 @@ def draw_distances(results: Results) -> Figure:
 
 def draw_calibration(results: Results) -> Figure:
     """Draw the mean reading over the estimate, in twenty groups of equally many estimates."""
-    estimates, stations = results.estimates(), results.stations()
+    estimates, runs = results.estimates(), results.runs()
     with rc_context(STYLE):
         figure, panels = _panels(results, "Calibration")
         for protocol, ax in panels.items():
             here = estimates[estimates["protocol"] == protocol]
-            for model, norm in _shown(_rmse(stations, protocol)):
+            for model, norm in _shown(runs, protocol):
                 arm = here[(here["model"] == model) & (here["norm"] == norm)]
                 groups = pd.qcut(arm["estimate"], 20, duplicates="drop")
                 means = arm.groupby(groups, observed=True)[["estimate", "reading"]].mean()
@@ -113,10 +113,7 @@ def draw_calibration(results: Results) -> Figure:
     return figure
 
 
-def _shown(rmse: pd.DataFrame) -> list[Arm]:
-    """Return the best network, and IDW, where they are."""
-    levels = (rmse.columns.get_level_values(level) for level in ("model", "norm"))
-    means = dict(zip(zip(*levels, strict=True), rmse.mean().to_list(), strict=True))
-    networks = {arm: mean for arm, mean in means.items() if arm[0] in MODELS}
-    best = [min(networks, key=lambda arm: networks[arm])] if networks else []
-    return [*best, *(arm for arm in means if arm[0] == REFERENCE)]
+def _shown(runs: pd.DataFrame, protocol: str) -> list[Arm]:
+    """Return the network that validation chooses, if there is one, and IDW."""
+    chosen = chosen_network(runs[runs["protocol"] == protocol])
+    return [arm for arm in (chosen, (REFERENCE, "-")) if arm]

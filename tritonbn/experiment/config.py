@@ -142,7 +142,8 @@ class RunConfig:
     timesteps : int
         Consecutive times the model sees. Default 1.
     test_times, validation_times : int, optional
-        How many times, evenly spaced over the part, are scored. Default all.
+        How many times, evenly spaced over the part, are scored: when training is done, and at each
+        validation. Default all.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from tritonbn.experiment.results import Results
 from tritonbn.experiment.table import Rows, score_rows
 from tritonbn.experiment.train import StepInfo
 
-LEFT_OUT = ("RMSE of a time", "spMAE", "bias", "R2", "validation")
+LEFT_OUT = ("RMSE of a time", "spMAE", "bias", "R2")
 
 
 def text_table(rows: Rows, title: str | None = None) -> Table:
@@ -44,8 +44,12 @@ def score_tables(runs: pd.DataFrame) -> list[Table]:
     tables = []
     for protocol, here in runs.groupby("protocol", sort=False):
         rows = score_rows(here)
-        shown = [column for column, name in enumerate(rows[0]) if name not in LEFT_OUT]
-        fitting = [[row[column] for column in shown] for row in rows]
+        shown = [
+            column
+            for column in zip(*rows, strict=True)
+            if column[0] not in LEFT_OUT and {*column[1:]} != {"-"}
+        ]
+        fitting = [[*row] for row in zip(*shown, strict=True)]
         tables.append(text_table(fitting, f"spRMSE, protocol {protocol}"))
     return tables
 
@@ -104,13 +108,13 @@ class RunDisplay:
         self._shares[config.name] = share
         self._progress.update(self._tasks[config.name], completed=share)
         self._progress.update(self._all, completed=self._done + sum(self._shares.values()))
-        if info.validation_sprmse is not None:
-            note = f"validation spRMSE {info.validation_sprmse:.2f}"
+        if info.stopping_sprmse is not None:
+            note = f"spRMSE {info.stopping_sprmse:.2f} of known stations"
             self._progress.update(self._tasks[config.name], note=note)
 
     def on_progress(self, config: RunConfig, done: int, total: int) -> None:
         """Show how far the test is."""
-        self._progress.update(self._tasks[config.name], note=f"test {done / total:.0%}")
+        self._progress.update(self._tasks[config.name], note=f"tested {done / total:.0%}")
 
     def finish(self, name: str, result: Mapping[str, Any]) -> None:
         """Show the scores of a run or rival that is finished, its row of `Results.runs`."""
@@ -119,8 +123,9 @@ class RunDisplay:
             self._show_table()
         else:
             self._console.print(
-                f"{note} {name}: spRMSE {result['sprmse']:.2f}, skill against IDW "
-                f"{result['skill']:.2f}; {result['steps']} steps in {result['seconds']:.0f} s"
+                f"{note} {name}: spRMSE {result['sprmse']:.2f} (validation "
+                f"{result['validation_sprmse']:.2f}), skill against IDW {result['skill']:.2f}; "
+                f"{result['steps']} steps in {result['seconds']:.0f} s"
             )
 
     def leave_out(self, name: str, reason: Exception) -> None:

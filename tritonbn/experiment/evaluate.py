@@ -46,8 +46,9 @@ class TrainedRun:
     scaler : Scaler
         From ug/m3 to what the model reads and writes.
     history : list of dict
-        ``step``, ``loss`` (mean since the one before) and ``validation_sprmse`` (ug/m3) of every
-        validation; that of step 0, which only wide networks have, is without a loss.
+        ``step``, ``loss`` (mean since the one before) and ``stopping_sprmse`` (ug/m3, of stations
+        that training knows) of every validation; that of step 0, which only wide networks have, is
+        without a loss.
     steps : int
         Steps taken; fewer than `config.steps` after early stopping.
     seconds : float
@@ -73,9 +74,13 @@ class TrainedRun:
 
 
 def evaluate(
-    run: TrainedRun, city: CityData, *, on_progress: Progress | None = None
+    run: TrainedRun,
+    city: CityData,
+    part: Part = "test",
+    *,
+    on_progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Test a run on the test part of a city.
+    """Test a run.
 
     Parameters
     ----------
@@ -83,6 +88,8 @@ def evaluate(
         From `train` or `load_run`.
     city : CityData
         The city it was trained on.
+    part : {"validation", "test"}
+        Where the estimated times lie. Default ``"test"``.
     on_progress : callable, optional
         Called with the number of estimates made and to be made.
 
@@ -92,7 +99,8 @@ def evaluate(
         The table of `tritonbn.experiment.scores`.
     """
     encoding = run.encoding(city)
-    return estimate(run.model, encoding, "test", run.config.test_times, on_progress)
+    asked = encoding.fold.tested
+    return estimate(run.model, encoding, part, asked, run.config.test_times, on_progress)
 
 
 def predict_fields(
@@ -193,12 +201,13 @@ def estimate(
     model: ConvLSTM | CNN,
     encoding: Encoding,
     part: Part,
+    asked: BoolArray,
     count: int | None = None,
     on_progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Estimate the scored readings of a part, at `count` times of it; the table of `evaluate`."""
+    """Estimate what `Fold.scored` names, and return the table of `evaluate`."""
     fold = encoding.fold
-    times, stations = fold.scored(part, count)
+    times, stations = fold.scored(part, asked, count)
     hidden = np.where(fold.absent[stations], -1, stations)  # one field tells of all absent ones
     samples, sample = np.unique(np.stack([times, hidden]), axis=1, return_inverse=True)
     order = np.argsort(sample, kind="stable")

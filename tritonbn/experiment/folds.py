@@ -11,6 +11,10 @@ LEAST_KNOWN = 2
 """Training readings without which no rival can be fitted to a station."""
 
 
+TESTED_PARTS: tuple[Part, ...] = ("validation", "test")
+"""Where runs and rivals are tested: to choose among them, and to tell how good the choice is."""
+
+
 class Fold:
     """A city as the protocol of a run shows it.
 
@@ -32,6 +36,12 @@ class Fold:
     ----------
     absent : array of bool, shape (S,)
         The stations that nothing may be learned from.
+    learned : array of bool, shape (S,)
+        The other ones, if they have `LEAST_KNOWN` readings in the training part. Training validates
+        itself on them: of absent stations nothing is learned, not even when to stop.
+    tested : array of bool, shape (S,)
+        The stations that are estimated when training is done: the absent ones if there are any,
+        else the learned ones.
     windows : Windows
         Of the city without them.
 
@@ -48,24 +58,29 @@ class Fold:
         self.city = city
         self.absent: BoolArray = (fold_numbers(stations, folds) == number) & (folds > 1)
         self.windows = Windows(city.select(~self.absent), timesteps, PROTOCOLS[protocol].horizon)
+        readings = city.observed[split(city)["train"]].sum(axis=0)
+        self.learned: BoolArray = ~self.absent & (readings >= LEAST_KNOWN)
+        self.tested: BoolArray = self.absent if self.absent.any() else self.learned
 
     @classmethod
     def of(cls, city: CityData, config: RunConfig) -> "Fold":
         """Return the fold of a run."""
         return cls(city, config.protocol, config.fold, config.timesteps)
 
-    def scored(self, part: Part, count: int | None = None) -> tuple[IntArray, IntArray]:
+    def scored(
+        self, part: Part, asked: BoolArray, count: int | None = None
+    ) -> tuple[IntArray, IntArray]:
         """Return the pairs of time and station on which estimates are scored.
 
         The station has a reading then, and some other, visible one has at the end of the window, so
-        that there is something to estimate it from. Validation scores the visible stations: of the
-        absent ones nothing is learned, not even when to stop. A station that is not absent must
-        have `LEAST_KNOWN` readings in the training part.
+        that there is something to estimate it from.
 
         Parameters
         ----------
         part : {"train", "validation", "test"}
             Where the times lie.
+        asked : array of bool, shape (S,)
+            Which stations: `learned` or `tested`.
         count : int, optional
             How many times, evenly spaced. Default all.
 
@@ -78,8 +93,6 @@ class Fold:
         seen = np.zeros((len(times), len(self.absent)), np.bool_)
         seen[:, ~self.absent] = ~np.isnan(self.windows.readings(times)[:, -1])
         informed = seen.sum(axis=1, keepdims=True) > seen
-        known = self.city.observed[split(self.city)["train"]].sum(axis=0) >= LEAST_KNOWN
-        asked = self.absent if part == "test" and self.absent.any() else ~self.absent & known
         rows, stations = np.nonzero(self.city.observed[times] & informed & asked)
         return times[rows], stations
 

@@ -83,7 +83,7 @@ def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
                 ax.set_visible(here.any())
                 runs = histories[here].groupby(["norm", "seed", "fold"], sort=False)
                 for (norm, *_), run in runs:
-                    ax.plot(run["step"], run["validation_sprmse"], color=NORM_COLORS[str(norm)])
+                    ax.plot(run["step"], run["stopping_sprmse"], color=NORM_COLORS[str(norm)])
                 ax.set_title(f"{title}, protocol {protocol}")
                 ax.grid(alpha=0.3)
                 ax.set_yscale("log")

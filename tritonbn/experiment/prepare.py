@@ -11,8 +11,8 @@ import pandas as pd
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.checkpoint import identity
 from tritonbn.experiment.config import PRESETS, WIDE
-from tritonbn.experiment.dataset import Scaler
-from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.dataset import Part, Scaler
+from tritonbn.experiment.folds import TESTED_PARTS, Fold
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.results import CONFIG, FORMAT, Results, write_json
 from tritonbn.experiment.scores import city_scores, estimates_table, station_scores
@@ -115,21 +115,32 @@ def _require_trainable(
 ) -> None:
     """Raise `DataError` where training or test would, before any time is spent on them."""
     for protocol in protocols:
-        tested = []
-        for number in range(PROTOCOLS[protocol].folds):
-            fold = Fold(city, protocol, number)
+        folds = [Fold(city, protocol, number) for number in range(PROTOCOLS[protocol].folds)]
+        for fold in folds:
             _require_others(fold, protocol)
             Scaler.fit(fold.windows.city)
             fold.windows.times("train")
-            if not len(fold.scored("validation", settings.get("validation_times"))[0]):
+            count = settings.get("validation_times")
+            if not len(fold.scored("validation", fold.learned, count)[0]):
                 raise DataError(
                     f"{city.name} has no reading in its validation part that another station's "
                     "could inform a model of"
                 )
-            times, stations = fold.scored("test", settings.get("test_times"))
-            tested.append(estimates_table(city, times, stations, city.values[times, stations]))
-        estimates = pd.concat(tested)
+        for part in TESTED_PARTS:
+            _require_scores(city, folds, part, settings.get("test_times"))
+
+
+def _require_scores(city: CityData, folds: list[Fold], part: Part, count: int | None) -> None:
+    """Raise `DataError` where no station has the readings that scores need."""
+    tables = []
+    for fold in folds:
+        times, stations = fold.scored(part, fold.tested, count)
+        tables.append(estimates_table(city, times, stations, city.values[times, stations]))
+    estimates = pd.concat(tables)
+    try:
         city_scores(estimates, station_scores(estimates, city))
+    except DataError as error:
+        raise DataError(f"the {part} part of {city.name} has too few readings: {error}") from error
 
 
 def _require_others(fold: Fold, protocol: str) -> None:

@@ -24,14 +24,15 @@ PROTOCOL_NOTES = {
     "masked": "Training hides random stations, anew in each sample (a fifth of them; from 8 % to a "
     "half for wide networks), and a model estimates them at the same time, as in the test.",
     "unseen": "A fifth of the stations is absent: from input, target, scaling and early stopping. "
-    "Each is estimated once, by the training that does not know it. Training hides others.",
+    "Each is estimated once, by the training that does not know it. Training hides others. "
+    "Validation is of the absent stations, too, at other times.",
 }
 PUBLISHED_NOTE = (
     "Published: the figures for the measured readings of Antwerp. Compare their order, not their "
     "size."
 )
 ENSEMBLE_NOTE = "The mean of what the runs of all seeds estimate, beside the best rival:"
-TRAINING_CAPTION = "Validation spRMSE during training."
+TRAINING_CAPTION = "spRMSE during training, at some validation times, of stations that it knows."
 SYNTHETIC_NOTE = "The readings are synthetic: a generator made them, nobody measured them."
 
 
@@ -48,14 +49,16 @@ def facts(results: Results) -> dict[str, str]:
         f"{len(city.times):,} times from {first} to {last}, {1 - city.observed.mean():.1%} missing",
         "Preset": f"{results.facts['preset']} ({settings}); wide networks: {wide}",
         "Split": f"6:2:2 in the order of time, with {PURGE} left out between the parts; all scores "
-        "are of the last part",
+        "but validation are of the last part",
         "spRMSE": f"the RMSE of each station over time while it is hidden, averaged over "
         f"{runs['stations'].max()} stations, in {unit(city)}; spMAE likewise; RMSE of a time: that "
         "over the stations, averaged over time; lower is better. "
         f"The mean reading is {runs['mean_reading'].mean():.2f}",
         "Skill": "1 - MSE / MSE of inverse distance weighting (IDW) on the same readings",
-        "Validation": "spRMSE of the weights that were kept on times of the part before the test; "
-        "what to choose settings by",
+        "Validation": "spRMSE at as many times of the part before the test, of the stations that "
+        "have readings enough there: what to choose a model and its settings by, so that the test "
+        "can tell how good the choice is. A network also stops training by some of these readings "
+        "(under unseen: of other stations)",
     }
 
 
@@ -65,9 +68,9 @@ def _words(settings: Mapping[str, Any]) -> str:
 
 def sections_of(results: Results) -> list[dict[str, Any]]:
     """Collect what there is to say of each protocol."""
-    stations, estimates = results.stations(), results.estimates()
+    everything, stations, estimates = results.runs(), results.stations(), results.estimates()
     sections = []
-    for protocol, runs in results.runs().groupby("protocol", sort=False):
+    for protocol, runs in everything.groupby("protocol", sort=False):
         seeds = runs["seed"][runs["model"].isin([*MODELS])]
         here = stations[stations["protocol"] == protocol]
         estimated = estimates[estimates["protocol"] == protocol]
@@ -82,7 +85,7 @@ def sections_of(results: Results) -> list[dict[str, Any]]:
                 "scores": score_rows(runs),
                 "differences": difference_rows(here),
                 "ensembles": ensemble_rows(estimated, results.city),
-                "verdicts": verdicts(here),
+                "verdicts": verdicts(runs, here),
                 "stations": station_rows(here[here["model"].map(lacks_of) == ""]),
                 "breakdown": breakdown_rows(
                     estimated[estimated["model"].map(lacks_of) == ""], results.city

@@ -1,11 +1,9 @@
 """A results folder: one city, one preset, and all runs made of them."""
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +14,9 @@ from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
 from tritonbn.experiment.baselines import estimate_by_rival
 from tritonbn.experiment.config import MODELS, NORMS, RunConfig, is_wide, lacks_of
+from tritonbn.experiment.dataset import Part
 from tritonbn.experiment.evaluate import TrainedRun, evaluate
+from tritonbn.experiment.folds import TESTED_PARTS
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.rivals import RIVALS
 from tritonbn.experiment.scores import (
@@ -37,7 +37,7 @@ COLUMNS = (
 )
 """Of `results.csv`."""
 
-FORMAT = 3
+FORMAT = 4
 """Of the folder; to be raised where older results must not be mixed with new ones."""
 
 REFERENCE = "idw"
@@ -109,19 +109,21 @@ class Results:
         dict
             The row of `runs`.
         """
-        tables, history = [], []
+        history = []
+        tables: dict[Part, list[pd.DataFrame]] = {part: [] for part in TESTED_PARTS}
         steps, seconds, where = 0, 0.0, ""
         for number in range(PROTOCOLS[config.protocol].folds):
             fold = replace(config, fold=number)
             run = train(self.city, fold, self.run_directory(fold), device=device, on_step=on_step)
-            tables.append(evaluate(run, self.city, on_progress=on_progress))
+            for part, estimates in tables.items():
+                estimates.append(evaluate(run, self.city, part, on_progress=on_progress))
             history += [{"fold": number, **entry} for entry in run.history]
             steps, seconds = steps + run.steps, seconds + run.seconds
             where = run.device.type
         costs = {"steps": steps, "seconds": seconds, "device": where}
         directory = self.directory / "runs" / config.name
-        estimates = pd.concat(tables, ignore_index=True)
-        return self._write(directory, key_of(config), estimates, costs, history)
+        whole = {part: pd.concat(folds, ignore_index=True) for part, folds in tables.items()}
+        return self._write(directory, key_of(config), whole, costs, history)
 
     def has_rival(self, name: str, protocol: str) -> bool:
         """Whether a rival is tested."""
@@ -148,9 +150,8 @@ class Results:
         if self.has_rival(name, protocol):
             return _read_json(directory / "result.json")
         started = perf_counter()
-        estimates = estimate_by_rival(
-            name, self.city, protocol, self.facts["settings"].get("test_times")
-        )
+        count = self.facts["settings"].get("test_times")
+        estimates = estimate_by_rival(name, self.city, protocol, count)
         key = {"protocol": protocol, "model": name, "norm": "-", "seed": 0}
         costs = {"steps": 0, "seconds": perf_counter() - started, "device": "cpu"}
         return self._write(directory, key, estimates, costs, [])
@@ -184,15 +185,18 @@ class Results:
         self,
         directory: Path,
         key: dict[str, Any],
-        estimates: pd.DataFrame,
+        estimates: Mapping[Part, pd.DataFrame],
         costs: dict[str, Any],
         history: list[dict[str, Any]],
     ) -> dict[str, Any]:
-        scores, stations = self.score(key, estimates)
-        row = {**scores, **costs}
+        scores, stations = self.score(key, estimates["test"])
+        validation = estimates["validation"]
+        of_validation = city_scores(validation, station_scores(validation, self.city))
+        row = {**scores, "validation_sprmse": of_validation["sprmse"], **costs}
         directory.mkdir(parents=True, exist_ok=True)
-        with atomic_path(directory / "estimates.parquet") as path:
-            estimates.to_parquet(path, index=False)
+        for name, table in (("estimates", estimates["test"]), ("validation", validation)):
+            with atomic_path(directory / f"{name}.parquet") as path:
+                table.to_parquet(path, index=False)
         with atomic_path(directory / "stations.csv") as path:
             stations.to_csv(path, index=False)
         write_json(directory / "result.json", {**row, "history": history})
@@ -210,14 +214,11 @@ class Results:
         -------
         DataFrame
             `protocol`, `model`, `norm` and `seed`; what `city_scores` returns; `skill` against
-            IDW; `validation_sprmse` of the weights that were kept, the mean over the folds;
-            `steps` and `seconds` of all folds, `device`. Ordered by the first four, rivals last.
+            IDW; `validation_sprmse`, at times of the validation part, of the stations that have
+            readings enough there, hidden or absent as in the test; `steps` and `seconds` of all
+            folds, `device`. Ordered by the first four, rivals last.
         """
-        rows = [
-            {**result, "validation_sprmse": _validation(result["history"])}
-            for result, _ in self._finished()
-        ]
-        return pd.DataFrame(rows, columns=COLUMNS)
+        return pd.DataFrame([result for result, _ in self._finished()], columns=COLUMNS)
 
     def stations(self) -> pd.DataFrame:
         """Return the rows of `station_scores` of all that `runs` lists, each with its key."""
@@ -256,14 +257,6 @@ class Results:
             for path in self.directory.glob(f"{kind}/*/result.json")
         ]
         return sorted(found, key=lambda pair: _order(pair[0]))
-
-
-def _validation(history: list[dict[str, float]]) -> float:
-    """Average the best validation of each fold; NaN for a rival, which has none."""
-    best: dict[float, float] = {}
-    for entry in history:
-        best[entry["fold"]] = min(best.get(entry["fold"], math.inf), entry["validation_sprmse"])
-    return fmean(best.values()) if best else math.nan
 
 
 def key_of(config: RunConfig) -> dict[str, Any]:

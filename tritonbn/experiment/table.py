@@ -56,7 +56,7 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per model and norm, in the order of `runs`: the means of `sprmse`, `time_rmse`,
-        `spmae`, `bias`, `r2`, `skill` and `validation_sprmse` (NaN for rivals), `sd` (standard
+        `spmae`, `bias`, `r2`, `skill` and `validation_sprmse`, `sd` (standard
         deviation of spRMSE; NaN for a single seed) and `seeds` (their number).
     """
     arms = runs.groupby(["model", "norm"], sort=False)
@@ -154,11 +154,31 @@ def paired(rmse: Mapping[Arm, pd.DataFrame], arm: Arm, other: Arm) -> npt.NDArra
     return differences
 
 
-def verdicts(stations: pd.DataFrame) -> list[str]:
+def chosen_network(runs: pd.DataFrame) -> Arm | None:
+    """Return the network that validation chooses, of the runs of one protocol.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        From `Results.runs`.
+
+    Returns
+    -------
+    (model, norm) or None
+        Of the lowest mean `validation_sprmse`, of those that lack nothing; None if there is none.
+    """
+    networks = runs[runs["model"].isin([*MODELS]) & (runs["model"].map(lacks_of) == "")]
+    means = networks.groupby(["model", "norm"], sort=False)["validation_sprmse"].mean()
+    return min(means.index, key=means.__getitem__, default=None)
+
+
+def verdicts(runs: pd.DataFrame, stations: pd.DataFrame) -> list[str]:
     """Say what one protocol shows of local normalization, and against the best rival.
 
     Parameters
     ----------
+    runs : DataFrame
+        From `Results.runs`.
     stations : DataFrame
         From `Results.stations`.
     """
@@ -180,13 +200,12 @@ def verdicts(stations: pd.DataFrame) -> list[str]:
                 text = f"{title}: {local} ({sprmse[model, local]:.2f}) is {', '.join(words)}."
                 lines.append(text)
     rival = best_rival(sprmse)
-    networks = [arm for arm in rmse if arm[0] in MODELS and not lacks_of(arm[0])]
-    if rival and networks:
-        best = min(networks, key=lambda arm: sprmse[arm])
+    chosen = chosen_network(runs)
+    if rival and chosen:
         lines.append(
-            f"The best network of this test, {TITLES[best[0]]} {best[1]} ({sprmse[best]:.2f}), has "
-            f"{ratio(sprmse[best], sprmse[rival, '-'])} of the spRMSE of the best rival, "
-            f"{TITLES[rival]} ({sprmse[rival, '-']:.2f})."
+            f"The network that validation chooses, {arm_title(*chosen)} ({sprmse[chosen]:.2f}), "
+            f"has {ratio(sprmse[chosen], sprmse[rival, '-'])} of the spRMSE of the best rival of "
+            f"this test, {TITLES[rival]} ({sprmse[rival, '-']:.2f})."
         )
     return lines
 

@@ -39,15 +39,15 @@ class StepInfo:
         Steps taken, and to be taken at most.
     loss : float
         Of this step's batch.
-    validation_sprmse : float or None
-        In ug/m3, at the steps that validate.
+    stopping_sprmse : float or None
+        In ug/m3, of stations that training knows; at the steps that validate.
     """
 
     fold: int
     step: int
     steps: int
     loss: float
-    validation_sprmse: float | None
+    stopping_sprmse: float | None
 
 
 def train(
@@ -108,13 +108,13 @@ def train(
     rng = np.random.default_rng(config.seed)
 
     def validate(step: int) -> float:
-        estimates = estimate(model, encoding, "validation", config.validation_times)
+        estimates = estimate(model, encoding, "validation", fold.learned, config.validation_times)
         return _finite("spRMSE", _sprmse(estimates, city), step)
 
     if checkpoint is None:
         checkpoint = Checkpoint(config, identity(city), scaler)
         if recipe.corrects_idw:  # to correct it must be better than not to
-            entry = {"step": 0, "validation_sprmse": validate(0)}
+            entry = {"step": 0, "stopping_sprmse": validate(0)}
             best = copy.deepcopy(model.state_dict())
             checkpoint = replace(checkpoint, best=best, history=[entry])
     else:
@@ -142,7 +142,7 @@ def train(
             sprmse = validate(step)
             weights = model.state_dict()
             improved = sprmse < checkpoint.best_sprmse
-            entry = {"step": step, "loss": fmean(losses), "validation_sprmse": sprmse}
+            entry = {"step": step, "loss": fmean(losses), "stopping_sprmse": sprmse}
             checkpoint = replace(
                 checkpoint,
                 weights=weights,

@@ -1,0 +1,30 @@
+from types import SimpleNamespace
+
+import pandas as pd
+
+from data_prep.city import CityData
+from tritonbn.experiment.comparison_plots import draw_distances
+
+VALIDATION = {
+    ("masked", "cnn", "none"): 5.0,
+    ("masked", "cnn", "local"): 4.0,
+    ("masked", "idw", "-"): 1.0,
+    ("unseen", "cnn", "none"): 6.0,
+    ("unseen", "cnn", "local"): 7.0,
+    ("unseen", "idw", "-"): 1.0,
+}
+
+
+def test_the_network_that_validation_chooses_is_drawn_beside_idw(city: CityData) -> None:
+    runs = pd.DataFrame(
+        {"protocol": protocol, "model": model, "norm": norm, "seed": 0, "validation_sprmse": score}
+        for (protocol, model, norm), score in VALIDATION.items()
+    )
+    stations = runs.drop(columns="validation_sprmse").merge(city.stations["station"], how="cross")
+    stations = stations.assign(readings=30, rmse=3.0)
+    results = SimpleNamespace(city=city, runs=lambda: runs, stations=lambda: stations)
+    legends = [ax.get_legend().get_texts() for ax in draw_distances(results).axes]
+    assert [[text.get_text() for text in legend] for legend in legends] == [
+        ["CNN local", "IDW"],
+        ["CNN none", "IDW"],
+    ]
