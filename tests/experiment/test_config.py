@@ -56,7 +56,8 @@ def test_what_cannot_be_trained_is_refused_with_the_reason(arm, message):
 
 
 def test_without_a_window_a_network_sees_one_time():
-    RunConfig("wide-cnn-no-window", "none", "masked")
+    for protocol in ("masked", "unseen"):
+        RunConfig("wide-cnn-no-window", "none", protocol)
     with pytest.raises(ValueError, match="wide-cnn-no-window sees one time, got timesteps 3"):
         RunConfig("wide-cnn-no-window", "none", "masked", timesteps=3)
 

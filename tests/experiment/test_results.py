@@ -7,6 +7,7 @@ import pytest
 
 from data_prep.city import CityData
 from tritonbn.experiment.baselines import estimate_by_rival
+from tritonbn.experiment.config import WIDE
 from tritonbn.experiment.dataset import split
 from tritonbn.experiment.evaluate import evaluate
 from tritonbn.experiment.results import Results
@@ -23,6 +24,20 @@ def sprmse(tables: list[pd.DataFrame]) -> float:
     rmse = errors.apply(lambda error: np.sqrt(np.mean(error**2)))
     assert len(rmse) == 6
     return float(rmse[errors.size() >= 24].mean())
+
+
+@pytest.mark.parametrize("protocol", ["masked", "unseen"])
+def test_the_settings_of_wide_networks_are_those_of_the_protocol(
+    city: CityData, tmp_path: Path, protocol: str
+) -> None:
+    results = Results(tmp_path, {"settings": SETTINGS, "wide": WIDE}, city)
+    whole, one, published = (
+        results.config(model, "none", protocol, 0)
+        for model in ("wide-cnn", "wide-cnn-no-window", "cnn")
+    )
+    assert (whole.steps, whole.timesteps) == (WIDE[protocol]["steps"], 3)
+    assert one == replace(whole, model="wide-cnn-no-window", timesteps=1)
+    assert (published.steps, published.timesteps) == (2, 1)
 
 
 @pytest.mark.parametrize("protocol", ["masked", "unseen"])

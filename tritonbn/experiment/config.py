@@ -22,9 +22,9 @@ _WIDE: dict[str, int | float] = {
     "validation_times": 100,
     "timesteps": 3,
 }
-WIDE = {"masked": _WIDE, "unseen": _WIDE | {"steps": 300, "batch_size": 32, "timesteps": 1}}
+WIDE = {"masked": _WIDE, "unseen": _WIDE | {"steps": 300, "batch_size": 32}}
 """Arguments of `RunConfig` for wide networks by protocol, whatever the preset; chosen by
-validation. They need fewer steps and times where the places that count are unknown."""
+validation. They need fewer steps where the places that count are unknown."""
 
 LACKING = {
     "context": "the whole grid at once",
@@ -95,7 +95,7 @@ def refusal(model: str, norm: str, protocol: str) -> str:
     if is_wide(model) and protocol == "paper":
         return f"{model} learns from hidden stations; paper hides none"
     lacks = lacks_of(model)
-    if lacks in {"masked": ("symmetry",), "unseen": ("context", "window")}.get(protocol, ()):
+    if lacks in {"masked": ("symmetry",), "unseen": ("context",)}.get(protocol, ()):
         return f"no network of {protocol} has {LACKING[lacks]}, so {model} is the whole one"
     if norm == "scaled" and not is_wide(model):
         return f"scaled is for wide networks, not for {model}"
@@ -112,10 +112,10 @@ class RunConfig:
     ----------
     model : str
         The interpolation network, a key of `MODELS`. The wide ones are those that can interpolate:
-        they see which readings there are and what is around, correct IDW (of readings limited to
-        2.5 spreads from the mean), and learn from hidden stations. For ``"masked"`` they see the
-        whole grid at once, and several times; for ``"unseen"``, where places are not known, the
-        grid in all its symmetries. ``"wide-cnn-no-..."`` lacks one of these.
+        they see several times, which readings there are and what is around, correct IDW (of
+        readings limited to 2.5 spreads from the mean), and learn from hidden stations. For
+        ``"masked"`` they see the whole grid at once; for ``"unseen"``, where places are not known,
+        the grid in all its symmetries. ``"wide-cnn-no-..."`` lacks one of these.
     norm : str
         Its normalization, a key of `NORMS`: nothing, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN`
         with a segment per cell, per nearest station, or per station with the rest pooled, after the
