@@ -4,6 +4,7 @@ import pandas as pd
 
 from data_prep.city import CityData
 from tritonbn.experiment.comparison_plots import draw_distances
+from tritonbn.experiment.table import MEANS
 
 VALIDATION = {
     ("masked", "cnn", "none"): 5.0,
@@ -17,10 +18,13 @@ VALIDATION = {
 
 def test_the_network_that_validation_chooses_is_drawn_beside_idw(city: CityData) -> None:
     runs = pd.DataFrame(
-        {"protocol": protocol, "model": model, "norm": norm, "seed": 0, "validation_sprmse": score}
+        {"protocol": protocol, "model": model, "norm": norm, "seed": 0, "sprmse": 3.0}
+        | {**dict.fromkeys(MEANS, 1.0), "validation_sprmse": score}
         for (protocol, model, norm), score in VALIDATION.items()
     )
-    stations = runs.drop(columns="validation_sprmse").merge(city.stations["station"], how="cross")
+    stations = runs[["protocol", "model", "norm", "seed"]].merge(
+        city.stations["station"], how="cross"
+    )
     stations = stations.assign(readings=30, rmse=3.0)
     results = SimpleNamespace(city=city, runs=lambda: runs, stations=lambda: stations)
     legends = [ax.get_legend().get_texts() for ax in draw_distances(results).axes]

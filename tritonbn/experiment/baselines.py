@@ -7,8 +7,8 @@ from data_prep.city import CityData
 from tritonbn.experiment.dataset import Part, Windows, split
 from tritonbn.experiment.folds import TESTED_PARTS, Fold
 from tritonbn.experiment.protocol import PROTOCOLS
-from tritonbn.experiment.rivals import RIVALS, Training
-from tritonbn.experiment.scores import estimates_table
+from tritonbn.experiment.rivals import RIVALS, Rival, Training
+from tritonbn.experiment.scores import estimates_table, joined
 
 WINDOW = 6
 """Times that a rival may look at."""
@@ -24,10 +24,7 @@ def rivals_of(protocol: str) -> list[str]:
 
 
 def estimate_by_rival(
-    name: str,
-    city: CityData,
-    protocol: str,
-    test_times: int | None = None,
+    name: str, city: CityData, protocol: str, test_times: int | None = None
 ) -> dict[Part, pd.DataFrame]:
     """Fit a rival on the training part of a city, in each fold anew, and test it.
 
@@ -46,7 +43,7 @@ def estimate_by_rival(
         The table of `tritonbn.experiment.scores` for each of `TESTED_PARTS`.
     """
     train = split(city)["train"]
-    tables: dict[Part, list[pd.DataFrame]] = {part: [] for part in TESTED_PARTS}
+    tables = []
     for number in range(PROTOCOLS[protocol].folds):
         fold = Fold(city, protocol, number)
         known = np.where(fold.absent, np.float32(np.nan), city.values)
@@ -59,15 +56,18 @@ def estimate_by_rival(
             horizon=fold.windows.horizon,
         )
         rival = RIVALS[name](training)
-        windows = Windows(city, WINDOW, fold.windows.horizon)
-        for part, of_part in tables.items():
-            times, stations = fold.scored(part, fold.tested, test_times)
-            estimates = np.empty(len(times), np.float32)
-            for station in np.unique(stations):
-                asked = stations == station
-                readings = windows.readings(times[asked])
-                readings[..., fold.absent] = np.nan
-                readings[..., station] = np.nan
-                estimates[asked] = rival.estimate(readings, int(station))
-            of_part.append(estimates_table(city, times, stations, estimates))
-    return {part: pd.concat(folds, ignore_index=True) for part, folds in tables.items()}
+        tables.append({part: _estimate(rival, fold, part, test_times) for part in TESTED_PARTS})
+    return joined(tables)
+
+
+def _estimate(rival: Rival, fold: Fold, part: Part, count: int | None) -> pd.DataFrame:
+    windows = Windows(fold.city, WINDOW, fold.windows.horizon)
+    times, stations = fold.scored(part, fold.tested, count)
+    estimates = np.empty(len(times), np.float32)
+    for station in np.unique(stations):
+        asked = stations == station
+        readings = windows.readings(times[asked])
+        readings[..., fold.absent] = np.nan
+        readings[..., station] = np.nan
+        estimates[asked] = rival.estimate(readings, int(station))
+    return estimates_table(fold.city, times, stations, estimates)

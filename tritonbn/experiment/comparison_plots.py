@@ -20,12 +20,12 @@ from tritonbn.experiment.table import Arm, arm_title, chosen_network
 PANEL_INCHES = 3.6
 
 
-def _panels(results: Results, title: str) -> tuple[Figure, dict[str, Axes]]:
-    """Make a figure with one panel for each protocol of the results."""
-    protocols = list(dict.fromkeys(results.runs()["protocol"]))
+def _panels(city: CityData, runs: pd.DataFrame, title: str) -> tuple[Figure, dict[str, Axes]]:
+    """Make a figure with one panel for each protocol of the runs."""
+    protocols = list(dict.fromkeys(runs["protocol"]))
     width = max(2 * PANEL_INCHES, 1 + PANEL_INCHES * len(protocols))
     figure = Figure((width, 1.4 + PANEL_INCHES), layout="constrained")
-    figure.suptitle(f"{title}, {label(results.city)}")
+    figure.suptitle(f"{title}, {label(city)}")
     axes = figure.subplots(1, len(protocols), squeeze=False)[0]
     for ax, protocol in zip(axes, protocols, strict=True):
         ax.set_title(f"protocol {protocol}")
@@ -42,7 +42,7 @@ def _rmse(stations: pd.DataFrame, protocol: str) -> pd.DataFrame:
 def draw_winners(results: Results) -> Figure:
     """Draw, on a map for each protocol, which network or rival has the lowest RMSE."""
     with rc_context(STYLE):
-        figure, panels = _panels(results, "Lowest RMSE at each station")
+        figure, panels = _panels(results.city, results.runs(), "Lowest RMSE at each station")
         places = results.city.stations.set_index("station")[["longitude", "latitude"]]
         stations = results.stations()
         winners = {
@@ -79,7 +79,7 @@ def draw_distances(results: Results) -> Figure:
     """Draw the RMSE at each station over the distance to the nearest visible one."""
     city, runs, stations = results.city, results.runs(), results.stations()
     with rc_context(STYLE):
-        figure, panels = _panels(results, "Error and distance")
+        figure, panels = _panels(city, runs, "Error and distance")
         for protocol, ax in panels.items():
             distance = pd.Series(nearest_visible(city, protocol), city.stations["station"])
             rmse = _rmse(stations, protocol)
@@ -96,7 +96,7 @@ def draw_calibration(results: Results) -> Figure:
     """Draw the mean reading over the estimate, in twenty groups of equally many estimates."""
     estimates, runs = results.estimates(), results.runs()
     with rc_context(STYLE):
-        figure, panels = _panels(results, "Calibration")
+        figure, panels = _panels(results.city, runs, "Calibration")
         for protocol, ax in panels.items():
             here = estimates[estimates["protocol"] == protocol]
             for model, norm in _shown(runs, protocol):

@@ -10,7 +10,6 @@ from tritonbn.experiment.protocol import PROTOCOLS
 LEAST_KNOWN = 2
 """Training readings without which no rival can be fitted to a station."""
 
-
 TESTED_PARTS: tuple[Part, ...] = ("validation", "test")
 """Where runs and rivals are tested: to choose among them, and to tell how good the choice is."""
 

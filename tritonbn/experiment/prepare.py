@@ -15,7 +15,7 @@ from tritonbn.experiment.dataset import Part, Scaler
 from tritonbn.experiment.folds import TESTED_PARTS, Fold
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.results import CONFIG, FORMAT, Results, write_json
-from tritonbn.experiment.scores import city_scores, estimates_table, station_scores
+from tritonbn.experiment.scores import city_sprmse, estimates_table
 from tritonbn.experiment.source import is_quickly_read, load_city
 
 
@@ -136,9 +136,8 @@ def _require_scores(city: CityData, folds: list[Fold], part: Part, count: int | 
     for fold in folds:
         times, stations = fold.scored(part, fold.tested, count)
         tables.append(estimates_table(city, times, stations, city.values[times, stations]))
-    estimates = pd.concat(tables)
     try:
-        city_scores(estimates, station_scores(estimates, city))
+        city_sprmse(pd.concat(tables), city)
     except DataError as error:
         raise DataError(f"the {part} part of {city.name} has too few readings: {error}") from error
 

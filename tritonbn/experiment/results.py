@@ -21,6 +21,8 @@ from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.rivals import RIVALS
 from tritonbn.experiment.scores import (
     city_scores,
+    city_sprmse,
+    joined,
     skill,
     station_scores,
 )
@@ -109,21 +111,23 @@ class Results:
         dict
             The row of `runs`.
         """
-        history = []
-        tables: dict[Part, list[pd.DataFrame]] = {part: [] for part in TESTED_PARTS}
+        tables, history = [], []
         steps, seconds, where = 0, 0.0, ""
         for number in range(PROTOCOLS[config.protocol].folds):
             fold = replace(config, fold=number)
             run = train(self.city, fold, self.run_directory(fold), device=device, on_step=on_step)
-            for part, estimates in tables.items():
-                estimates.append(evaluate(run, self.city, part, on_progress=on_progress))
+            tables.append(
+                {
+                    part: evaluate(run, self.city, part, on_progress=on_progress)
+                    for part in TESTED_PARTS
+                }
+            )
             history += [{"fold": number, **entry} for entry in run.history]
             steps, seconds = steps + run.steps, seconds + run.seconds
             where = run.device.type
         costs = {"steps": steps, "seconds": seconds, "device": where}
         directory = self.directory / "runs" / config.name
-        whole = {part: pd.concat(folds, ignore_index=True) for part, folds in tables.items()}
-        return self._write(directory, key_of(config), whole, costs, history)
+        return self._write(directory, key_of(config), joined(tables), costs, history)
 
     def has_rival(self, name: str, protocol: str) -> bool:
         """Whether a rival is tested."""
@@ -191,8 +195,7 @@ class Results:
     ) -> dict[str, Any]:
         scores, stations = self.score(key, estimates["test"])
         validation = estimates["validation"]
-        of_validation = city_scores(validation, station_scores(validation, self.city))
-        row = {**scores, "validation_sprmse": of_validation["sprmse"], **costs}
+        row = {**scores, "validation_sprmse": city_sprmse(validation, self.city), **costs}
         directory.mkdir(parents=True, exist_ok=True)
         for name, table in (("estimates", estimates["test"]), ("validation", validation)):
             with atomic_path(directory / f"{name}.parquet") as path:

@@ -5,12 +5,14 @@ and `estimate`, the last two in the unit of the city. Missing readings are in no
 of what was measured, never of what was filled.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from data_prep.city import CityData, DataError
-from tritonbn.experiment.dataset import IntArray
+from tritonbn.experiment.dataset import IntArray, Part
 
 DRAWS = 10_000
 FEWEST_STATIONS = 6
@@ -114,6 +116,18 @@ def city_scores(
         "time_rmse": float(np.sqrt(squares).mean()),
         "bias": float(error.mean()),
         "r2": float(1 - (error**2).sum() / ((readings - readings.mean()) ** 2).sum()),
+    }
+
+
+def city_sprmse(estimates: pd.DataFrame, city: CityData, min_readings: int = MIN_READINGS) -> float:
+    """Return the spRMSE alone, as `city_scores` does."""
+    return city_scores(estimates, station_scores(estimates, city), min_readings)["sprmse"]
+
+
+def joined(folds: Sequence[Mapping[Part, pd.DataFrame]]) -> dict[Part, pd.DataFrame]:
+    """Put the estimates of all folds of a protocol into one table for each part."""
+    return {
+        part: pd.concat([tables[part] for tables in folds], ignore_index=True) for part in folds[0]
     }
 
 

@@ -56,8 +56,8 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per model and norm, in the order of `runs`: the means of `sprmse`, `time_rmse`,
-        `spmae`, `bias`, `r2`, `skill` and `validation_sprmse`, `sd` (standard
-        deviation of spRMSE; NaN for a single seed) and `seeds` (their number).
+        `spmae`, `bias`, `r2`, `skill` and `validation_sprmse`, `sd` (standard deviation of spRMSE;
+        NaN for a single seed) and `seeds` (their number).
     """
     arms = runs.groupby(["model", "norm"], sort=False)
     summary = arms[["sprmse", *MEANS]].mean()
@@ -167,9 +167,9 @@ def chosen_network(runs: pd.DataFrame) -> Arm | None:
     (model, norm) or None
         Of the lowest mean `validation_sprmse`, of those that lack nothing; None if there is none.
     """
-    networks = runs[runs["model"].isin([*MODELS]) & (runs["model"].map(lacks_of) == "")]
-    means = networks.groupby(["model", "norm"], sort=False)["validation_sprmse"].mean()
-    return min(means.index, key=means.__getitem__, default=None)
+    scores = summarize(runs).set_index(["model", "norm"])["validation_sprmse"]
+    networks = [arm for arm in scores.index if arm[0] in MODELS and not lacks_of(arm[0])]
+    return min(networks, key=scores.__getitem__, default=None)
 
 
 def verdicts(runs: pd.DataFrame, stations: pd.DataFrame) -> list[str]:

@@ -9,7 +9,6 @@ from statistics import fmean
 from time import perf_counter
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from tritonbn.experiment.encoding import Encoding
 from tritonbn.experiment.evaluate import TrainedRun, estimate
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.recipe import Recipe, recipe_of
-from tritonbn.experiment.scores import city_scores, station_scores
+from tritonbn.experiment.scores import city_sprmse
 from tritonbn.models import CNN, ConvLSTM
 
 __all__ = ["StepInfo", "TrainedRun", "load_run", "train"]
@@ -109,7 +108,7 @@ def train(
 
     def validate(step: int) -> float:
         estimates = estimate(model, encoding, "validation", fold.learned, config.validation_times)
-        return _finite("spRMSE", _sprmse(estimates, city), step)
+        return _finite("spRMSE", city_sprmse(estimates, city, min_readings=1), step)
 
     if checkpoint is None:
         checkpoint = Checkpoint(config, identity(city), scaler)
@@ -195,10 +194,6 @@ def _loss(
         field = model.train()(x)
     weight = model.head.convolution.weight
     return recipe.loss(field, scale.scale(readings), encoding.cells, weight)
-
-
-def _sprmse(estimates: pd.DataFrame, city: CityData) -> float:
-    return city_scores(estimates, station_scores(estimates, city), min_readings=1)["sprmse"]
 
 
 def _finite(name: str, value: float, step: int) -> float:
