@@ -77,4 +77,5 @@ def load_counted(mask, start, cell, mask_cell, exists):
         # A thread could read 16 neighbouring bytes of mask, but then it had to hold the values
         # and coefficients of as many columns, for which its registers do not suffice.
         offset = tl.max_contiguous(start + cell * mask_cell, [1, 4])
-        return exists & tl.load(mask + offset, mask=exists, other=False)
+        there = mask + tl.broadcast_to(offset, exists.shape)  # Triton 3.4 widens no pointers
+        return exists & tl.load(there, mask=exists, other=False)

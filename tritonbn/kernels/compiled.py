@@ -69,7 +69,7 @@ class _AbsentGPU:
 def compiling_for(name: str) -> Iterator[list[Compiled]]:
     """Within it, launching a kernel compiles it for the target and adds it to the list."""
     results: list[Compiled] = []
-    launch, active = JITFunction.run, driver._active
+    launch, drivers = JITFunction.run, vars(driver).copy()
 
     def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> Any:
         if TARGETS[name].backend == "hip":
@@ -84,7 +84,7 @@ def compiling_for(name: str) -> Iterator[list[Compiled]]:
         yield results
     finally:
         JITFunction.run = launch
-        driver._active = active
+        vars(driver).update(drivers)
 
 
 def _look_inside(kernel: str, target: str, compiled: Any) -> Compiled:
