@@ -21,6 +21,11 @@ from tritonbn.kernels.configs import (
 )
 from tritonbn.kernels.shipped import DTYPES
 
+pytestmark = pytest.mark.skipif(
+    tuple(map(int, triton.__version__.split(".")[:2])) < (3, 6),
+    reason="compilers before Triton 3.6 spill up to 24 bytes; 3.4 has no linker for AMD GPUs",
+)
+
 NVIDIA = [name for name, target in TARGETS.items() if target.backend == "cuda"]
 
 
