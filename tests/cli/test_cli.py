@@ -222,10 +222,11 @@ def test_the_module_is_the_command() -> None:
         (["kernels", "--targets", "sm_9"], False, "targets must be of sm_80, .*, got sm_9"),
     ],
 )
-def test_commands_of_the_kernels_say_what_they_lack(
-    arguments, interpreted, words, monkeypatch, capsys
-):
+def test_commands_of_the_kernels_say_what_they_lack(arguments, interpreted, words):
+    """In a process of their own: whether kernels are interpreted is settled at their import."""
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
-    monkeypatch.setenv("TRITON_INTERPRET", "1" if interpreted else "0")
-    assert main(arguments) == 2
-    assert re.search(words, capsys.readouterr().err)
+    command = [sys.executable, "-m", "tritonbn", *arguments]
+    environment = os.environ | {"TRITON_INTERPRET": "1" if interpreted else "0"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert re.search(words, done.stderr)
