@@ -160,8 +160,8 @@ def test_what_was_first_used_in_inference_mode_trains_later():
 def test_to_changes_type_and_device():
     local = LocalBN(4, NEAREST).to(torch.float64)
     assert local.weight.dtype == local.running_var.dtype == torch.float64
-    assert local.segment_ids.dtype == torch.int64
-    assert local.to("meta").segment_ids.device.type == "meta"
+    assert local.to("meta").weight.device.type == "meta"
+    assert torch.equal(local.segment_ids, NEAREST.ids)
 
 
 def test_evaluation_uses_running_statistics_and_leaves_them():

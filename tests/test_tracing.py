@@ -1,4 +1,4 @@
-"""`LocalBN` in compiled, exported, mixed-precision and distributed models, on every backend."""
+"""`LocalBN` in compiled, mixed-precision and distributed models, on every backend."""
 
 import socket
 
@@ -68,30 +68,6 @@ def test_a_ragged_batch_does_not_break_the_graph(backend, device):
         torch.testing.assert_close(function(x), twin(x))
 
 
-def test_export_of_the_evaluation_needs_no_operator_of_ours(backend, device):
-    layer = trained(device, activation="relu").eval()
-    x = batches(device)[0]
-    program = torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-    assert "tritonbn" not in str(program.graph)
-    for count in (5, 2):
-        torch.testing.assert_close(program.module()(x[:count]), layer(x[:count]))
-
-
-def test_onnx_of_the_evaluation(backend, device):
-    onnx_reference = pytest.importorskip("onnx.reference", reason="onnx is not installed")
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    segments = Segments.stations([0, 7], GRID, rest="identity")
-    layer = LocalBN(4, segments, activation="silu", device=device)
-    for x in batches(device):
-        layer(x)
-    layer.eval()
-    program = torch.onnx.export(layer.cpu(), (x.cpu(),), dynamo=True, verbose=False)
-    (result,) = onnx_reference.ReferenceEvaluator(program.model_proto).run(
-        None, {program.model_proto.graph.input[0].name: x.cpu().numpy()}
-    )
-    torch.testing.assert_close(torch.from_numpy(result), layer(x.cpu()), rtol=1e-5, atol=1e-6)
-
-
 def test_autocast(backend, device):
     """The layer takes what autocast gives it, and keeps parameters and statistics in float32."""
     model = nn.Sequential(nn.Conv2d(4, 4, 1), LocalBN(4, NEAREST)).to(device)
@@ -128,7 +104,9 @@ def _train_in_a_group(rank, port, backend, out):
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distribution")
-def test_buffers_survive_distributed_training(backend, tmp_path):
+def test_buffers_survive_distributed_training(backend, device, tmp_path):
+    if backend == "triton" and device.type != "cpu":
+        pytest.skip("with a GPU the kernels are not interpreted, and this trains on the CPU")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -138,10 +116,9 @@ def test_buffers_survive_distributed_training(backend, tmp_path):
     first, second = (torch.load(tmp_path / f"rank{rank}") for rank in range(2))
     torch.testing.assert_close(first[0], second[0])
     assert not torch.equal(first[1], second[1])  # as each has seen other data
-    running_mean, running_var, counter, segment_ids = first[2:]
+    running_mean, running_var, counter = first[2:]
     assert torch.equal(running_mean, first[1])
     assert running_var.isfinite().all()
     assert counter == 2
-    assert torch.equal(segment_ids, NEAREST.ids)
     for one, other in zip(first[2:], second[2:], strict=True):
         assert torch.equal(one, other)

@@ -1,6 +1,7 @@
 """The backends: which of them runs, and how each is called."""
 
 import os
+import warnings
 from functools import cache
 from importlib.util import find_spec
 from typing import Literal
@@ -10,11 +11,13 @@ from torch import Tensor
 
 from tritonbn import native
 from tritonbn.arguments import Affine, Running, Statistics
+from tritonbn.caller import wants_other_derivatives
 from tritonbn.dtypes import compute_dtype, wide_dtype
 from tritonbn.partition import Partition
 
 Backend = Literal["auto", "triton", "native", "reference"]
 
+_HAS_TRITON = find_spec("triton") is not None
 _TRITON_TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
@@ -24,13 +27,53 @@ def choose_backend(wanted: Backend, x: Tensor) -> Backend:
     Raises
     ------
     ValueError
-        If "triton" is wanted and cannot run; the message says why.
+        If the one that is wanted cannot run; the message says why.
     """
+    if wants_other_derivatives() and wanted != "reference":
+        if wanted != "auto":
+            raise ValueError(
+                f'backend "{wanted}" has no forward-mode derivatives and no nested ones of '
+                'torch.func; "reference" and "auto" have'
+            )
+        return "reference"
     if wanted == "auto":
-        return "triton" if x.is_cuda and why_not_triton(x) is None else "native"
+        return "triton" if x.is_cuda and _can_use_triton(x) else "native"
     if wanted == "triton" and (reason := why_not_triton(x)):
         raise ValueError(f'backend "triton" cannot run: {reason}')
     return wanted
+
+
+def _can_use_triton(x: Tensor) -> bool:
+    return why_not_triton(x) is None and _runs_on(x.device)
+
+
+def _runs_on(device: torch.device) -> bool:
+    """Whether Triton can compile for a GPU and launch there."""
+    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+        return True  # nothing can be tried
+    return _try_once(device)
+
+
+# what torch.compiler.assume_constant_result does, which imports the whole compiler
+_runs_on._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@cache
+def _try_once(device: torch.device) -> bool:
+    """Try a kernel, and warn of what prevents it."""
+    try:
+        from tritonbn.kernels import probe
+
+        probe.run(device)
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        warnings.warn(
+            f"Triton cannot run on {device}, so that local batch normalization is computed by the "
+            f"slower operations of PyTorch there: {reason[0]}",
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def why_not_triton(x: Tensor) -> str | None:
@@ -45,10 +88,9 @@ def why_not_triton(x: Tensor) -> str | None:
     return None
 
 
-@cache
 def has_triton() -> bool:
     """Whether Triton is installed; it is not imported."""
-    return find_spec("triton") is not None
+    return _HAS_TRITON
 
 
 def forward(

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from tritonbn.caller import is_transformed, wants_registered_operator
 from tritonbn.segments import Segments
 
 
@@ -11,12 +12,15 @@ def check_arguments(
     segments: Segments,
     parameters: dict[str, Tensor | None],
     mask: Tensor | None,
+    eps: float,
 ) -> None:
     """Raise what `tritonbn.local_batch_norm` promises, in words that name the argument."""
     if not isinstance(segments, Segments):
         raise TypeError(f"segments must be a tritonbn.Segments, got {type(segments).__name__}")
     if not x.is_floating_point():
         raise TypeError(f"x must be of a floating type, got {x.dtype}")
+    if not eps > 0:
+        raise ValueError(f"eps must be positive, got {eps}")
     grid = segments.grid
     if x.dim() < 2 + len(grid) or x.shape[-len(grid) :] != grid:
         raise ValueError(
@@ -59,14 +63,14 @@ def _check_device(name: str, tensor: Tensor, x: Tensor) -> None:
 def check_counts(x: Tensor, segments: Segments, ids: Tensor, mask: Tensor | None) -> None:
     """Refuse to take the variance of a single value, as `torch.nn.BatchNorm2d` does.
 
-    A mask is looked at only where that waits for no GPU and breaks no graph.
+    A mask is looked at only where that waits for no GPU, breaks no graph, and sees all its values.
     """
     entries_per_cell = x.shape[0] * x.shape[2 : x.dim() - len(segments.grid)].numel()
     if mask is None:
         if entries_per_cell != 1:
             return
         count = segments.cell_counts
-    elif x.device.type != "cpu" or torch.compiler.is_compiling():
+    elif x.device.type != "cpu" or wants_registered_operator(x) or is_transformed():
         return
     else:
         counted = mask.expand(x.shape[0], 1, *x.shape[2:]).reshape(-1, len(ids)).sum(0)

@@ -26,5 +26,5 @@ def normalize(
         shift = shift + bias.to(dtype)
     index = ids.where(ids >= 0, mean.shape[1])  # the cells in no segment take what is padded
     scale, shift = (pad(t, (0, 1), value=o)[:, index] for t, o in ((scale, 1.0), (shift, 0.0)))
-    rows = x.to(dtype).reshape(x.shape[0], x.shape[1], -1, len(ids))
+    rows = x.to(dtype).reshape(x.shape[0], x.shape[1], -1, ids.shape[0])
     return (rows * scale[:, None] + shift[:, None]).reshape(x.shape).to(x.dtype)

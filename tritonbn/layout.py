@@ -5,8 +5,6 @@ Contiguous memory is (N, C, L), channels_last memory is (N, L, C); both are rows
 in another order, with L the number of positions.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -24,10 +22,12 @@ def in_layout(x: Tensor, channels_last: bool) -> Tensor:
 
 
 def empty_like(x: Tensor) -> Tensor:
-    """Return an empty tensor in the layout of x, or a contiguous one."""
-    if is_channels_last(x):
-        return torch.empty_like(x.movedim(1, -1)).movedim(-1, 1)
-    return torch.empty_like(x, memory_format=torch.contiguous_format)
+    """Return an empty tensor in the layout of x, or a contiguous one; never a view.
+
+    Autograd refuses to change views that an operator made in place.
+    """
+    dense = torch.preserve_format if is_channels_last(x) else torch.contiguous_format
+    return torch.empty_like(x, memory_format=dense)
 
 
 def to_rows(x: Tensor, channels_last: bool) -> Tensor:
@@ -35,10 +35,3 @@ def to_rows(x: Tensor, channels_last: bool) -> Tensor:
     if channels_last:
         return x.movedim(1, -1).flatten(1, -2).contiguous()
     return x.flatten(2).contiguous()
-
-
-def from_rows(rows: Tensor, shape: Sequence[int], channels_last: bool) -> Tensor:
-    """Undo `to_rows`: a view of shape (N, C, ...)."""
-    if channels_last:
-        return rows.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
-    return rows.view(*shape)

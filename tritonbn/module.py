@@ -1,20 +1,26 @@
 """`LocalBN`: local batch normalization as a layer."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.fx
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from tritonbn.backends import Backend
 from tritonbn.ops import Activation, local_batch_norm
-from tritonbn.segments import Segments
+from tritonbn.segments import Segments, plain_tensors
 
 
-class LocalBN(nn.Module):
+class LocalBN(_BatchNorm):
     """Batch normalization with statistics, scale and offset per segment of the grid.
 
     Everything but the segments is `torch.nn.BatchNorm2d`, and with one segment over the whole grid
-    it is the same layer. The definition is that of `tritonbn.local_batch_norm`.
+    it is the same layer. The definition is that of `tritonbn.local_batch_norm`. Tools that look for
+    PyTorch's batch norms, such as `torch.optim.swa_utils.update_bn`, find this one.
 
     Parameters
     ----------
@@ -33,6 +39,8 @@ class LocalBN(nn.Module):
     bias : bool, default True
     activation : "relu", "silu", "sigmoid", "tanh" or None, default None
         Applied to the result.
+    backend : "auto", "triton", "native" or "reference", default "auto"
+        What computes it, as in `tritonbn.local_batch_norm`.
     device, dtype : optional
         Of the parameters and the running statistics.
 
@@ -43,8 +51,11 @@ class LocalBN(nn.Module):
     running_mean, running_var : buffer, shape (C, S)
         Initially 0 and 1.
     num_batches_tracked : buffer, scalar int64
-    segment_ids : buffer of int64, shape of the grid
-        Part of the state, so that a checkpoint tells its segments; loading one takes them over.
+    segments : Segments
+        May be set to others that are as many.
+    segment_ids : Tensor of int64, shape of the grid, on the CPU
+        The ids of the segments. They are no buffer, but part of the state, so that a checkpoint
+        tells its segments; loading one takes them over. May be set, or changed in place.
 
     Raises
     ------
@@ -58,12 +69,8 @@ class LocalBN(nn.Module):
     torch.Size([8, 64, 32, 32])
     """
 
-    weight: nn.Parameter | None
-    bias: nn.Parameter | None
-    segment_ids: Tensor
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor
+    weight: nn.Parameter | None  # type: ignore[assignment]
+    bias: nn.Parameter | None  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -76,58 +83,103 @@ class LocalBN(nn.Module):
         *,
         bias: bool = True,
         activation: Activation | None = None,
+        backend: Backend = "auto",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
         if num_features < 1:
             raise ValueError(f"num_features must be at least 1, got {num_features}")
+        # without parameters and statistics, which are of another shape here
+        super().__init__(num_features, eps, momentum, False, False)
         if isinstance(segments, Tensor):
             segments = Segments(segments)
         elif not isinstance(segments, Segments):
             segments = Segments.per_cell(segments)
-        self.num_features = num_features
-        self.segments = segments
-        self.eps = eps
-        self.momentum = momentum
+        self._take(segments)
         self.affine = affine
         self.track_running_stats = track_running_stats
         self.activation = activation
+        self.backend = backend
 
         shape = (num_features, segments.num_segments)
 
-        def parameter(wanted: bool) -> nn.Parameter | None:
-            return nn.Parameter(torch.empty(shape, device=device, dtype=dtype)) if wanted else None
+        def empty() -> Tensor:
+            return torch.empty(shape, device=device, dtype=dtype)
 
-        def statistic() -> Tensor | None:
-            return torch.empty(shape, device=device, dtype=dtype) if track_running_stats else None
-
-        self.register_parameter("weight", parameter(affine))
-        self.register_parameter("bias", parameter(affine and bias))
-        self.register_buffer("running_mean", statistic())
-        self.register_buffer("running_var", statistic())
-        counter = torch.tensor(0, device=device) if track_running_stats else None
-        self.register_buffer("num_batches_tracked", counter)
-        self.register_buffer(
-            "segment_ids", torch.empty(segments.grid, device=device, dtype=torch.int64)
-        )
+        self.weight = nn.Parameter(empty()) if affine else None
+        self.bias = nn.Parameter(empty()) if affine and bias else None
+        if track_running_stats:
+            self.running_mean, self.running_var = empty(), empty()
+            self.num_batches_tracked = torch.tensor(0, device=device)
+        self._place_segments()
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
         """Set the running mean to 0, the running variance to 1 and the counter to 0."""
-        if self.running_mean is not None and self.running_var is not None:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-            self.num_batches_tracked.zero_()
+        for statistic, value in (
+            (self.running_mean, 0),
+            (self.running_var, 1),
+            (self.num_batches_tracked, 0),
+        ):
+            if statistic is not None:
+                statistic.fill_(value)
 
     def reset_parameters(self) -> None:
         """Set the weight to 1, the bias to 0, and the buffers to their initial values."""
         self.reset_running_stats()
-        self.segment_ids.copy_(self.segments.ids)
         if self.weight is not None:
             nn.init.ones_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+    @property
+    def segments(self) -> Segments:
+        """The partition of the grid."""
+        ids = self._segment_ids
+        if not torch.compiler.is_compiling() and ids._version != self._known_version:
+            self.segment_ids = ids
+        return self._segments
+
+    @segments.setter
+    def segments(self, segments: Segments) -> None:
+        if not isinstance(segments, Segments):
+            raise TypeError(f"segments must be a tritonbn.Segments, got {type(segments).__name__}")
+        if segments.num_segments != self._segments.num_segments:
+            raise ValueError(
+                f"segments must be {self._segments.num_segments}, for which there are parameters, "
+                f"got {segments}"
+            )
+        self._take(segments)
+        self._place_segments()
+
+    @property
+    def segment_ids(self) -> Tensor:
+        """The ids of the segments."""
+        return self._segment_ids
+
+    @segment_ids.setter
+    def segment_ids(self, ids: Tensor) -> None:
+        segments = Segments(ids)
+        if segments != self._segments:
+            self.segments = segments
+        self._known_version = self._segment_ids._version
+
+    @plain_tensors()
+    def _take(self, segments: Segments) -> None:
+        self._segments = segments
+        self._segment_ids = segments.ids.clone()  # its own: states may be written to
+        self._known_version = self._segment_ids._version
+
+    def _place_segments(self) -> None:
+        """Put the segments beside the parameters, so that no call needs to."""
+        for tensor in (self.weight, self.running_mean):
+            if tensor is not None and not isinstance(tensor, FakeTensor):
+                self._segments.on(tensor.device)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "LocalBN":
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._place_segments()
+        return self
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize x.
@@ -148,30 +200,31 @@ class LocalBN(nn.Module):
         TypeError, ValueError
             As `tritonbn.local_batch_norm` does.
         """
-        if x.dim() < 2 or x.shape[1] != self.num_features:
-            raise ValueError(
-                f"x must have {self.num_features} channels, shape (N, C, ...), got {tuple(x.shape)}"
+        return _normalize(self, x, mask)
+
+    @property
+    def qconfig(self) -> Any:
+        """The configuration of `torch.ao.quantization`, if one was set.
+
+        `torch.nn.SyncBatchNorm.convert_sync_batchnorm` looks for it while it replaces a batch norm;
+        there is no other place to refuse.
+        """
+        if sys._getframe(1).f_code.co_name == "convert_sync_batchnorm":
+            raise TypeError(
+                "LocalBN cannot be made a SyncBatchNorm, which is global; call "
+                "convert_sync_batchnorm before LocalBN takes its place in the model"
             )
-        momentum: float | Tensor = 0.0 if self.momentum is None else self.momentum
-        tracked = self.running_mean if self.training else None
-        if tracked is not None and self.momentum is None:
-            momentum = 1.0 / (self.num_batches_tracked + 1).to(tracked.dtype)
-        y = local_batch_norm(
-            x,
-            self.segments,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            self.training,
-            momentum,
-            self.eps,
-            mask=mask,
-            activation=self.activation,
+        return self._qconfig
+
+    @qconfig.setter
+    def qconfig(self, qconfig: Any) -> None:
+        self._qconfig = qconfig
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """Say what to do to whoever compiles this to TorchScript."""
+        raise TypeError(
+            "LocalBN cannot be compiled by torch.jit.script; torch.jit.trace and torch.export work"
         )
-        if tracked is not None:
-            self.num_batches_tracked.add_(1)
-        return y
 
     def extra_repr(self) -> str:
         """Describe the layer as `torch.nn.BatchNorm2d` does."""
@@ -181,9 +234,13 @@ class LocalBN(nn.Module):
             f"affine={self.affine}, track_running_stats={self.track_running_stats}{activation}"
         )
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "segment_ids"] = self._segment_ids
+
     def _load_from_state_dict(
         self,
-        state_dict: Mapping[str, Any],
+        state_dict: dict[str, Any],
         prefix: str,
         local_metadata: Mapping[str, Any],
         strict: bool,
@@ -193,20 +250,51 @@ class LocalBN(nn.Module):
     ) -> None:
         """Take over the segments of the state, or a `torch.nn.BatchNorm2d` into one segment."""
         state = dict(state_dict)
-        ids = state.get(prefix + "segment_ids")
-        if ids is None and self.segments.num_segments == 1:
-            state[prefix + "segment_ids"] = self.segment_ids
+        ids = state.pop(prefix + "segment_ids", None)
+        if ids is not None:
+            saved = Segments(ids)
+            if (saved.grid, saved.num_segments) == (self.segments.grid, self.segments.num_segments):
+                self.segment_ids = saved.ids
+            else:
+                error_msgs.append(f"{prefix}segments: {saved} cannot be loaded to {self.segments}")
+        elif self.segments.num_segments == 1:
             for name in ("weight", "bias", "running_mean", "running_var"):
                 value = state.get(prefix + name)
                 if value is not None and value.shape == (self.num_features,):
                     state[prefix + name] = value[:, None]
-        elif ids is not None:
-            saved = Segments(ids)
-            if (saved.grid, saved.num_segments) == (self.segments.grid, self.segments.num_segments):
-                self.segments = saved
-            else:
-                state[prefix + "segment_ids"] = self.segment_ids
-                error_msgs.append(f"{prefix}segments: {saved} cannot be loaded to {self.segments}")
+        elif strict:
+            missing_keys.append(prefix + "segment_ids")
         super()._load_from_state_dict(
             state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
+
+
+@torch.fx.wrap
+def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None) -> Tensor:
+    """Call the layer; a function of its own, which `torch.fx` takes as one step."""
+    if x.dim() < 2 or x.shape[1] != layer.num_features:
+        raise ValueError(
+            f"x must have {layer.num_features} channels, shape (N, C, ...), got {tuple(x.shape)}"
+        )
+    tracked = layer.running_mean if layer.training and layer.track_running_stats else None
+    momentum: float | Tensor = 0.0 if layer.momentum is None else layer.momentum
+    if tracked is not None and layer.momentum is None and layer.num_batches_tracked is not None:
+        momentum = 1.0 / (layer.num_batches_tracked + 1).to(tracked.dtype)
+    ignored = layer.training and not layer.track_running_stats
+    y = local_batch_norm(
+        x,
+        layer.segments,
+        None if ignored else layer.running_mean,
+        None if ignored else layer.running_var,
+        layer.weight,
+        layer.bias,
+        layer.training,
+        momentum,
+        layer.eps,
+        mask=mask,
+        activation=layer.activation,
+        backend=layer.backend,
+    )
+    if tracked is not None and layer.num_batches_tracked is not None:
+        layer.num_batches_tracked.add_(1)
+    return y

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from tritonbn.dtypes import compute_dtype, wide_dtype
-from tritonbn.layout import from_rows, is_channels_last, to_rows
+from tritonbn.layout import empty_like, is_channels_last, to_rows
 
 _TILE_BYTES = 4 << 20
 _TILE_ROWS = 256  # a longer sum in float32 loses digits
@@ -57,12 +57,12 @@ def forward(
         Values per channel in each segment; 1 where `running` was given.
     """
     channels_last = is_channels_last(x)
-    rows = to_rows(x, channels_last)
-    y = torch.empty_like(rows)
+    y = empty_like(x)
+    rows, y_rows = to_rows(x, channels_last), to_rows(y, channels_last)
     ids = ids.repeat(x.shape[2:].numel() // len(ids))
     if running is None:
         mean, var, count = _segment_statistics(
-            rows, _mask_rows(mask, x, channels_last), ids, num_segments, channels_last, y
+            rows, _mask_rows(mask, x, channels_last), ids, num_segments, channels_last, y_rows
         )
     else:
         mean, var = (statistic.to(wide_dtype(x), copy=True) for statistic in running)
@@ -79,10 +79,10 @@ def forward(
         # x - 0.0 and x + -0.0 are x for every x, the two zeros included
         for coefficient, neutral in ((center, 0.0), (scale, 1.0), (shift, -0.0))
     )
-    for tile, result in _result_tiles(rows, y):
+    for tile, result in _result_tiles(rows, y_rows):
         torch.sub(rows[tile], center_q, out=result)
         torch.addcmul(shift_q, result, scale_q, out=result)
-    return from_rows(y, x.shape, channels_last), mean, var, count
+    return y, mean, var, count
 
 
 def backward(
@@ -104,7 +104,8 @@ def backward(
 
         dx = weight / sqrt(var + eps) * (dy - (dbias + xhat * dweight) / m)
 
-    in which the second term is for the m entries alone that the mask counts.
+    in which the second term is for the m entries alone that the mask counts. An entry that the mask
+    leaves out and that is not finite adds nothing to the sums.
 
     Parameters
     ----------
@@ -124,7 +125,9 @@ def backward(
     dweight, dbias : Tensor, shape (C, S)
     """
     channels_last = is_channels_last(x)
-    rows, dy_rows = to_rows(x, channels_last), to_rows(dy, channels_last)
+    dx = empty_like(x)
+    rows, dy_rows, dx_rows = (to_rows(t, channels_last) for t in (x, dy, dx))
+    mask_rows = _mask_rows(mask, x, channels_last)
     ids = ids.repeat(x.shape[2:].numel() // len(ids))
     present = count > 0
     center = mean.to(compute_dtype(x))
@@ -132,11 +135,15 @@ def backward(
 
     sum_dy = rows.new_zeros(rows.shape[1:], dtype=wide_dtype(x))
     sum_dy_x = torch.zeros_like(sum_dy)
-    dx = torch.empty_like(rows)
-    for tile, scratch in _tiles(rows, dx):
+    for tile, scratch in _tiles(rows, dx_rows):
         torch.sub(rows[tile], center_q, out=scratch)
-        sum_dy_x += scratch.mul_(dy_rows[tile]).sum(0)
-        sum_dy += dy_rows[tile].sum(0, dtype=scratch.dtype)
+        gradient = dy_rows[tile]
+        if mask_rows is not None:
+            lost = ~(mask_rows[tile] | rows[tile].isfinite())
+            scratch.masked_fill_(lost, 0.0)
+            gradient = gradient.masked_fill(lost, 0.0)
+        sum_dy_x += scratch.mul_(gradient).sum(0)
+        sum_dy += gradient.sum(0, dtype=scratch.dtype)
     dbias = _merge(sum_dy, ids, mean.shape[1], channels_last)
     dweight = _merge(sum_dy_x, ids, mean.shape[1], channels_last)
     rstd = _rstd(var, eps)
@@ -146,17 +153,16 @@ def backward(
     scale = _rstd(var, eps, weight)
     scale_q = _spread(torch.where(present, scale, 1.0), 1.0, ids, rows, channels_last)
     if not batch_statistics:
-        torch.mul(dy_rows, scale_q, out=dx)
-        return from_rows(dx, x.shape, channels_last), dweight, dbias
+        torch.mul(dy_rows, scale_q, out=dx_rows)
+        return dx, dweight, dbias
 
     per_value = scale / count.clamp(min=1)
     slope = -per_value * rstd * dweight
     offset = slope * (center - mean) - per_value * dbias
     slope_q, offset_q = (_spread(term, 0.0, ids, rows, channels_last) for term in (slope, offset))
     passing = _spread(~present[None], 1.0, ids, rows, channels_last).bool()  # columns
-    mask_rows = _mask_rows(mask, x, channels_last)
     any_passing = bool(passing.any())
-    for tile, result in _result_tiles(rows, dx):
+    for tile, result in _result_tiles(rows, dx_rows):
         torch.sub(rows[tile], center_q, out=result)
         torch.addcmul(offset_q, result, slope_q, out=result)
         if any_passing:
@@ -164,7 +170,7 @@ def backward(
         if mask_rows is not None:
             result.masked_fill_(~mask_rows[tile], 0.0)
         result.addcmul_(dy_rows[tile], scale_q)
-    return from_rows(dx, x.shape, channels_last), dweight, dbias
+    return dx, dweight, dbias
 
 
 def _segment_statistics(

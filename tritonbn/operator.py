@@ -6,7 +6,7 @@ running statistics: a registered operator must not have both side effects and gr
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, silu
 
-from tritonbn import backends, reference
+from tritonbn import backends, caller, reference
 from tritonbn.arguments import Affine, Running, Statistics
 from tritonbn.dtypes import compute_dtype, wide_dtype
 from tritonbn.layout import empty_like
@@ -30,14 +30,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def _forward(
     x: Tensor,
-    ids: Tensor,
-    members: Tensor,
-    offsets: Tensor,
-    pieces: Tensor,
-    piece_offsets: Tensor,
-    segments: int,
-    largest: int,
-    outside: int,
+    partition: Sequence[Tensor],
+    sizes: Sequence[int],
     weight: Tensor | None,
     bias: Tensor | None,
     mask: Tensor | None,
@@ -46,64 +40,35 @@ def _forward(
     eps: float,
     activation: str | None,
     backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    partition = (ids, members, offsets, pieces, piece_offsets, segments, largest, outside)
-    affine = (weight, bias, mask, mean, var, eps, activation, backend)
-    return _forward_and_update(x, *partition, *affine, None)
-
-
-def _forward_and_update(
-    x: Tensor,
-    ids: Tensor,
-    members: Tensor,
-    offsets: Tensor,
-    pieces: Tensor,
-    piece_offsets: Tensor,
-    segments: int,
-    largest: int,
-    outside: int,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mask: Tensor | None,
-    mean: Tensor | None,
-    var: Tensor | None,
-    eps: float,
-    activation: str | None,
-    backend: str,
-    running: Running | None,
+    running: Running | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     given = None if mean is None or var is None else (mean, var)
+    affine = Affine(weight, bias, eps, activation)
     return backends.forward(
-        backend,
-        x,
-        Partition(ids, members, offsets, pieces, piece_offsets, segments, largest, outside),
-        mask,
-        given,
-        Affine(weight, bias, eps, activation),
-        running,
+        backend, x, Partition.join(partition, sizes), mask, given, affine, running
     )
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, *partition = inputs[:9]
-    weight, bias, mask, given_mean, given_var = inputs[9:14]
+    x, partition, ctx.sizes, weight, bias, mask, given_mean, given_var, *options = inputs
     statistics = output[1:] if given_mean is None else (given_mean, given_var, None)
-    ctx.save_for_backward(x, *partition[:5], weight, bias, mask, *statistics)
-    ctx.sizes, ctx.options = partition[5:], inputs[14:17]
+    ctx.save_for_backward(x, weight, bias, mask, *statistics, *partition)
+    ctx.options = options[:3]
     ctx.mark_non_differentiable(*output[1:])
 
 
 def _differentiate(
     backward: Callable[..., tuple[Tensor, ...]], ctx: Any, dy: Tensor, *_: Tensor
-) -> tuple[Tensor | None, ...]:
-    x, *partition = ctx.saved_tensors[:6]
-    weight, bias, mask, mean, var, count = ctx.saved_tensors[6:]
+) -> tuple[Any, ...]:
+    x, weight, bias, mask, *statistics_and_partition = ctx.saved_tensors
+    statistics, partition = statistics_and_partition[:3], statistics_and_partition[3:]
     dx, dweight, dbias = backward(
-        dy, x, *partition, *ctx.sizes, weight, bias, mask, mean, var, count, *ctx.options
+        dy, x, partition, ctx.sizes, weight, bias, mask, *statistics, *ctx.options
     )
     return (
         dx,
-        *[None] * 8,
+        [None] * len(partition),
+        None,
         None if weight is None else dweight.to(weight.dtype),
         None if bias is None else dbias.to(bias.dtype),
         *[None] * 6,
@@ -113,14 +78,8 @@ def _differentiate(
 def _backward(
     dy: Tensor,
     x: Tensor,
-    ids: Tensor,
-    members: Tensor,
-    offsets: Tensor,
-    pieces: Tensor,
-    piece_offsets: Tensor,
-    segments: int,
-    largest: int,
-    outside: int,
+    partition: Sequence[Tensor],
+    sizes: Sequence[int],
     weight: Tensor | None,
     bias: Tensor | None,
     mask: Tensor | None,
@@ -131,46 +90,39 @@ def _backward(
     activation: str | None,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    statistics, affine = Statistics(mean, var, count), Affine(weight, bias, eps, activation)
     return backends.backward(
-        backend,
-        dy,
-        x,
-        Partition(ids, members, offsets, pieces, piece_offsets, segments, largest, outside),
-        mask,
-        Statistics(mean, var, count),
-        Affine(weight, bias, eps, activation),
+        backend, dy, x, Partition.join(partition, sizes), mask, statistics, affine
     )
 
 
 def _save_for_second(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    dy, x, ids = inputs[:3]
-    ctx.segments = inputs[7]
-    weight, bias, mask, mean, var, count = inputs[10:16]
-    ctx.save_for_backward(dy, x, ids, weight, bias, mask, mean, var)
-    ctx.batch_statistics, ctx.eps, ctx.activation = count is not None, *inputs[16:18]
+    dy, x, partition, ctx.sizes, weight, bias, mask, mean, var, count, *ctx.options = inputs
+    ctx.save_for_backward(dy, x, weight, bias, mask, mean, var, *partition)
+    ctx.batch_statistics = count is not None
 
 
-def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
     """Differentiate the gradients of the reference, which autograd can do as often as wanted."""
-    dy, x, ids, weight, bias, mask, mean, var = ctx.saved_tensors
+    dy, x, weight, bias, mask, mean, var, ids, *others = ctx.saved_tensors
+    eps, activation, _ = ctx.options
+    segments = ctx.sizes[0]
     again = torch.is_grad_enabled()
 
     def variable(t: Tensor) -> Tensor:
         # a view, as dy may itself be computed from x
         return t.view_as(t) if again and t.requires_grad else t.detach().requires_grad_()
 
-    wide, shape = wide_dtype(x), (x.shape[1], ctx.segments)
+    wide, shape = wide_dtype(x), (x.shape[1], segments)
     with torch.enable_grad():
         dy, x = variable(dy), variable(x)
         scale = variable(x.new_ones(shape, dtype=wide) if weight is None else weight)
         shift = variable(x.new_zeros(shape, dtype=wide) if bias is None else bias)
         wide_scale, wide_shift = scale.to(wide), shift.to(wide)
         given = None if ctx.batch_statistics else (mean, var)
-        y, *_ = reference.forward(
-            x, ids, ctx.segments, wide_scale, wide_shift, mask, given, ctx.eps
-        )
-        if ctx.activation is not None:
-            y = ACTIVATIONS[ctx.activation](y)
+        y, *_ = reference.forward(x, ids, segments, wide_scale, wide_shift, mask, given, eps)
+        if activation is not None:
+            y = ACTIVATIONS[activation](y)
         gradients = torch.autograd.grad(y, (x, wide_scale, wide_shift), dy, create_graph=True)
         ddy, dx, dscale, dshift = torch.autograd.grad(
             gradients, (dy, x, scale, shift), d_gradients, create_graph=again, allow_unused=True
@@ -178,7 +130,8 @@ def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Tensor | None,
     return (
         ddy,
         dx,
-        *[None] * 8,
+        [None] * (1 + len(others)),
+        None,
         None if weight is None else dscale,
         None if bias is None else dshift,
         *[None] * 7,
@@ -196,38 +149,83 @@ def _quick_to_bind(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _EagerForward(torch.autograd.Function):
-    forward = staticmethod(_quick_to_bind(_forward_and_update))
+    forward = staticmethod(_quick_to_bind(_forward))
     setup_context = staticmethod(_save)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return *_differentiate(_EagerBackward.apply, ctx, *gradients), None
+    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        if caller.is_mapped_by_autograd():
+            raise NotImplementedError(
+                "local batch normalization has no batched gradients for is_grads_batched and "
+                'vectorize=True; use torch.func.jacrev, or backend="reference"'
+            )
+        dx, _, *others = _differentiate(_EagerBackward.apply, ctx, dy)
+        return dx, None, *others, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
+        return _one_by_one(_EagerForward.apply, info, in_dims, inputs)
 
 
 class _EagerBackward(torch.autograd.Function):
     forward = staticmethod(_quick_to_bind(_backward))
     setup_context = staticmethod(_save_for_second)
-    backward = staticmethod(_differentiate_twice)
 
+    @staticmethod
+    def backward(ctx: Any, *d_gradients: Tensor) -> tuple[Tensor | None, ...]:
+        ddy, dx, _, *others = _differentiate_twice(ctx, *d_gradients)
+        return ddy, dx, None, *others
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
+        return _one_by_one(_EagerBackward.apply, info, in_dims, inputs)
+
+
+def _one_by_one(
+    operator: Callable[..., tuple[Tensor, ...]], info: Any, in_dims: Any, inputs: Any
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Map an operator as `torch.vmap` does, by a call for each element."""
+
+    def element(index: int) -> Iterator[Any]:
+        for value, dim in zip(inputs, in_dims, strict=True):
+            yield value.select(dim, index) if isinstance(dim, int) else value
+
+    results = [operator(*element(index)) for index in range(info.batch_size)]
+    stacked = tuple(torch.stack(parts) for parts in zip(*results, strict=True))
+    return stacked, (0,) * len(stacked)
+
+
+_PARTITION = "Tensor[] partition, SymInt[] sizes, Tensor? weight, Tensor? bias, Tensor? mask"
+_OPTIONS = "float eps, str? activation, str backend"
 
 eager_forward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = _EagerForward.apply
-forward_operator = torch.library.custom_op("tritonbn::local_batch_norm", _forward, mutates_args=())
+forward_operator = torch.library.custom_op(
+    "tritonbn::local_batch_norm",
+    _forward,
+    mutates_args=(),
+    schema=f"(Tensor x, {_PARTITION}, Tensor? mean, Tensor? var, {_OPTIONS})"
+    " -> (Tensor, Tensor, Tensor, Tensor)",
+)
 backward_operator = torch.library.custom_op(
-    "tritonbn::local_batch_norm_backward", _backward, mutates_args=()
+    "tritonbn::local_batch_norm_backward",
+    _backward,
+    mutates_args=(),
+    schema=f"(Tensor dy, Tensor x, {_PARTITION}, Tensor mean, Tensor var, Tensor? count, "
+    f"{_OPTIONS}) -> (Tensor, Tensor, Tensor)",
 )
 
 
 @forward_operator.register_fake
-def _(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    segments, given_mean = arguments[5], arguments[11]
-    shape = (x.shape[1], segments) if given_mean is None else (0,)
+def _(x: Tensor, _: Any, sizes: Sequence[int], *arguments: Any) -> tuple[Tensor, ...]:
+    given_mean = arguments[3]
+    shape = (x.shape[1], sizes[0]) if given_mean is None else (0,)
     mean, var = (x.new_empty(shape, dtype=wide_dtype(x)) for _ in range(2))
     return empty_like(x), mean, var, x.new_empty(shape[-1], dtype=wide_dtype(x))
 
 
 @backward_operator.register_fake
-def _(dy: Tensor, x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    shape = (x.shape[1], arguments[5])
+def _(dy: Tensor, x: Tensor, _: Any, sizes: Sequence[int], *arguments: Any) -> tuple[Tensor, ...]:
+    shape = (x.shape[1], sizes[0])
     dweight, dbias = (x.new_empty(shape, dtype=compute_dtype(x)) for _ in range(2))
     return empty_like(x), dweight, dbias
 

@@ -4,14 +4,15 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.graph import increment_version
-from torch.nn import Parameter
 
-from tritonbn import evaluation, reference
+from tritonbn import caller, evaluation, reference
 from tritonbn.arguments import Running
 from tritonbn.backends import Backend, choose_backend
 from tritonbn.checks import check_arguments, check_counts
 from tritonbn.operator import ACTIVATIONS, eager_forward, forward_operator
+from tritonbn.partition import Partition
 from tritonbn.segments import Segments
 
 Activation = Literal["relu", "silu", "sigmoid", "tanh"]
@@ -57,15 +58,19 @@ def local_batch_norm(
     momentum : float or Tensor of one element, default 0.1
         The share of the batch in the new running statistics.
     eps : float, default 1e-5
+        Must be positive.
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), optional
         True = counts. What does not count is left out of the statistics and normalized all the
-        same, so fill missing values before.
+        same, so fill missing values before. A value that is left out and not finite (NaN, infinity)
+        changes no other result and adds nothing to any gradient.
     activation : "relu", "silu", "sigmoid", "tanh" or None, default None
         Applied to the result, cells in no segment included.
     backend : "auto", "triton", "native" or "reference", default "auto"
         "triton" are the kernels for CUDA and ROCm, "native" is fast on every other device,
         "reference" is the definition in a few lines of PyTorch. "auto" is "triton" where it can
-        run, else "native".
+        run, else "native", and "reference" for forward-mode derivatives and for gradients of
+        `torch.func` in one another, which the others do not have. Where Triton is installed and
+        cannot compile, a warning says why, once.
 
     Returns
     -------
@@ -77,7 +82,8 @@ def local_batch_norm(
     TypeError
         If an argument has a wrong type.
     ValueError
-        If a shape, a device or an option does not fit, if `backend` cannot run, or if a segment
+        If a shape, a device or an option does not fit, if `backend` cannot run, if running
+        statistics would have to be updated under `torch.vmap`, or if a segment
         has a single value per channel to take statistics of; the message names the segment. What a
         mask leaves is looked at on the CPU and outside of `torch.compile` only, as the look would
         wait for a GPU; elsewhere the variance of a single value is 0.
@@ -88,7 +94,7 @@ def local_batch_norm(
         "weight": weight,
         "bias": bias,
     }
-    check_arguments(x, segments, parameters, mask)
+    check_arguments(x, segments, parameters, mask, eps)
     for name, option, options in (
         ("activation", activation, (None, *ACTIVATIONS)),
         ("backend", backend, get_args(Backend)),
@@ -96,11 +102,16 @@ def local_batch_norm(
         if option not in options:
             raise ValueError(f"{name} must be one of {options}, got {option!r}")
     backend = choose_backend(backend, x)
-    partition = segments.on(x.device)
+    partition = _partition_for(x, segments)
     given, running = None, None
     if running_mean is not None and running_var is not None:
         if not training:
             given = (running_mean, running_var)
+        elif caller.is_mapped():
+            raise ValueError(
+                "running statistics cannot be updated under vmap, which has several batches at "
+                "once; evaluate, or call torch.func.replace_all_batch_norm_modules_(model) before"
+            )
         elif isinstance(momentum, Tensor):
             running = Running(running_mean, running_var, momentum, 0.0)
         else:
@@ -109,28 +120,36 @@ def local_batch_norm(
         check_counts(x, segments, partition.ids, mask)
 
     fused = activation if backend == "triton" else None
-    operands = (x, *partition, weight, bias, mask, *(given or (None, None)))
-    options = (eps, fused, backend)
+    tensors = (weight, bias, mask, *(given or (None, None)))
+    operands = (x, partition.tensors, partition.sizes, *tensors, eps, fused, backend)
     if backend == "reference":
         y, *statistics = reference.forward(
             x, partition.ids, partition.segments, weight, bias, mask, given, eps
         )
-    elif given is not None and torch.compiler.is_exporting():
+    elif given is not None and caller.wants_plain_operations():
         y, fused = evaluation.normalize(x, partition.ids, weight, bias, given, eps), None
-    elif torch.compiler.is_compiling() or type(x) not in (Tensor, Parameter):
-        y, *statistics = forward_operator(*operands, *options)
-    elif backend == "triton":
-        y, *_ = eager_forward(*operands, *options, running)
-        if running is not None:
-            increment_version(running[:2])
-            running = None
+    elif caller.wants_registered_operator(x):
+        y, *statistics = forward_operator(*operands)
+    elif backend == "triton" and running is not None and not caller.is_transformed():
+        y, *_ = eager_forward(*operands, running)
+        increment_version(running[:2])
+        running = None
     else:
-        y, *statistics = eager_forward(*operands, *options, None)
+        y, *statistics = eager_forward(*operands, None)
     if running is not None:
         _update_running(running, *statistics)
     if activation is not None and fused is None:
         y = ACTIVATIONS[activation](y)
     return y
+
+
+def _partition_for(x: Tensor, segments: Segments) -> Partition:
+    """Return the partition on the device of x, without values where x has none."""
+    if isinstance(x, FakeTensor) and not x.fake_mode.allow_non_fake_inputs:
+        partition = segments.on(torch.device("cpu"))
+        fake = [x.fake_mode.from_tensor(t).to(x.device) for t in partition.tensors]
+        return Partition.join(fake, partition.sizes)
+    return segments.on(x.device)
 
 
 @torch.no_grad()

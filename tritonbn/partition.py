@@ -1,5 +1,6 @@
 """`Partition`: the segments of a grid as the backends need them, on a device."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -37,8 +38,8 @@ class Partition(NamedTuple):
     outside: int
 
     @classmethod
-    def of(cls, ids: Tensor, device: torch.device) -> "Partition":
-        """Sort out flat ids, in which every segment has a cell, and put the lists on `device`."""
+    def of(cls, ids: Tensor) -> "Partition":
+        """Sort out flat ids, in which every segment has a cell."""
         counts = torch.bincount(ids[ids >= 0])
         segments, inside = len(counts), int(counts.sum())
         members = ids.where(ids >= 0, segments).argsort(stable=True)
@@ -52,16 +53,26 @@ class Partition(NamedTuple):
         piece_begins = begins.repeat_interleave(pieces_each) + PIECE_CELLS * within
         pieces = torch.cat([piece_begins, begins.new_tensor([inside])])
         piece_offsets = torch.cat([first_pieces, begins.new_tensor([number])])
-        members, offsets, pieces, piece_offsets = (
-            t.to(device, torch.int32) for t in (members, offsets, pieces, piece_offsets)
-        )
-        return cls(
-            ids.to(device),
-            members,
-            offsets,
-            pieces,
-            piece_offsets,
-            segments,
-            largest=int(counts.max()),
-            outside=len(ids) - inside,
-        )
+        lists = [t.to(torch.int32) for t in (members, offsets, pieces, piece_offsets)]
+        return cls.join([ids, *lists], [segments, int(counts.max()), len(ids) - inside])
+
+    @classmethod
+    def join(cls, tensors: Sequence[Tensor], sizes: Sequence[int]) -> "Partition":
+        """Put together what `tensors` and `sizes` take apart."""
+        ids, members, offsets, pieces, piece_offsets = tensors
+        segments, largest, outside = sizes
+        return cls(ids, members, offsets, pieces, piece_offsets, segments, largest, outside)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The ids and the lists of cells."""
+        return [self.ids, self.members, self.offsets, self.pieces, self.piece_offsets]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The numbers of segments and cells."""
+        return [self.segments, self.largest, self.outside]
+
+    def to(self, device: torch.device) -> "Partition":
+        """Return the same on another device."""
+        return self.join([t.to(device) for t in self.tensors], self.sizes)

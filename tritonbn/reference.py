@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tritonbn.dtypes import wide_dtype
+from tritonbn.layout import in_layout, is_channels_last
 
 
 def forward(
@@ -30,13 +31,13 @@ def forward(
         S.
     weight, bias : Tensor, shape (C, S), or None
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
-        True = counts.
+        True = counts. Values that are left out and not finite change their own result alone.
     running : (Tensor, Tensor), each of shape (C, S), or None
     eps : float
 
     Returns
     -------
-    y : Tensor, shape and type of x
+    y : Tensor, shape, type and memory format of x
     mean, var : Tensor, shape (C, S)
         What was used to normalize; 0 for a segment without values, which passes unchanged.
     count : Tensor, shape (S,)
@@ -45,24 +46,35 @@ def forward(
     values = x.to(wide_dtype(x)).movedim(1, 0).flatten(1)  # (C, entries)
     position_ids = ids.repeat(x.shape[2:].numel() // len(ids))
     entry_ids = position_ids.repeat(len(x))
-    segment = entry_ids.clamp(min=0)
+    inside, segment = entry_ids >= 0, entry_ids.clamp(min=0)
+    counts, lost = inside, ~inside
+    if mask is not None:
+        counts = inside & mask.expand(len(x), 1, *x.shape[2:]).flatten()
+        lost = lost | ~(counts | values.isfinite())
     if running is None:
-        counts = entry_ids >= 0
-        if mask is not None:
-            counts &= mask.expand(len(x), 1, *x.shape[2:]).flatten()
-        member, counted = segment[counts], values[:, counts]
-        zeros = values.new_zeros(len(values), num_segments)
-        count = torch.bincount(member, minlength=num_segments).to(values.dtype)
+        member = entry_ids.where(counts, num_segments)  # one more sum takes what does not count
+        counted = values.where(counts, 0.0)
+        sums = values.new_zeros(len(values), num_segments + 1)
+        count = sums[0].index_add(0, member, torch.ones_like(values[0]))[:-1]
         m = count.clamp(min=1)
-        mean = zeros.index_add(1, member, counted) / m
-        var = zeros.index_add(1, member, (counted - mean[:, member]).square()) / m
+        mean = sums.index_add(1, member, counted)[:, :-1] / m
+        var = sums.index_add(1, member, (counted - mean[:, segment]).square())[:, :-1] / m
     else:
         mean, var = (statistic.to(values.dtype) for statistic in running)
         count = values.new_ones(num_segments)
-    y = (values - mean[:, segment]) / torch.sqrt(var[:, segment] + eps)
-    if weight is not None:
-        y = y * weight[:, segment]
-    if bias is not None:
-        y = y + bias[:, segment]
-    y = torch.where((entry_ids >= 0) & (count[segment] > 0), y, values).to(x.dtype)
-    return y.view(x.shape[1], len(x), *x.shape[2:]).movedim(0, 1), mean, var, count
+
+    def normalize(
+        values: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
+        y = (values - mean[:, segment]) / torch.sqrt(var[:, segment] + eps)
+        if weight is not None:
+            y = y * weight[:, segment]
+        return y if bias is None else y + bias[:, segment]
+
+    y = normalize(values.masked_fill(lost, 0.0), mean, var, weight, bias)
+    if mask is not None:  # what is lost has a result, and no part in the gradients of others
+        fixed = (None if p is None else p.detach() for p in (weight, bias))
+        y = torch.where(lost, normalize(values, mean.detach(), var.detach(), *fixed), y)
+    y = torch.where(inside & (count[segment] > 0), y, values).to(x.dtype)
+    y = y.view(x.shape[1], len(x), *x.shape[2:]).movedim(0, 1)
+    return in_layout(y, is_channels_last(x)), mean, var, count

@@ -1,16 +1,24 @@
 """`Segments`: the partition of a grid into sets of cells that share statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
 from tritonbn.partition import Partition
 
-_CPU = torch.device("cpu")  # also where another device is the default
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+@contextmanager
+def plain_tensors() -> Iterator[None]:
+    """Make tensors with values, on the CPU, that autograd may save, whatever mode is set."""
+    with unset_fake_temporarily(), torch.inference_mode(False), torch.device("cpu"):
+        yield
 
 
 class Segments:
@@ -37,7 +45,8 @@ class Segments:
     TypeError
         If `ids` are not integers.
     ValueError
-        If `ids` are empty, below -1, all -1, or leave out a number.
+        If `ids` are empty, below -1, all -1, leave out a number, or have no values (a tensor on the
+        device "meta").
 
     Examples
     --------
@@ -50,14 +59,16 @@ class Segments:
     grid: tuple[int, ...]
     cell_counts: Tensor
 
+    @plain_tensors()
     def __init__(self, ids: Tensor | Sequence[Any]) -> None:
-        ids = torch.as_tensor(ids, device=_CPU)
+        if isinstance(ids, FakeTensor) or (isinstance(ids, Tensor) and ids.is_meta):
+            raise ValueError(f"ids must have values, got a {type(ids).__name__} on {ids.device}")
+        ids = torch.as_tensor(ids, device="cpu")
         if ids.dtype not in _INTEGERS:
             raise TypeError(f"ids must be integers, got {ids.dtype}")
         if ids.dim() == 0 or ids.numel() == 0:
             raise ValueError(f"ids must have at least one cell, got shape {tuple(ids.shape)}")
-        with torch.inference_mode(False):
-            self.ids = ids.detach().to(torch.int64, copy=True).contiguous()
+        self.ids = ids.detach().to(torch.int64, copy=True).contiguous()
         lowest, highest = int(self.ids.min()), int(self.ids.max())
         if lowest < -1 or highest < 0:
             raise ValueError(
@@ -73,20 +84,24 @@ class Segments:
             raise ValueError(
                 f"ids must use every number from 0 to {highest}; no cell has {unused[:10]}"
             )
-        self._partitions: dict[torch.device, Partition] = {}
+        partition = Partition.of(self.ids.flatten())
+        self._partitions: dict[torch.device, Partition] = {self.ids.device: partition}
 
     @classmethod
+    @plain_tensors()
     def single(cls, grid: Sequence[int]) -> "Segments":
         """One segment over the whole grid, as `torch.nn.BatchNorm2d` has it."""
-        return cls(torch.zeros(*_checked_grid(grid), dtype=torch.int64, device=_CPU))
+        return cls(torch.zeros(*_checked_grid(grid), dtype=torch.int64))
 
     @classmethod
+    @plain_tensors()
     def per_cell(cls, grid: Sequence[int]) -> "Segments":
         """One segment per cell, numbered like the cells."""
         grid = _checked_grid(grid)
-        return cls(torch.arange(prod(grid), device=_CPU).reshape(grid))
+        return cls(torch.arange(prod(grid)).reshape(grid))
 
     @classmethod
+    @plain_tensors()
     def nearest(cls, cells: Tensor | Sequence[int], grid: Sequence[int]) -> "Segments":
         """Each cell belongs to its nearest station (a Voronoi partition).
 
@@ -108,14 +123,15 @@ class Segments:
             If a cell is outside the grid or given twice.
         """
         grid = _checked_grid(grid)
-        axes = (torch.arange(size, device=_CPU) for size in grid)
+        axes = (torch.arange(size) for size in grid)
         positions = torch.cartesian_prod(*axes).view(prod(grid), -1)
         stations = positions[_checked_cells(cells, grid)]
         squared = (positions[:, None] - stations[None]).square().sum(-1)  # (cells, S), integers
-        order = torch.arange(len(stations), device=_CPU)
+        order = torch.arange(len(stations))
         return cls((squared * len(stations) + order).argmin(1).reshape(grid))
 
     @classmethod
+    @plain_tensors()
     def stations(
         cls,
         cells: Tensor | Sequence[int],
@@ -142,17 +158,22 @@ class Segments:
             raise ValueError(f'rest must be "pool" or "identity", got {rest!r}')
         grid = _checked_grid(grid)
         stations = _checked_cells(cells, grid)
-        ids = torch.full((prod(grid),), len(stations) if rest == "pool" else -1, device=_CPU)
-        ids[stations] = torch.arange(len(stations), device=_CPU)
+        ids = torch.full((prod(grid),), len(stations) if rest == "pool" else -1)
+        ids[stations] = torch.arange(len(stations))
         return cls(ids.reshape(grid))
 
     def on(self, device: torch.device) -> Partition:
-        """Return the partition on `device`, put there once."""
-        if device not in self._partitions:
-            with torch.inference_mode(False):  # it is saved for the backward of later calls
-                self._partitions[device] = Partition.of(self.ids.flatten(), device)
+        """Return the partition on `device`, put there once, or in each call of a traced model."""
+        if device in self._partitions:
+            return self._partitions[device]
+        partition = self._partitions[self.ids.device]
+        if torch.compiler.is_compiling():
+            return partition.to(device)
+        with plain_tensors():
+            self._partitions[device] = partition.to(device)
         return self._partitions[device]
 
+    @plain_tensors()
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Segments) and torch.equal(self.ids, other.ids)
 
@@ -176,7 +197,7 @@ def _checked_grid(grid: Sequence[int]) -> tuple[int, ...]:
 
 
 def _checked_cells(cells: Tensor | Sequence[int], grid: tuple[int, ...]) -> Tensor:
-    stations = torch.as_tensor(cells, device=_CPU)
+    stations = torch.as_tensor(cells, device="cpu")
     if stations.dtype not in _INTEGERS or stations.dim() != 1 or len(stations) == 0:
         raise ValueError(f"cells must be a list of at least one integer, got {cells}")
     stations = stations.to(torch.int64)

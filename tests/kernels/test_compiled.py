@@ -114,6 +114,22 @@ def test_contiguous_tensors_are_accessed_by_16_bytes(target, records):
     assert looked_at == set(tensors)
 
 
+@pytest.mark.parametrize("target", NVIDIA)
+def test_only_neighbouring_cells_of_a_mask_are_read_at_once(target):
+    """Four columns are neighbouring cells in contiguous memory alone, where no row ends in them."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    script = Path(__file__).with_name("compile_masks.py")
+    out = subprocess.run(
+        [sys.executable, script, target], env=environment, check=True, capture_output=True
+    ).stdout
+    assert json.loads(out) == {
+        "contiguous 1023": [8],
+        "contiguous 1024": [32],
+        "channels_last 1023": [8],
+        "channels_last 1024": [8],
+    }
+
+
 def test_the_documented_table_is_the_one_generated(records):
     page = Path(report.__file__).with_name("KERNELS.md").read_text(encoding="utf-8")
     if f"Triton {triton.__version__}:" not in page:

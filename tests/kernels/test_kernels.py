@@ -222,6 +222,40 @@ def test_registered_operator_is_consistent(layout, given, device):
     x, weight, bias, mean, var, _, mask = sample(segments, device, torch.float32)
     leaves = [t.requires_grad_() for t in (in_layout(x, layout), weight, bias)]
     statistics = (mean, var) if given else (None, None)
-    operands = (leaves[0], *segments.on(x.device), *leaves[1:], mask, *statistics)
+    partition = segments.on(x.device)
+    operands = (leaves[0], partition.tensors, partition.sizes, *leaves[1:], mask, *statistics)
     arguments = (*operands, EPS, "silu", "triton")
     torch.library.opcheck(torch.ops.tritonbn.local_batch_norm, arguments)
+
+
+@pytest.mark.parametrize("name", ["nearest", "per_cell"])
+def test_an_activation_without_a_kernel_is_refused(name, device):
+    from tritonbn.arguments import Affine
+    from tritonbn.kernels import launch
+
+    x = torch.randn(3, 2, *GRID, device=device)
+    affine = Affine(None, None, EPS, "gelu")
+    with pytest.raises(Exception, match="there is no kernel for this activation"):
+        launch.forward(x, SEGMENTS[name].on(x.device), None, None, affine, None)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        torch.ones(1, 1, 1, 1, dtype=torch.bool),
+        torch.ones(5, 1, 1, 1, dtype=torch.bool),
+        torch.ones(5, *GRID, 2, dtype=torch.bool).movedim(-1, 1)[:, :1],
+        torch.ones(*GRID[::-1], dtype=torch.bool).t(),
+    ],
+    ids=["one", "over cells", "channels_last", "transposed"],
+)
+def test_the_cells_of_every_mask_are_neighbours(mask):
+    """The kernels read four at once, which the interpreter does not show."""
+    from tritonbn.kernels.problem import Mask, Problem
+
+    x = torch.empty(5, 2, *GRID)
+    problem = Problem.of(x, SEGMENTS["nearest"].on(x.device))
+    got = Mask.of(mask, x, problem)
+    assert got.tensor.shape == (5, 1, 12)
+    assert got.tensor.stride(2) == 1
+    assert got.tensor.untyped_storage().nbytes() >= 12

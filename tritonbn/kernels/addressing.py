@@ -64,18 +64,20 @@ def locate_columns(
 
 @triton.jit
 def mask_start(row, frames, mask_sample, mask_frame):
-    """Return the offset of a row (int64) in a mask with these strides."""
+    """Return the offset of a row (int64) in a mask with these strides, and 1 over the cells."""
     return row // frames * mask_sample + row % frames * mask_frame
 
 
 @triton.jit
-def load_counted(mask, start, cell, mask_cell, exists):
+def load_counted(mask, start, cell, exists, CELLS: tl.constexpr, CHANNELS_LAST: tl.constexpr):
     """Return which entries of a tile exist and count; `mask` is None where all do."""
     if mask is None:
         return exists
     else:
-        # A thread could read 16 neighbouring bytes of mask, but then it had to hold the values
-        # and coefficients of as many columns, for which its registers do not suffice.
-        offset = tl.max_contiguous(start + cell * mask_cell, [1, 4])
+        offset = start + cell
+        if CELLS % 4 == 0 and not CHANNELS_LAST:  # four columns are neighbouring cells
+            # A thread could read 16 neighbouring bytes of mask, but then it had to hold the values
+            # and coefficients of as many columns, for which its registers do not suffice.
+            offset = tl.max_contiguous(offset, [1, 4])
         there = mask + tl.broadcast_to(offset, exists.shape)  # Triton 3.4 widens no pointers
         return exists & tl.load(there, mask=exists, other=False)

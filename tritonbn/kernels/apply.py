@@ -72,7 +72,6 @@ def input_gradient(
     mask,
     mask_sample,
     mask_frame,
-    mask_cell,
     ids,
     mean,
     var,
@@ -138,7 +137,9 @@ def input_gradient(
             counted = present[None, :] & inside
             if mask is not None:
                 counted_start = mask_start(row, frames, mask_sample, mask_frame)[:, None]
-                counted = load_counted(mask, counted_start, cell[None, :], mask_cell, counted)
+                counted = load_counted(
+                    mask, counted_start, cell[None, :], counted, CELLS, CHANNELS_LAST
+                )
             through = deviation * slope[None, :] + constant[None, :]
             result += tl.where(counted, through, 0.0)
         tl.store(dx + place, result.to(dx.dtype.element_ty), mask=inside)

@@ -62,6 +62,7 @@ def activate(z, ACTIVATION: tl.constexpr):
     elif ACTIVATION == "tanh":
         return 2 * tl.sigmoid(2 * z) - 1
     else:
+        tl.static_assert(ACTIVATION is None, "there is no kernel for this activation")
         return z
 
 
@@ -80,7 +81,14 @@ def activation_gradient(dy, z, ACTIVATION: tl.constexpr):
         s = tl.sigmoid(2 * z)
         return dy * 4 * s * (1 - s)
     else:
+        tl.static_assert(ACTIVATION is None, "there is no kernel for this activation")
         return dy
+
+
+@triton.jit
+def is_used(value, counted):
+    """Return whether an entry has a part in gradients: it counts, or at least it is finite."""
+    return counted | (tl.abs(value) < float("inf"))
 
 
 @triton.jit

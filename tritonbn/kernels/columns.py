@@ -10,7 +10,12 @@ import triton
 import triton.language as tl
 
 from tritonbn.kernels.addressing import load_counted, locate_columns, mask_start, row_start
-from tritonbn.kernels.arithmetic import activation_gradient, load_affine, load_statistics
+from tritonbn.kernels.arithmetic import (
+    activation_gradient,
+    is_used,
+    load_affine,
+    load_statistics,
+)
 
 
 @triton.jit(do_not_specialize=["rows", "rows_per_split"])
@@ -19,7 +24,6 @@ def column_statistics(
     mask,
     mask_sample,
     mask_frame,
-    mask_cell,
     column_count,
     column_mean,
     column_m2,
@@ -60,9 +64,8 @@ def column_statistics(
         value = tl.load(x + place, mask=inside & exists[None, :], other=0).to(COMPUTE)
         if mask is not None:
             counted_start = mask_start(row, frames, mask_sample, mask_frame)[:, None]
-            inside = load_counted(
-                mask, counted_start, cell[None, :], mask_cell, inside & exists[None, :]
-            )
+            inside = inside & exists[None, :]
+            inside = load_counted(mask, counted_start, cell[None, :], inside, CELLS, CHANNELS_LAST)
         pivot = tl.where(inside & (count == 0), value, pivot)
         count += tl.where(inside, 1.0, 0.0)
         delta = tl.where(inside, value - pivot - mean, 0.0)
@@ -90,6 +93,9 @@ def column_statistics(
 def column_sums(
     dy,
     x,
+    mask,
+    mask_sample,
+    mask_frame,
     ids,
     mean,
     var,
@@ -114,6 +120,7 @@ def column_sums(
     """Write the sums of dz and of ``dz * (x - center)`` of each split and column.
 
     dz is the gradient before the activation, `center` the mean rounded to the type computed in.
+    What the mask leaves out and is not finite is left out here, too.
     """
     column, offset, channel, cell, exists = locate_columns(
         tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS
@@ -133,13 +140,21 @@ def column_sums(
     for start in range(first, last, BLOCK_ROWS):
         row = start + tl.arange(0, BLOCK_ROWS)
         inside = (row < last)[:, None] & exists[None, :]
-        begin = row_start(row.to(tl.int64), frames, C, CELLS, CHANNELS_LAST)
+        row = row.to(tl.int64)
+        begin = row_start(row, frames, C, CELLS, CHANNELS_LAST)
         place = begin[:, None] + offset[None, :]
         gradient = tl.load(dy + place, mask=inside, other=0).to(COMPUTE)
-        deviation = tl.load(x + place, mask=inside, other=0).to(COMPUTE) - center[None, :]
+        value = tl.load(x + place, mask=inside, other=0).to(COMPUTE)
+        deviation = value - center[None, :]
         if ACTIVATION is not None:
             z = (deviation - low[None, :]) * scale[None, :] + shift[None, :]
             gradient = activation_gradient(gradient, z, ACTIVATION)
+        if mask is not None:
+            counted_start = mask_start(row, frames, mask_sample, mask_frame)[:, None]
+            counted = load_counted(mask, counted_start, cell[None, :], inside, CELLS, CHANNELS_LAST)
+            used = is_used(value, counted)
+            gradient = tl.where(used, gradient, 0.0)
+            deviation = tl.where(used, deviation, 0.0)
         sum_dy += gradient
         sum_dy_x += gradient * deviation
 

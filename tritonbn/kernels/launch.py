@@ -112,7 +112,7 @@ def backward(
         gradients = None
         if batch_statistics or affine.weight is not None or affine.bias is not None:
             config = tuning.choose("column_sums", problem, x.device)
-            sums = stages.column_sums(problem, dy, x, ids, statistics, affine, config)
+            sums = stages.column_sums(problem, dy, x, counted, ids, statistics, affine, config)
             gradients = merging.merge_sums(problem, sums, partition, statistics, affine.eps)
         config = tuning.choose("input_gradient", problem, x.device)
         dx = stages.input_gradient(

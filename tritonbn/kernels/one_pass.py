@@ -23,6 +23,7 @@ from tritonbn.kernels.addressing import (
 from tritonbn.kernels.arithmetic import (
     activate,
     activation_gradient,
+    is_used,
     load_affine,
     load_statistics,
     statistics_gradient,
@@ -38,7 +39,6 @@ def locate_tile(
     mask,
     mask_sample,
     mask_frame,
-    mask_cell,
     rows,
     frames,
     largest,
@@ -69,7 +69,7 @@ def locate_tile(
         place = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None] + offset[None, :]
         inside = (row < rows)[:, None] & exists[None, :]
         counted_start = mask_start(row, frames, mask_sample, mask_frame)[:, None]
-        counted = load_counted(mask, counted_start, cell[None, :], mask_cell, inside)
+        counted = load_counted(mask, counted_start, cell[None, :], inside, CELLS, CHANNELS_LAST)
     else:
         number = tl.program_id(0)
         begin = tl.load(offsets + tl.minimum(number, S)) + tl.maximum(number - S, 0) * largest
@@ -86,7 +86,7 @@ def locate_tile(
         place = begin_row + offset
         inside = (entry < rows * cells)[:, None] & exists[None, :]
         counted_start = mask_start(row, frames, mask_sample, mask_frame)[:, None]
-        counted = load_counted(mask, counted_start, cell[:, None], mask_cell, inside)
+        counted = load_counted(mask, counted_start, cell[:, None], inside, CELLS, CHANNELS_LAST)
     return place, inside, counted, channel, segment, exists
 
 
@@ -100,7 +100,6 @@ def forward(
     mask,
     mask_sample,
     mask_frame,
-    mask_cell,
     weight,
     bias,
     mean,
@@ -126,7 +125,7 @@ def forward(
 ):
     """Write y, and mean, variance and count of each segment; update the running statistics."""
     place, inside, counted, channel, segment, exists = locate_tile(
-        ids, members, offsets, mask, mask_sample, mask_frame, mask_cell, rows, frames, largest,
+        ids, members, offsets, mask, mask_sample, mask_frame, rows, frames, largest,
         C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS,
     )  # fmt: skip
     value = tl.load(x + place, mask=inside, other=0).to(COMPUTE)
@@ -170,7 +169,6 @@ def backward(
     mask,
     mask_sample,
     mask_frame,
-    mask_cell,
     weight,
     bias,
     mean,
@@ -194,7 +192,7 @@ def backward(
 ):
     """Write dx and the gradients of weight and bias."""
     place, inside, counted, channel, segment, exists = locate_tile(
-        ids, members, offsets, mask, mask_sample, mask_frame, mask_cell, rows, frames, largest,
+        ids, members, offsets, mask, mask_sample, mask_frame, rows, frames, largest,
         C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS,
     )  # fmt: skip
     parameter = channel * S + segment
@@ -203,12 +201,18 @@ def backward(
     )
     rstd, scale, shift = load_affine(variance, weight, bias, parameter, present, eps, COMPUTE)
     gradient = tl.load(dy + place, mask=inside, other=0).to(COMPUTE)
-    deviation = tl.load(x + place, mask=inside, other=0).to(COMPUTE) - center[None, :]
+    value = tl.load(x + place, mask=inside, other=0).to(COMPUTE)
+    deviation = value - center[None, :]
     if ACTIVATION is not None:
         z = (deviation - low[None, :]) * scale[None, :] + shift[None, :]
         gradient = activation_gradient(gradient, z, ACTIVATION)
-    sum_dy = tl.sum(gradient, 0)
-    sum_dy_x = (tl.sum(gradient * deviation, 0) - low * sum_dy) * rstd
+    used_gradient = gradient
+    if mask is not None:
+        used = is_used(value, counted)
+        used_gradient = tl.where(used, gradient, 0.0)
+        deviation = tl.where(used, deviation, 0.0)
+    sum_dy = tl.sum(used_gradient, 0)
+    sum_dy_x = (tl.sum(used_gradient * deviation, 0) - low * sum_dy) * rstd
     sum_dy = tl.where(present, sum_dy, 0.0)
     sum_dy_x = tl.where(present, sum_dy_x, 0.0)
 

@@ -59,18 +59,22 @@ class Problem(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """A mask of bool and its strides over samples, frames and cells; no tensor if all count."""
+    """A mask of bool and its strides over samples and frames; no tensor if all count.
+
+    Its cells are neighbours in memory, which the kernels rely on.
+    """
 
     tensor: Tensor | None = None
     sample: int = 0
     frame: int = 0
-    cell: int = 0
 
     @classmethod
     def of(cls, mask: Tensor | None, x: Tensor, problem: Problem) -> "Mask":
-        """See a mask that can be broadcast to x; a copy only where there are no strides."""
+        """See a mask that can be broadcast to x; a copy where its cells are not neighbours."""
         if mask is None:
             return cls()
         mask = mask.expand(x.shape[0], 1, *x.shape[2:])
         mask = mask.reshape(problem.batch, problem.frames, problem.cells)
-        return cls(mask, *mask.stride())
+        if mask.stride(2) != 1:
+            mask = mask.contiguous()
+        return cls(mask, mask.stride(0), mask.stride(1))

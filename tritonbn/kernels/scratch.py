@@ -51,7 +51,7 @@ class Scratch:
         self.problem = problem
         self.x, self.dy = sample(), sample()
         ids = torch.arange(problem.cells) // ceil(problem.cells / problem.segments)
-        self.partition = Partition.of(ids, device)
+        self.partition = Partition.of(ids).to(device)
         parameters = (problem.channels, problem.segments)
         self.affine = Affine(randn(*parameters), randn(*parameters), 1e-5, activation)
         self.gradients = (randn(*parameters), randn(*parameters))
@@ -76,7 +76,9 @@ class Scratch:
             case "normalize":
                 return stages.normalize(problem, x, ids, statistics, affine, config)
             case "column_sums":
-                return stages.column_sums(problem, dy, x, ids, statistics, affine, config)
+                return stages.column_sums(
+                    problem, dy, x, self.mask, ids, statistics, affine, config
+                )
             case "input_gradient":
                 return stages.input_gradient(
                     problem, dy, x, self.mask, ids, statistics, affine, self.gradients, config

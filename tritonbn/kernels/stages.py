@@ -72,6 +72,7 @@ def column_sums(
     problem: Problem,
     dy: Tensor,
     x: Tensor,
+    mask: Mask,
     ids: Tensor,
     statistics: Statistics,
     affine: Affine,
@@ -83,6 +84,7 @@ def column_sums(
     columns.column_sums[grid](
         dy,
         x,
+        *mask,
         ids,
         *statistics,
         affine.weight,

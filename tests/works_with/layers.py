@@ -1,0 +1,57 @@
+"""The segmentations on which everything is tried, and the layer that is right."""
+
+import copy
+
+import torch
+from per_segment import per_segment
+from torch import nn
+
+from tritonbn import Segments
+
+GRID = (2, 3)
+CHANNELS = 2
+SEGMENTS = {
+    "single": Segments.single(GRID),
+    "per_cell": Segments.per_cell(GRID),
+    "nearest": Segments.nearest([0, 5], GRID),
+}
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+class Published(nn.Module):
+    """Local batch normalization by one `torch.nn.functional.batch_norm` per segment, in float64.
+
+    Parameters and statistics are copies of a `LocalBN`'s. The running statistics are updated.
+    """
+
+    def __init__(self, layer):
+        super().__init__()
+        self.segments, self.momentum, self.eps = layer.segments, layer.momentum, layer.eps
+        for name in ("weight", "bias"):
+            setattr(self, name, copy.deepcopy(getattr(layer, name)))
+        for name in ("running_mean", "running_var"):
+            value = getattr(layer, name)
+            self.register_buffer(name, None if value is None else value.clone())
+        self.train(layer.training)
+
+    def forward(self, x):
+        y = per_segment(
+            x, self.segments, self.running_mean, self.running_var, self.weight, self.bias,
+            self.training, self.momentum, self.eps,
+        )  # fmt: skip
+        return y.to(x.dtype)
+
+
+def step(model, x, dy=None):
+    """Return the output of a model, and the gradients of its input and parameters."""
+    leaf = x.detach().clone().requires_grad_()
+    y = model(leaf)
+    dy = torch.cos(x) if dy is None else dy
+    gradients = torch.autograd.grad(y, (leaf, *model.parameters()), dy.to(y.dtype))
+    return [y.detach(), *gradients]
+
+
+def hold_to(expected, got, x, **tolerance):
+    """Hold output and gradients of a model to those of another one."""
+    for mine, theirs in zip(step(got, x), step(expected, x), strict=True):
+        torch.testing.assert_close(mine, theirs, check_dtype=False, **(CLOSE | tolerance))

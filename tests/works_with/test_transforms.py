@@ -1,0 +1,145 @@
+"""Transforms of functions: `torch.func`, forward-mode differentiation, and `is_grads_batched`."""
+
+import pytest
+import torch
+from torch.autograd import forward_ad
+from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vmap
+from torch.testing import assert_close
+from works_with.layers import Published
+
+CLOSE = {"rtol": 1e-8, "atol": 1e-8}
+
+
+@pytest.fixture
+def pair(make):
+    """Return a layer and its independent twin, in float64, evaluating or without statistics."""
+
+    def new(kind):
+        norm = make(track_running_stats=kind == "evaluation", dtype=torch.float64)
+        norm.train(kind == "training")
+        return norm, Published(norm)
+
+    return new
+
+
+@pytest.fixture
+def x(x):
+    return x[:3].double()
+
+
+KINDS = pytest.mark.parametrize("kind", ["training", "evaluation"])
+
+
+def squared(layer):
+    return lambda x: layer(x).sin().square().sum()
+
+
+def jacobian(function, x):
+    """Differentiate the elements of the result one by one."""
+    leaf = x.clone().requires_grad_()
+    y = function(leaf)
+    rows = [torch.autograd.grad(e, leaf, retain_graph=True)[0] for e in y.flatten()]
+    return torch.stack(rows).view(*y.shape, *x.shape)
+
+
+def refuse_or_hold(norm, function, expected):
+    """A backend that is named has no such derivatives and says so; "auto" takes another."""
+    with pytest.raises(ValueError, match=f'backend "{norm.backend}" has no forward-mode'):
+        function(norm)
+    norm.backend = "auto"
+    assert_close(function(norm), expected, **CLOSE)
+    norm.backend = "native"
+
+
+@KINDS
+def test_jacobian(kind, pair, x):
+    norm, twin = pair(kind)
+    assert_close(jacrev(norm)(x), jacobian(twin, x), **CLOSE)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "transform",
+    [hessian, lambda f: jacrev(jacrev(f)), lambda f: jacfwd(grad(f))],
+    ids=["hessian", "jacrev of jacrev", "jacfwd of grad"],
+)
+def test_hessians(transform, kind, pair, x):
+    norm, twin = pair(kind)
+    expected = torch.autograd.functional.hessian(squared(twin), x)
+    refuse_or_hold(norm, lambda layer: transform(squared(layer))(x), expected)
+
+
+@KINDS
+def test_gradient(kind, pair, x):
+    norm, twin = pair(kind)
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(squared(twin)(leaf), leaf)
+    assert_close(grad(squared(norm))(x), expected, **CLOSE)
+
+
+@KINDS
+def test_vmap_over_inputs(kind, pair, x):
+    norm, twin = pair(kind)
+    many = torch.stack([x, x + 1, x.square()])
+    assert_close(vmap(norm)(many), torch.stack([twin(each) for each in many]), **CLOSE)
+    assert_close(
+        vmap(norm, in_dims=1, out_dims=2)(many.movedim(0, 1)).movedim(2, 0),
+        torch.stack([twin(each) for each in many]),
+        **CLOSE,
+    )
+
+
+@KINDS
+def test_gradients_of_each_sample(kind, pair, x):
+    norm, twin = pair(kind)
+    many = torch.stack([x, x + 1])
+
+    def loss(weight, each):
+        return functional_call(norm, {"weight": weight}, (each,)).sin().sum()
+
+    got = vmap(grad(loss), in_dims=(None, 0))(norm.weight.detach(), many)
+    expected = [torch.autograd.grad(twin(each).sin().sum(), twin.weight)[0] for each in many]
+    assert_close(got, torch.stack(expected), **CLOSE)
+
+
+@KINDS
+def test_an_ensemble(kind, pair, x):
+    layers, twins = zip(*(pair(kind) for _ in range(2)), strict=True)
+    with torch.no_grad():
+        for layer in (layers[1], twins[1]):
+            layer.weight.mul_(2)
+    parameters, buffers = stack_module_state(layers)
+    got = vmap(lambda p, b: functional_call(layers[0], (p, b), (x,)))(parameters, buffers)
+    assert_close(got, torch.stack([twin(x) for twin in twins]), **CLOSE)
+
+
+@KINDS
+def test_forward_mode(kind, pair, x):
+    norm, twin = pair(kind)
+    tangent = x.flip(0).cos()
+    expected = torch.einsum("abcdefgh,efgh->abcd", jacobian(twin, x), tangent)
+
+    def by_dual_numbers(layer):
+        with forward_ad.dual_level():
+            return forward_ad.unpack_dual(layer(forward_ad.make_dual(x, tangent))).tangent
+
+    refuse_or_hold(norm, lambda layer: jvp(layer, (x,), (tangent,))[1], expected)
+    refuse_or_hold(norm, by_dual_numbers, expected)
+    refuse_or_hold(norm, lambda layer: jacfwd(layer)(x), jacobian(twin, x))
+
+
+@KINDS
+def test_batched_gradients_name_what_has_them(kind, pair, x):
+    norm, twin = pair(kind)
+    with pytest.raises(NotImplementedError, match=r"use torch\.func\.jacrev, or backend="):
+        torch.autograd.functional.jacobian(norm, x, vectorize=True)
+    norm.backend = "reference"
+    got = torch.autograd.functional.jacobian(norm, x, vectorize=True)
+    assert_close(got, jacobian(twin, x), **CLOSE)
+
+
+def test_running_statistics_are_no_batch(make, x):
+    norm = make()
+    with pytest.raises(ValueError, match="running statistics cannot be updated under vmap"):
+        vmap(norm)(x[None])
+    assert torch.equal(norm.running_mean, make().running_mean)

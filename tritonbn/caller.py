@@ -1,0 +1,59 @@
+"""Who calls the layer: eager code, a tracer, or a transform of functions."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import Parameter
+
+_functorch = torch._C._functorch
+
+
+def wants_plain_operations() -> bool:
+    """Whether a model is being written to a file, for those who may not have this package."""
+    return torch.compiler.is_exporting() or is_jit_traced()
+
+
+def is_jit_traced() -> bool:
+    """Whether `torch.jit.trace` calls, or the exporter to ONNX that uses it."""
+    return not torch.compiler.is_compiling() and torch._C._is_tracing()
+
+
+def wants_registered_operator(x: Tensor) -> bool:
+    """Whether x has no values, or is looked at by more than autograd."""
+    return (
+        torch.compiler.is_compiling()
+        or is_jit_traced()
+        or type(x) not in (Tensor, Parameter)
+        or x.is_meta
+    )
+
+
+def is_transformed() -> bool:
+    """Whether a transform of `torch.func` calls."""
+    return not torch.compiler.is_compiling() and _functorch.peek_interpreter_stack() is not None
+
+
+def wants_other_derivatives() -> bool:
+    """Whether derivatives are forward-mode, or gradients of `torch.func` in one another."""
+    return forward_ad._current_level >= 0 or _transforms().count(_functorch.TransformType.Grad) > 1
+
+
+def is_mapped() -> bool:
+    """Whether `torch.vmap` calls, so that a tensor has more values than it shows."""
+    return _functorch.TransformType.Vmap in _transforms()
+
+
+def _transforms() -> list[Any]:
+    stack = _functorch.get_interpreter_stack() if is_transformed() else None
+    return [level.key() for level in stack or ()]
+
+
+def is_mapped_by_autograd() -> bool:
+    """Whether gradients come in batches, as of `torch.autograd.grad(is_grads_batched=True)`."""
+    if torch.compiler.is_compiling():
+        return False
+    depth = torch._C._vmapmode_increment_nesting()  # the only way to ask is to enter and leave
+    torch._C._vmapmode_decrement_nesting()
+    return depth > 1
