@@ -1,8 +1,10 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from tritonbn import LocalBN, Segments, convert_batchnorm
+from tritonbn import LocalBN, Segments, convert_batchnorm, revert_batchnorm
 
 SEGMENTS = Segments.nearest([0, 8, 29], (5, 6))
 
@@ -58,3 +60,142 @@ def test_a_bare_layer(options):
 def test_a_model_without_batch_norm_is_left_alone():
     model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm1d(3))
     assert [type(m) for m in convert_batchnorm(model, SEGMENTS)] == [nn.Conv2d, nn.BatchNorm1d]
+
+
+class WithActivation(nn.BatchNorm2d):
+    """As timm's `BatchNormAct2d`."""
+
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+def test_subclasses_are_left_alone_and_named():
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.Sequential(WithActivation(2)), nn.SyncBatchNorm(2))
+    with pytest.warns(UserWarning, match=r"1\.0 \(WithActivation\), 2 \(SyncBatchNorm\)"):
+        convert_batchnorm(model, SEGMENTS)
+    assert [type(m) for m in (model[0], model[1][0], model[2])] == [
+        LocalBN,
+        WithActivation,
+        nn.SyncBatchNorm,
+    ]
+
+
+def test_a_layer_under_two_names_stays_one():
+    norm = nn.BatchNorm2d(2)
+    model = nn.ModuleDict({"first": norm, "inner": nn.Sequential(nn.ReLU(), norm), "again": norm})
+    convert_batchnorm(model, SEGMENTS)
+    assert isinstance(model["first"], LocalBN)
+    assert model["first"] is model["inner"][1]
+    assert model["first"] is model["again"]
+
+
+def test_hooks_are_kept_and_can_still_be_removed():
+    model, seen = nn.Sequential(nn.BatchNorm2d(2)), []
+    handles = [
+        model[0].register_forward_hook(lambda module, x, y: seen.append("forward")),
+        model[0].register_forward_pre_hook(lambda module, x: seen.append("before")),
+        model[0].register_full_backward_hook(lambda module, dx, dy: seen.append("backward")),
+        model[0].register_state_dict_pre_hook(lambda module, prefix, keep: seen.append("saved")),
+        model[0].register_load_state_dict_pre_hook(
+            lambda module, *_: seen.append(f"loads {type(module).__name__}")
+        ),
+    ]
+    convert_batchnorm(model, SEGMENTS)
+    model(torch.randn(4, 2, 5, 6, requires_grad=True)).sum().backward()
+    model.load_state_dict(model.state_dict())
+    assert seen == ["before", "forward", "backward", "saved", "loads LocalBN"]
+    for handle in handles:
+        handle.remove()
+    model(torch.randn(4, 2, 5, 6))
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_device_types_modes_and_flags_are_kept(training):
+    norm = nn.BatchNorm2d(2, device="meta", dtype=torch.float16).train(training)
+    norm.running_mean, norm.running_var = norm.running_mean.double(), norm.running_var.double()
+    norm.bias.requires_grad_(False)
+    for converted in (
+        convert_batchnorm(norm, SEGMENTS),
+        revert_batchnorm(convert_batchnorm(norm, Segments.single((5, 6)))),
+    ):
+        assert converted.training == training
+        assert {t.device.type for t in converted.parameters()} == {"meta"}
+        assert converted.running_var.dtype == torch.float64
+        assert [p.dtype for p in converted.parameters()] == [torch.float16] * 2
+        assert [p.requires_grad for p in converted.parameters()] == [True, False]
+
+
+def network():
+    """Two batch norms on grids of different sizes."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1),
+        nn.BatchNorm2d(2),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(2, 3, 3, stride=2, padding=1),
+        nn.BatchNorm2d(3),
+    )
+
+
+def test_each_layer_gets_segments_of_its_own_grid():
+    model, example = network(), torch.randn(1, 1, 5, 6)
+    before = copy.deepcopy(model.state_dict())
+    random = torch.get_rng_state()
+    convert_batchnorm(model, Segments.per_cell, example)
+    assert model[1].segments == Segments.per_cell((5, 6))
+    assert model[4].segments == Segments.per_cell((3, 3))
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), random)
+    assert torch.equal(model[4].running_var[:, 0], before["4.running_var"])
+    assert model[1].num_batches_tracked == 0
+
+
+def test_layers_without_one_grid_are_named():
+    model = network()
+    with pytest.raises(ValueError, match="an example must be given"):
+        convert_batchnorm(model, Segments.single)
+    model.add_module("unused", nn.Identity())
+    model.unused.norm = nn.BatchNorm2d(1)
+    with pytest.raises(ValueError, match=r"unused\.norm works on no grid"):
+        convert_batchnorm(model, Segments.single, torch.randn(1, 1, 5, 6))
+    norm = nn.BatchNorm2d(1)
+    shared = nn.Sequential(norm, nn.MaxPool2d(2), norm)
+    with pytest.raises(ValueError, match=r"0 works on \(2, 3\) and \(4, 6\)"):
+        convert_batchnorm(shared, Segments.single, torch.randn(1, 1, 4, 6))
+    assert type(model[1]) is type(shared[0]) is nn.BatchNorm2d
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"affine": False}, {"track_running_stats": False}, {"momentum": None}]
+)
+def test_the_way_back(options):
+    model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4, **options)).double()
+    for _ in range(2):
+        model(torch.randn(8, 1, 5, 6).double())
+    before = copy.deepcopy(model)
+    convert_batchnorm(model, Segments.single((5, 6)))
+    x = torch.randn(8, 1, 5, 6).double()
+    torch.testing.assert_close(model(x), before(x), rtol=1e-9, atol=1e-9)
+    revert_batchnorm(model)
+    assert repr(model) == repr(before)
+    torch.testing.assert_close(model.state_dict(), before.state_dict())
+    bare = revert_batchnorm(LocalBN(4, Segments.single((5, 6)), bias=False))
+    assert type(bare) is nn.BatchNorm2d
+    assert bare.bias is None
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        LocalBN(2, SEGMENTS),
+        LocalBN(2, Segments([[0, -1]])),
+        LocalBN(2, Segments.single((5, 6)), activation="relu"),
+    ],
+    ids=["several segments", "cells in none", "an activation"],
+)
+def test_no_way_back_from_what_is_no_global_batch_norm(local):
+    model = nn.Sequential(LocalBN(2, Segments.single((5, 6))), local)
+    with pytest.raises(ValueError, match=r"is a BatchNorm2d; 1 is LocalBN\(2, Segments"):
+        revert_batchnorm(model)
+    assert isinstance(model[0], LocalBN)
