@@ -1,0 +1,125 @@
+"""Networks of torchvision and timm, without weights of anybody."""
+
+import copy
+import functools
+import re
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from tritonbn import Segments, convert_batchnorm
+
+OPTIONS = {
+    ("torchvision", "resnet18"): {},
+    ("torchvision", "mobilenet_v3_small"): {},
+    ("timm", "efficientnet_b0"): {"drop_rate": 0.2, "drop_path_rate": 0.2, "bn_eps": 1e-3},
+    ("timm", "resnet26d"): {},
+}
+PACKAGES = {name: package for package, name in OPTIONS}
+NAMES = tuple(PACKAGES)
+_DECLARED = {
+    name: f"{name}({arguments}) -> Tensor"
+    for name, arguments in {
+        "nms": "Tensor dets, Tensor scores, float iou_threshold",
+        "qnms": "Tensor dets, Tensor scores, float iou_threshold",
+    }.items()
+}
+_LIBRARIES = {}
+
+
+def package(name):
+    """Import torchvision, or timm, which imports it; skip the test if there is none.
+
+    Beside a PyTorch without CUDA the compiled part of torchvision from PyPI does not load, and
+    torchvision then looks in vain for operators that it would have defined. They are declared here,
+    which is enough for the classifiers.
+    """
+    if name == "timm":
+        package("torchvision")
+    while True:
+        try:
+            return pytest.importorskip(name, reason=f"{name} is not installed")
+        except RuntimeError as error:
+            missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
+            if not missing or missing[1] in _LIBRARIES or missing[1] not in _DECLARED:
+                raise
+            library = torch.library.Library("torchvision", "FRAGMENT")
+            library.define(_DECLARED[missing[1]])
+            _LIBRARIES[missing[1]] = library  # with it the operator would go
+            for module in list(sys.modules):
+                if module.partition(".")[0] in ("torchvision", "timm"):
+                    del sys.modules[module]
+
+
+def untouched(name):
+    """Return a network of ten classes as its package makes it, with the same weights every time."""
+    return copy.deepcopy(_made(name))
+
+
+@functools.cache
+def _made(name):
+    torch.manual_seed(0)
+    options = OPTIONS[PACKAGES[name], name]
+    if PACKAGES[name] == "timm":
+        return package("timm").create_model(name, num_classes=10, **options)
+    package("torchvision")
+    from torchvision import models
+
+    return getattr(models, name)(num_classes=10, **options)
+
+
+def build(name, dtype=torch.float64):
+    """Return a network in which every batch norm is an `nn.BatchNorm2d`.
+
+    Their parameters are random, and their running statistics those of a batch.
+    """
+    model = untouched(name).to(dtype)
+    for parent in list(model.modules()):
+        for key, child in list(parent.named_children()):
+            if type(child).__name__ == "BatchNormAct2d":
+                setattr(parent, key, nn.Sequential(_plain(child), child.drop, child.act))
+    for norm in norms(model):
+        assert type(norm) is nn.BatchNorm2d
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.uniform_(norm.bias, -0.5, 0.5)
+    torch.optim.swa_utils.update_bn([torch.randn(4, 3, 32, 32, dtype=dtype)], model)
+    return model
+
+
+def _plain(norm):
+    plain = nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum).to(norm.weight.dtype)
+    plain.load_state_dict(norm.state_dict(), strict=False)
+    return plain
+
+
+def norms(model):
+    """Return the batch norms of a model, local or global, in order."""
+    return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
+def train_in_a_group(rank, folder):
+    """Be one of two processes that train a ResNet together, and then the same of `LocalBN`.
+
+    It is here since a new process can import this module, and tests only in some directories.
+    """
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    original = build("resnet18")
+    generator = torch.Generator().manual_seed(rank)
+    x = torch.randn(4, 3, 32, 32, generator=generator, dtype=torch.float64)
+    results = []
+    for model in (original, convert_batchnorm(copy.deepcopy(original), Segments.single, x)):
+        distributed = nn.parallel.DistributedDataParallel(model)
+        nn.functional.cross_entropy(distributed(x), torch.arange(4)).backward()
+        results.append(
+            (
+                {name: parameter.grad for name, parameter in model.named_parameters()},
+                dict(model.named_buffers()),
+            )
+        )
+    torch.save(results, f"{folder}/rank{rank}")
+    torch.distributed.destroy_process_group()
