@@ -32,8 +32,8 @@ def choose_backend(wanted: Backend, x: Tensor) -> Backend:
     if wants_other_derivatives() and wanted != "reference":
         if wanted != "auto":
             raise ValueError(
-                f'backend "{wanted}" has no forward-mode derivatives and no nested ones of '
-                'torch.func; "reference" and "auto" have'
+                f'backend "{wanted}" has no forward-mode derivatives, and no nested or compiled '
+                'ones of torch.func; "reference" and "auto" have'
             )
         return "reference"
     if wanted == "auto":

@@ -32,12 +32,16 @@ def wants_registered_operator(x: Tensor) -> bool:
 
 def is_transformed() -> bool:
     """Whether a transform of `torch.func` calls."""
-    return not torch.compiler.is_compiling() and _functorch.peek_interpreter_stack() is not None
+    return torch._C._are_functorch_transforms_active()
 
 
 def wants_other_derivatives() -> bool:
-    """Whether derivatives are forward-mode, or gradients of `torch.func` in one another."""
-    return forward_ad._current_level >= 0 or _transforms().count(_functorch.TransformType.Grad) > 1
+    """Whether derivatives are forward-mode, or of `torch.func` and nested or compiled."""
+    return (
+        forward_ad._current_level >= 0
+        or (torch.compiler.is_compiling() and is_transformed())
+        or _transforms().count(_functorch.TransformType.Grad) > 1
+    )
 
 
 def is_mapped() -> bool:
@@ -46,8 +50,9 @@ def is_mapped() -> bool:
 
 
 def _transforms() -> list[Any]:
-    stack = _functorch.get_interpreter_stack() if is_transformed() else None
-    return [level.key() for level in stack or ()]
+    if torch.compiler.is_compiling() or not is_transformed():
+        return []
+    return [level.key() for level in _functorch.get_interpreter_stack()]
 
 
 def is_mapped_by_autograd() -> bool:

@@ -220,6 +220,10 @@ class LocalBN(_BatchNorm):
     def qconfig(self, qconfig: Any) -> None:
         self._qconfig = qconfig
 
+    @qconfig.deleter
+    def qconfig(self) -> None:
+        del self._qconfig
+
     def __prepare_scriptable__(self) -> nn.Module:
         """Say what to do to whoever compiles this to TorchScript."""
         raise TypeError(

@@ -68,8 +68,8 @@ def local_batch_norm(
     backend : "auto", "triton", "native" or "reference", default "auto"
         "triton" are the kernels for CUDA and ROCm, "native" is fast on every other device,
         "reference" is the definition in a few lines of PyTorch. "auto" is "triton" where it can
-        run, else "native", and "reference" for forward-mode derivatives and for gradients of
-        `torch.func` in one another, which the others do not have. Where Triton is installed and
+        run, else "native", and "reference" for forward-mode derivatives and for nested or
+        compiled ones of `torch.func`, which the others do not have. Where Triton is installed and
         cannot compile, a warning says why, once.
 
     Returns

@@ -6,7 +6,7 @@ import torch
 from per_segment import per_segment
 from torch import nn
 
-from tritonbn import Segments
+from tritonbn import LocalBN, Segments
 
 GRID = (2, 3)
 CHANNELS = 2
@@ -55,3 +55,27 @@ def hold_to(expected, got, x, **tolerance):
     """Hold output and gradients of a model to those of another one."""
     for mine, theirs in zip(step(got, x), step(expected, x), strict=True):
         torch.testing.assert_close(mine, theirs, check_dtype=False, **(CLOSE | tolerance))
+
+
+def train_in_a_group(rank, folder, backend):
+    """Be one of two processes; keep gradients and running mean of `LocalBN` and `Published`.
+
+    It is here since a new process can import this module, and tests only in some directories.
+    """
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    x = torch.randn(4, CHANNELS, *GRID, generator=torch.Generator().manual_seed(rank))
+    results = {}
+    for name, segments in SEGMENTS.items():
+        layer = LocalBN(CHANNELS, segments, backend=backend)
+        results[name] = [_step_together(norm, x) for norm in (layer, Published(layer))]
+    torch.save(results, f"{folder}/rank{rank}")
+    torch.distributed.destroy_process_group()
+
+
+def _step_together(norm, x):
+    distributed = nn.parallel.DistributedDataParallel(nn.Sequential(norm, nn.ReLU(inplace=True)))
+    distributed(x).square().sum().backward()
+    return [norm.weight.grad, norm.bias.grad, norm.running_mean]

@@ -114,6 +114,21 @@ def test_an_ensemble(kind, pair, x):
 
 
 @KINDS
+@pytest.mark.parametrize("transform", [vmap, lambda f: grad(squared(f))], ids=["vmap", "grad"])
+def test_compiled(transform, kind, pair, x):
+    norm, twin = pair(kind)
+    x = x[None] if transform is vmap else x
+
+    def compiled(layer):
+        return torch.compile(transform(layer), backend="aot_eager")(x)
+
+    norm.backend = "auto"
+    assert_close(compiled(norm), transform(norm)(x), **CLOSE)
+    if transform is vmap:
+        assert_close(compiled(norm)[0], twin(x[0]), **CLOSE)
+
+
+@KINDS
 def test_forward_mode(kind, pair, x):
     norm, twin = pair(kind)
     tangent = x.flip(0).cos()

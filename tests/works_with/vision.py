@@ -100,7 +100,7 @@ def norms(model):
 
 
 def train_in_a_group(rank, folder):
-    """Be one of two processes that train a ResNet together, and then the same of `LocalBN`.
+    """Be one of two processes that train each network together, and then the same of `LocalBN`.
 
     It is here since a new process can import this module, and tests only in some directories.
     """
@@ -108,18 +108,21 @@ def train_in_a_group(rank, folder):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
     )
-    original = build("resnet18")
     generator = torch.Generator().manual_seed(rank)
     x = torch.randn(4, 3, 32, 32, generator=generator, dtype=torch.float64)
-    results = []
-    for model in (original, convert_batchnorm(copy.deepcopy(original), Segments.single, x)):
-        distributed = nn.parallel.DistributedDataParallel(model)
-        nn.functional.cross_entropy(distributed(x), torch.arange(4)).backward()
-        results.append(
-            (
-                {name: parameter.grad for name, parameter in model.named_parameters()},
-                dict(model.named_buffers()),
-            )
-        )
+    results = {}
+    for name in NAMES:
+        original = build(name)
+        converted = convert_batchnorm(copy.deepcopy(original), Segments.single, x)
+        results[name] = [_step_together(model, x) for model in (original, converted)]
     torch.save(results, f"{folder}/rank{rank}")
     torch.distributed.destroy_process_group()
+
+
+def _step_together(model, x):
+    """Return gradients and buffers."""
+    torch.manual_seed(0)
+    distributed = nn.parallel.DistributedDataParallel(model)
+    nn.functional.cross_entropy(distributed(x), torch.arange(len(x))).backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    return gradients, dict(model.named_buffers())

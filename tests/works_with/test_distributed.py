@@ -1,0 +1,19 @@
+"""A layer and an activation in place, trained by two processes over gloo."""
+
+import pytest
+import torch
+from works_with.layers import CLOSE, SEGMENTS, train_in_a_group
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distribution")
+def test_two_processes(backend, device, tmp_path):
+    if backend == "triton" and device.type != "cpu":
+        pytest.skip("with a GPU the kernels are not interpreted, and this trains on the CPU")
+    torch.multiprocessing.spawn(train_in_a_group, (str(tmp_path), backend), nprocs=2)
+    first, second = (torch.load(tmp_path / f"rank{rank}") for rank in range(2))
+    for name in SEGMENTS:
+        for results in (first[name], second[name]):
+            torch.testing.assert_close(*results, check_dtype=False, **CLOSE)
+        (*gradients, mean), (*others, other_mean) = first[name][0], second[name][0]
+        assert all(torch.equal(a, b) for a, b in zip(gradients, others, strict=True))
+        assert not torch.equal(mean, other_mean)  # as each has seen other data
