@@ -149,8 +149,8 @@ def backward(
         from tritonbn.kernels import launch
 
         return launch.backward(dy, x, partition, mask, statistics, affine)
-    mean, var = (t.to(wide_dtype(x)) for t in statistics[:2])
-    counts = statistics.counts
+    mean, var, counts = statistics
+    mean, var = mean.to(wide_dtype(x)), var.to(wide_dtype(x))
     dx, dweight, dbias = native.backward(
         dy,
         x,

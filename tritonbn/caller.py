@@ -37,22 +37,21 @@ def is_transformed() -> bool:
 
 def wants_other_derivatives() -> bool:
     """Whether derivatives are forward-mode, or of `torch.func` and nested or compiled."""
-    return (
-        forward_ad._current_level >= 0
-        or (torch.compiler.is_compiling() and is_transformed())
-        or _transforms().count(_functorch.TransformType.Grad) > 1
-    )
+    if forward_ad._current_level >= 0:
+        return True
+    if torch.compiler.is_compiling():
+        return is_transformed()
+    return _transforms().count(_functorch.TransformType.Grad) > 1
 
 
 def is_mapped() -> bool:
     """Whether `torch.vmap` calls, so that a tensor has more values than it shows."""
-    return _functorch.TransformType.Vmap in _transforms()
+    return not torch.compiler.is_compiling() and _functorch.TransformType.Vmap in _transforms()
 
 
 def _transforms() -> list[Any]:
-    if torch.compiler.is_compiling() or not is_transformed():
-        return []
-    return [level.key() for level in _functorch.get_interpreter_stack()]
+    stack = _functorch.get_interpreter_stack() if is_transformed() else ()
+    return [level.key() for level in stack]
 
 
 def is_mapped_by_autograd() -> bool:
