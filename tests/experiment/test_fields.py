@@ -31,9 +31,10 @@ def test_the_field_is_the_reading_where_there_is_one_and_else_the_model_s(run, c
         np.testing.assert_array_equal(values.flat[read], city.values[time, city.observed[time]])
         others = np.setdiff1d(np.arange(values.size), read)
         expected = predict_field(run, city, time, None)
-        np.testing.assert_array_equal(values.flat[others], expected.flat[others])
+        # a convolution of two times may round otherwise than one of each
+        np.testing.assert_allclose(values.flat[others], expected.flat[others], rtol=1e-6)
         hidden = predict_field(run, city, time, int(np.flatnonzero(city.observed[time])[0]))
-        assert (values.flat[others] != hidden.flat[others]).any()
+        assert not np.allclose(values.flat[others], hidden.flat[others], rtol=1e-5)
 
 
 def test_a_forecast_is_the_model_s_everywhere(city, tmp_path):
