@@ -44,9 +44,11 @@ def wants_other_derivatives() -> bool:
     return _transforms().count(_functorch.TransformType.Grad) > 1
 
 
-def is_mapped() -> bool:
-    """Whether `torch.vmap` calls, so that a tensor has more values than it shows."""
-    return not torch.compiler.is_compiling() and _functorch.TransformType.Vmap in _transforms()
+def is_shared_by_a_batch(running_mean: Tensor) -> bool:
+    """Whether `torch.vmap` calls with several batches, of which there is one running mean."""
+    if torch.compiler.is_compiling() or _functorch.TransformType.Vmap not in _transforms():
+        return False
+    return not _functorch.is_batchedtensor(running_mean)
 
 
 def _transforms() -> list[Any]:

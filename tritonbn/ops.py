@@ -107,10 +107,11 @@ def local_batch_norm(
     if running_mean is not None and running_var is not None:
         if not training:
             given = (running_mean, running_var)
-        elif caller.is_mapped():
+        elif caller.is_shared_by_a_batch(running_mean):
             raise ValueError(
                 "running statistics cannot be updated under vmap, which has several batches at "
-                "once; evaluate, or call torch.func.replace_all_batch_norm_modules_(model) before"
+                "once; evaluate, map over stacked buffers, or call "
+                "torch.func.replace_all_batch_norm_modules_(model) before"
             )
         elif isinstance(momentum, Tensor):
             running = Running(running_mean, running_var, momentum, 0.0)

@@ -153,6 +153,19 @@ def test_batched_gradients_name_what_has_them(kind, pair, x):
     assert_close(got, jacobian(twin, x), **CLOSE)
 
 
+def test_an_ensemble_has_a_running_mean_each(make, x):
+    layers, batches = [make(dtype=torch.float64) for _ in range(2)], torch.stack([x, x + 1])
+    parameters, buffers = stack_module_state(layers)
+    vmap(lambda p, b, each: functional_call(layers[0], (p, b), (each,)))(
+        parameters, buffers, batches
+    )
+    for layer, each in zip(layers, batches, strict=True):
+        layer(each)
+    assert_close(buffers["running_mean"], torch.stack([n.running_mean for n in layers]), **CLOSE)
+    assert_close(buffers["running_var"], torch.stack([n.running_var for n in layers]), **CLOSE)
+    assert buffers["num_batches_tracked"].tolist() == [1, 1]
+
+
 def test_running_statistics_are_no_batch(make, x):
     norm = make()
     with pytest.raises(ValueError, match="running statistics cannot be updated under vmap"):
