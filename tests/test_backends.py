@@ -14,9 +14,9 @@ GPU = SimpleNamespace(is_cuda=True, dtype=torch.float32, device=torch.device("cu
 @pytest.fixture(autouse=True)
 def _nothing_tried_before():
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
-    backends._try_once.cache_clear()
+    backends._tried.clear()
     yield
-    backends._try_once.cache_clear()
+    backends._tried.clear()
 
 
 def test_a_gpu_that_triton_cannot_use_is_left_to_pytorch(monkeypatch):

@@ -71,7 +71,9 @@ class WithActivation(nn.BatchNorm2d):
 
 def test_subclasses_are_left_alone_and_named():
     model = nn.Sequential(nn.BatchNorm2d(2), nn.Sequential(WithActivation(2)), nn.SyncBatchNorm(2))
-    with pytest.warns(UserWarning, match=r"1\.0 \(WithActivation\), 2 \(SyncBatchNorm\)"):
+    model.append(nn.LazyBatchNorm2d())
+    named = r"1\.0 \(WithActivation\), 2 \(SyncBatchNorm\), 3 \(LazyBatchNorm2d\)"
+    with pytest.warns(UserWarning, match=named):
         convert_batchnorm(model, SEGMENTS)
     assert [type(m) for m in (model[0], model[1][0], model[2])] == [
         LocalBN,
@@ -185,17 +187,23 @@ def test_the_way_back(options):
     assert bare.bias is None
 
 
+class Doubled(LocalBN):
+    """Something else besides."""
+
+
 @pytest.mark.parametrize(
     "local",
     [
+        Doubled(2, Segments.single((5, 6))),
+        LocalBN(2, Segments.single((6,))),
         LocalBN(2, SEGMENTS),
         LocalBN(2, Segments([[0, -1]])),
         LocalBN(2, Segments.single((5, 6)), activation="relu"),
     ],
-    ids=["several segments", "cells in none", "an activation"],
+    ids=["a subclass", "a line of cells", "several segments", "cells in none", "an activation"],
 )
 def test_no_way_back_from_what_is_no_global_batch_norm(local):
     model = nn.Sequential(LocalBN(2, Segments.single((5, 6))), local)
-    with pytest.raises(ValueError, match=r"is a BatchNorm2d; 1 is LocalBN\(2, Segments"):
+    with pytest.raises(ValueError, match=r"is a BatchNorm2d; 1 is (LocalBN|Doubled)\(2, Segments"):
         revert_batchnorm(model)
     assert isinstance(model[0], LocalBN)

@@ -2,21 +2,23 @@
 
 import os
 import warnings
-from functools import cache
 from importlib.util import find_spec
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from tritonbn import native
 from tritonbn.arguments import Affine, Running, Statistics
 from tritonbn.caller import wants_other_derivatives
 from tritonbn.dtypes import compute_dtype, wide_dtype
 from tritonbn.partition import Partition
+from tritonbn.segments import plain_tensors
 
 Backend = Literal["auto", "triton", "native", "reference"]
 
+_tried: dict[torch.device, bool] = {}
 _HAS_TRITON = find_spec("triton") is not None
 _TRITON_TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -44,22 +46,24 @@ def choose_backend(wanted: Backend, x: Tensor) -> Backend:
 
 
 def _can_use_triton(x: Tensor) -> bool:
-    return why_not_triton(x) is None and _runs_on(x.device)
+    return why_not_triton(x) is None and (isinstance(x, FakeTensor) or _runs_on(x.device))
 
 
 def _runs_on(device: torch.device) -> bool:
     """Whether Triton can compile for a GPU and launch there."""
-    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-        return True  # nothing can be tried
-    return _try_once(device)
+    if device not in _tried:
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            return True  # nothing can be tried
+        _tried[device] = _try(device)
+    return _tried[device]
 
 
 # what torch.compiler.assume_constant_result does, which imports the whole compiler
 _runs_on._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-@cache
-def _try_once(device: torch.device) -> bool:
+@plain_tensors()
+def _try(device: torch.device) -> bool:
     """Try a kernel, and warn of what prevents it."""
     try:
         from tritonbn.kernels import probe

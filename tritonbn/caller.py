@@ -48,6 +48,8 @@ def is_shared_by_a_batch(running_mean: Tensor) -> bool:
     """Whether `torch.vmap` calls with several batches, of which there is one running mean."""
     if torch.compiler.is_compiling() or _functorch.TransformType.Vmap not in _transforms():
         return False
+    while _functorch.is_gradtrackingtensor(running_mean):
+        running_mean = _functorch.get_unwrapped(running_mean)
     return not _functorch.is_batchedtensor(running_mean)
 
 

@@ -26,8 +26,8 @@ def convert_batchnorm(
     segment. Hooks, devices, types, `requires_grad` and the mode (training or evaluation) are kept.
     The parameters are new ones: make the optimizer after the conversion.
 
-    Subclasses of `torch.nn.BatchNorm2d` and `torch.nn.SyncBatchNorm` do something else besides, and
-    are left alone; a warning names them.
+    Subclasses of `torch.nn.BatchNorm2d`, `torch.nn.SyncBatchNorm` and `torch.nn.LazyBatchNorm2d` do
+    something else besides, and are left alone; a warning names them.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def convert_batchnorm(
     for name, module in model.named_modules():
         if type(module) is nn.BatchNorm2d:
             norms[name] = module
-        elif isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
+        elif isinstance(module, nn.BatchNorm2d | nn.LazyBatchNorm2d | nn.SyncBatchNorm):
             others.append(f"{name or 'the model'} ({type(module).__name__})")
     if isinstance(segments, Segments):
         chosen = dict.fromkeys(norms, segments)
@@ -92,8 +92,9 @@ def revert_batchnorm(model: nn.Module) -> nn.Module:
     Raises
     ------
     ValueError
-        If a `LocalBN` has several segments, cells in no segment, or an activation: it is no
-        `torch.nn.BatchNorm2d`. The model is unchanged then.
+        If a `LocalBN` has several segments, cells in no segment, an activation, or a grid without
+        height and width, or is a subclass: it is no `torch.nn.BatchNorm2d`. The model is unchanged
+        then.
 
     Examples
     --------
@@ -102,10 +103,12 @@ def revert_batchnorm(model: nn.Module) -> nn.Module:
     """
     layers = {n: m for n, m in model.named_modules() if isinstance(m, LocalBN)}
     for name, local in layers.items():
-        if local.segments != Segments.single(local.segments.grid) or local.activation:
+        whole = local.segments == Segments.single(local.segments.grid)
+        plain = type(local) is LocalBN and len(local.segments.grid) == 2 and not local.activation
+        if not (whole and plain):
             raise ValueError(
-                "only a LocalBN of one segment over the whole grid and without activation is a "
-                f"BatchNorm2d; {name or 'the model'} is {local}"
+                "only a LocalBN of one segment over the whole grid (height, width) and without "
+                f"activation is a BatchNorm2d; {name or 'the model'} is {local}"
             )
     return _replace(model, {local: _to_global(local) for local in layers.values()})
 
@@ -126,7 +129,8 @@ def _choose(
             module.eval().register_forward_pre_hook(
                 lambda _, inputs, name=name: seen[name].add(tuple(inputs[0].shape[2:]))
             )
-    with torch.no_grad(), torch.random.fork_rng():
+    gpus = range(torch.cuda.device_count())
+    with torch.no_grad(), torch.random.fork_rng(gpus):
         twin(*((example,) if isinstance(example, Tensor) else example))
     for name, grids in seen.items():
         if len(grids) != 1:

@@ -21,10 +21,12 @@ def normalize(
     scale = torch.rsqrt(var.to(dtype) + eps)
     if weight is not None:
         scale = scale * weight.to(dtype)
-    shift = -mean.to(dtype) * scale
-    if bias is not None:
-        shift = shift + bias.to(dtype)
+    center = mean.to(dtype)
+    shift = torch.zeros_like(center) if bias is None else bias.to(dtype)
     index = ids.where(ids >= 0, mean.shape[1])  # the cells in no segment take what is padded
-    scale, shift = (pad(t, (0, 1), value=o)[:, index] for t, o in ((scale, 1.0), (shift, 0.0)))
+    center, scale, shift = (
+        pad(t, (0, 1), value=outside)[:, None, index]
+        for t, outside in ((center, 0.0), (scale, 1.0), (shift, 0.0))
+    )
     rows = x.to(dtype).reshape(x.shape[0], x.shape[1], -1, ids.shape[0])
-    return (rows * scale[:, None] + shift[:, None]).reshape(x.shape).to(x.dtype)
+    return ((rows - center) * scale + shift).reshape(x.shape).to(x.dtype)

@@ -52,7 +52,7 @@ class LocalBN(_BatchNorm):
         Initially 0 and 1.
     num_batches_tracked : buffer, scalar int64
     segments : Segments
-        May be set to others that are as many.
+        May be set to others of the same number of segments, also on another grid.
     segment_ids : Tensor of int64, shape of the grid, on the CPU
         The ids of the segments. They are no buffer, but part of the state, so that a checkpoint
         tells its segments; loading one takes them over. May be set, or changed in place.
@@ -146,8 +146,8 @@ class LocalBN(_BatchNorm):
             raise TypeError(f"segments must be a tritonbn.Segments, got {type(segments).__name__}")
         if segments.num_segments != self._segments.num_segments:
             raise ValueError(
-                f"segments must be {self._segments.num_segments}, for which there are parameters, "
-                f"got {segments}"
+                f"segments must be {self._segments.num_segments} in number, for which there are "
+                f"parameters, got {segments}"
             )
         self._take(segments)
         self._place_segments()
@@ -167,7 +167,7 @@ class LocalBN(_BatchNorm):
     @plain_tensors()
     def _take(self, segments: Segments) -> None:
         self._segments = segments
-        self._segment_ids = segments.ids.clone()  # its own: states may be written to
+        self._segment_ids = segments.ids.clone()
         self._known_version = self._segment_ids._version
 
     def _place_segments(self) -> None:
@@ -175,6 +175,15 @@ class LocalBN(_BatchNorm):
         for tensor in (self.weight, self.running_mean):
             if tensor is not None and not isinstance(tensor, FakeTensor):
                 self._segments.on(tensor.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._segments = self.segments  # with what was changed in place
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._take(self._segments)
+        self._place_segments()
 
     def _apply(self, fn: Any, recurse: bool = True) -> "LocalBN":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -206,13 +215,13 @@ class LocalBN(_BatchNorm):
     def qconfig(self) -> Any:
         """The configuration of `torch.ao.quantization`, if one was set.
 
-        `torch.nn.SyncBatchNorm.convert_sync_batchnorm` looks for it while it replaces a batch norm;
-        there is no other place to refuse.
+        It is a property to refuse to become a `torch.nn.SyncBatchNorm`: `convert_sync_batchnorm`
+        looks for it in each batch norm that it replaces.
         """
         if sys._getframe(1).f_code.co_name == "convert_sync_batchnorm":
             raise TypeError(
                 "LocalBN cannot be made a SyncBatchNorm, which is global; call "
-                "convert_sync_batchnorm before LocalBN takes its place in the model"
+                "convert_sync_batchnorm on the parts of the model that have no LocalBN"
             )
         return self._qconfig
 
@@ -240,7 +249,8 @@ class LocalBN(_BatchNorm):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + "segment_ids"] = self._segment_ids
+        # a copy: weights are averaged in place of the values in a state
+        destination[prefix + "segment_ids"] = self._segment_ids.clone()
 
     def _load_from_state_dict(
         self,

@@ -161,7 +161,7 @@ def backward(
     offset = slope * (center - mean) - per_value * dbias
     slope_q, offset_q = (_spread(term, 0.0, ids, rows, channels_last) for term in (slope, offset))
     passing = _spread(~present[None], 1.0, ids, rows, channels_last).bool()  # columns
-    any_passing = bool(passing.any())
+    any_passing = x.device.type != "cpu" or bool(passing.any())  # to ask a GPU is to wait for it
     for tile, result in _result_tiles(rows, dx_rows):
         torch.sub(rows[tile], center_q, out=result)
         torch.addcmul(offset_q, result, slope_q, out=result)

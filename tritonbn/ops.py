@@ -62,7 +62,7 @@ def local_batch_norm(
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), optional
         True = counts. What does not count is left out of the statistics and normalized all the
         same, so fill missing values before. A value that is left out and not finite (NaN, infinity)
-        changes no other result and adds nothing to any gradient.
+        changes no other result, and adds nothing to the gradients of weight, bias and other values.
     activation : "relu", "silu", "sigmoid", "tanh" or None, default None
         Applied to the result, cells in no segment included.
     backend : "auto", "triton", "native" or "reference", default "auto"

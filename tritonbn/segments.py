@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
 from tritonbn.partition import Partition
@@ -16,8 +17,13 @@ _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 @contextmanager
 def plain_tensors() -> Iterator[None]:
-    """Make tensors with values, on the CPU, that autograd may save, whatever mode is set."""
-    with unset_fake_temporarily(), torch.inference_mode(False), torch.device("cpu"):
+    """Make tensors with values, on the CPU, that autograd may save, whatever is going on."""
+    with (
+        temporarily_clear_interpreter_stack(),
+        unset_fake_temporarily(),
+        torch.inference_mode(False),
+        torch.device("cpu"),
+    ):
         yield
 
 
@@ -179,6 +185,9 @@ class Segments:
 
     def __hash__(self) -> int:
         return hash((self.grid, tuple(self.cell_counts.tolist())))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Segments":
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Segments, (self.ids,)

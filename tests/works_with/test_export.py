@@ -32,6 +32,14 @@ def test_export(strict, training, make, x):
         assert "tritonbn" not in str(program.graph)
 
 
+def test_an_exported_layer_keeps_digits_where_the_mean_is_large(segments):
+    norm = LocalBN(CHANNELS, segments).eval()
+    norm.running_mean.fill_(1e4)
+    x = torch.randn(4, CHANNELS, *GRID, generator=torch.Generator().manual_seed(0)) + 1e4
+    exported = torch.export.export(norm, (x,)).module()
+    torch.testing.assert_close(exported(x), (x.double() - 1e4).float(), rtol=2e-5, atol=1e-6)
+
+
 def test_export_of_any_batch_size(make, x):
     program = torch.export.export(
         fresh(make), (x,), dynamic_shapes=({0: torch.export.Dim("batch")},)

@@ -1,5 +1,8 @@
 """Segments and statistics that are set, loaded or swapped after construction."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -34,11 +37,6 @@ def by_copy(norm, other, x):
     return norm(x)
 
 
-def by_writing_to_the_state(norm, other, x):
-    norm.state_dict()["segment_ids"].copy_(other.ids)
-    return norm(x)
-
-
 def by_loading(norm, other, x):
     norm.load_state_dict(norm.state_dict() | {"segment_ids": other.ids})
     return norm(x)
@@ -60,7 +58,6 @@ WAYS = [
     by_attribute,
     by_ids,
     by_copy,
-    by_writing_to_the_state,
     by_loading,
     by_assigning,
     by_functional_call,
@@ -103,6 +100,35 @@ def test_other_grids_of_as_many_segments_may_be_set(make, segments, x):
     norm.segments = Segments(torch.cat([segments.ids, segments.ids]))
     y = norm(torch.cat([x, x], 2))
     assert y.shape == (4, CHANNELS, 4, 3)
+
+
+def test_averaging_the_values_of_a_state_leaves_the_segments(make, segments, x):
+    """As timm's `ModelEmaV2` does it, to integers also."""
+    norm, other = make(), make()
+    with torch.no_grad():
+        for mine, theirs in zip(
+            norm.state_dict().values(), other.state_dict().values(), strict=True
+        ):
+            mine.copy_(0.99 * mine + 0.01 * theirs)
+    assert norm.segments == segments
+    torch.testing.assert_close(norm(x), Published(make())(x), **CLOSE)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_copies_made_in_inference_mode_train(changed, make, segments, x):
+    norm = make()
+    expected = Published(make())(x)
+    if changed:
+        norm.segment_ids.copy_(mirrored(segments).ids)
+        expected = in_other_segments(make, segments, x)
+    with torch.inference_mode():
+        copies = copy.deepcopy(norm), pickle.loads(pickle.dumps(norm))
+    for twin in (*copies, copy.deepcopy(copies[0])):
+        fresh = copy.deepcopy(twin)
+        fresh.load_state_dict(make().state_dict() | {"segment_ids": twin.segment_ids})
+        assert fresh.segments == twin.segments == norm.segments
+    with torch.inference_mode():
+        torch.testing.assert_close(copies[0](x), expected, **CLOSE)
 
 
 def test_layers_share_segments_but_no_memory():

@@ -1,11 +1,15 @@
 """Transforms of functions: `torch.func`, forward-mode differentiation, and `is_grads_batched`."""
 
+import pickle
+
 import pytest
 import torch
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vmap
 from torch.testing import assert_close
-from works_with.layers import Published
+from works_with.layers import GRID, Published
+
+from tritonbn import Segments
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-8}
 
@@ -164,6 +168,32 @@ def test_an_ensemble_has_a_running_mean_each(make, x):
     assert_close(buffers["running_mean"], torch.stack([n.running_mean for n in layers]), **CLOSE)
     assert_close(buffers["running_var"], torch.stack([n.running_var for n in layers]), **CLOSE)
     assert buffers["num_batches_tracked"].tolist() == [1, 1]
+
+
+def test_gradients_of_an_ensemble_update_running_means(make, x):
+    layers = [make(dtype=torch.float64) for _ in range(2)]
+    parameters, buffers = stack_module_state(layers)
+
+    def loss(p, b):
+        return functional_call(layers[0], (p, b), (x,)).sin().sum()
+
+    got = vmap(grad(loss))(parameters, buffers)
+    expected = Published(layers[0])
+    (weight,) = torch.autograd.grad(expected(x).sin().sum(), expected.weight)
+    assert_close(got["weight"], torch.stack([weight, weight]), **CLOSE)
+    assert_close(buffers["running_mean"], torch.stack([expected.running_mean] * 2), **CLOSE)
+
+
+def test_segments_made_in_a_transform_outlive_it(x):
+    made = []
+
+    def function(x):
+        made.append(Segments.per_cell(GRID))
+        return x.sum()
+
+    grad(function)(x)
+    assert pickle.loads(pickle.dumps(made[0])) == Segments.per_cell(GRID)
+    assert made[0].on(torch.device("cpu")).ids.tolist() == list(range(6))
 
 
 def test_running_statistics_are_no_batch(make, x):

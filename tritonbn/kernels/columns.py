@@ -2,8 +2,7 @@
 
 The rows are cut into splits, so that there are enough programs where there are few columns. A
 program reduces one split of a block of columns; its rows go through ``BLOCK_ROWS`` slots, which
-meet at the end only. The statistics know nothing
-of segments.
+meet at the end only. The statistics know nothing of segments.
 """
 
 import triton
