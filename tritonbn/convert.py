@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
 
-_TENSORS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-
 
 def convert_batchnorm(
     model: nn.Module,
@@ -172,15 +170,7 @@ def _to_local(norm: nn.BatchNorm2d, segments: Segments) -> LocalBN:
         norm.track_running_stats,
         device=None if like is None else like.device,
     )
-    for name in _TENSORS:
-        tensor = getattr(norm, name)
-        many = tensor is not None and tensor.dim() == 1
-        _set(
-            local,
-            name,
-            tensor,
-            tensor[:, None].repeat(1, segments.num_segments) if many else tensor,
-        )
+    _carry_tensors(norm, local, lambda column: column[:, None].repeat(1, segments.num_segments))
     return local.train(norm.training)
 
 
@@ -188,17 +178,19 @@ def _to_global(local: LocalBN) -> nn.BatchNorm2d:
     norm = nn.BatchNorm2d(
         local.num_features, local.eps, local.momentum, local.affine, local.track_running_stats
     )
-    for name in _TENSORS:
-        tensor = getattr(local, name)
-        many = tensor is not None and tensor.dim() == 2
-        _set(norm, name, tensor, tensor.flatten() if many else tensor)
+    _carry_tensors(local, norm, lambda columns: columns.flatten())
     return norm.train(local.training)
 
 
-def _set(norm: nn.Module, name: str, original: Tensor | None, value: Tensor | None) -> None:
-    if original is None or value is None:
-        setattr(norm, name, None)
-    elif isinstance(original, nn.Parameter):
-        setattr(norm, name, nn.Parameter(value.detach().clone(), original.requires_grad))
-    else:
-        setattr(norm, name, value.detach().clone())
+def _carry_tensors(
+    original: nn.Module, replacement: nn.Module, reshape: Callable[[Tensor], Tensor]
+) -> None:
+    """Copy parameters and statistics, each with its own device and type, in another shape."""
+    for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+        tensor: Tensor | None = getattr(original, name)
+        value = None
+        if tensor is not None:
+            value = (reshape(tensor) if tensor.dim() else tensor).detach().clone()
+        if value is not None and isinstance(tensor, nn.Parameter):
+            value = nn.Parameter(value, tensor.requires_grad)
+        setattr(replacement, name, value)

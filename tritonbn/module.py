@@ -266,11 +266,11 @@ class LocalBN(_BatchNorm):
         state = dict(state_dict)
         ids = state.pop(prefix + "segment_ids", None)
         if ids is not None:
-            saved = Segments(ids)
-            if (saved.grid, saved.num_segments) == (self.segments.grid, self.segments.num_segments):
-                self.segment_ids = saved.ids
-            else:
-                error_msgs.append(f"{prefix}segments: {saved} cannot be loaded to {self.segments}")
+            saved, own = Segments(ids), self.segments
+            if (saved.grid, saved.num_segments) != (own.grid, own.num_segments):
+                error_msgs.append(f"{prefix}segments: {saved} cannot be loaded to {own}")
+            elif saved != own:
+                self.segments = saved
         elif self.segments.num_segments == 1:
             for name in ("weight", "bias", "running_mean", "running_var"):
                 value = state.get(prefix + name)
