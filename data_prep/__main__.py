@@ -9,7 +9,8 @@ from rich.console import Console
 
 from data_prep.city import CityData, DataError
 from data_prep.describe import describe
-from data_prep.download import download
+from data_prep.download import download, download_hourly
+from data_prep.hourly import read_hourly
 from data_prep.senseurcity import QUANTITIES, read_archive
 from data_prep.synthetic import synthetic_city
 from data_prep.tidy import read_tidy
@@ -54,6 +55,8 @@ def _run(options: argparse.Namespace) -> None:
 def _prepare(options: argparse.Namespace) -> CityData:
     if options.command == "synthetic":
         return synthetic_city(seed=options.seed, days=options.days, grid=options.grid)
+    if options.command == "hourly":
+        return read_hourly(options.file or download_hourly(), grid=options.grid)
     if options.command == "tidy":
         return read_tidy(options.directory, grid=options.grid)
     return read_archive(
@@ -120,6 +123,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             name, metavar="TIME", help=f"UTC, like 2020-06-29T10:20 (default: {default})"
         )
+
+    command = commands.add_parser(
+        "hourly",
+        parents=[preparing],
+        help="prepare Antwerp from the hourly means of SensEURCity (4 MB)",
+    )
+    command.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="LCS_df_all.Rda (default: downloaded)"
+    )
 
     command = commands.add_parser(
         "synthetic", parents=[preparing], help="make up an Antwerp-like city"

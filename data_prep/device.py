@@ -19,6 +19,7 @@ from data_prep.city import DataError
 
 _WORDS = pa.dictionary(pa.int32(), pa.string())  # few different strings in many rows
 _BLOCK_BYTES = 4 << 20
+_ALIASES = {"ANT_TRA_KIPD": "ANT_URB_KIPD"}  # one site; the latter is its name in the site table
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,11 @@ class Device:
 def canonical_site(location: str) -> str:
     """Return a `Location.ID` without its noise: ``"osl-urb-sgt "`` is ``"OSL_URB_SGT"``.
 
-    Trailing blanks go, `/` and `-` become `_`; what then holds no name, like ``"-"``, is ``""``.
+    Blanks around it go, `/` and `-` become `_`; what then holds no name, like ``"-"``, is ``""``.
+    A site with two names, Kipdorp in Antwerp, gets the one of the site table.
     """
-    return location.upper().replace("/", "_").replace("-", "_").strip("_ \t\r\n")
+    site = location.upper().replace("/", "_").replace("-", "_").strip("_ \t\r\n")
+    return _ALIASES.get(site, site)
 
 
 def read_header(source: BinaryIO, name: str) -> list[str]:

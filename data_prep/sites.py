@@ -1,4 +1,4 @@
-"""The 32 sites of the SensEURCity campaign in Antwerp."""
+"""The 31 sites of the SensEURCity campaign in Antwerp."""
 
 from importlib.resources import files
 
@@ -12,16 +12,16 @@ def antwerp_sites() -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, 32 rows
+    DataFrame, 31 rows
         `site` (as in ``Location.ID``), `name`, `latitude` and `longitude` (degrees, the official
         ones), `distance_to_road_m` (metres), `traffic_per_hour` (vehicles per hour; NaN for the
         one site whose street was not counted) and `class` (reference, urban or traffic, as the
-        name of the site says; missing for VITO, whose name does not).
+        name of the site says).
 
     Notes
     -----
     Source: `metadata_sites.csv` of SensEURCity (Van Poppel et al., 2023,
-    doi:10.5281/zenodo.7669644), CC BY 4.0.
+    doi:10.5281/zenodo.7669644), CC BY 4.0. Its row VITO is left out: that is 42 km east of Antwerp.
     """
     with files("data_prep").joinpath("antwerp_sites.csv").open(encoding="utf-8") as table:
         sites = pd.read_csv(table)

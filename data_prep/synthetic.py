@@ -31,7 +31,7 @@ def write_archive(
     seed: int = 0,
     progress: bool = True,
 ) -> None:
-    """Write an archive of 34 devices on the 32 Antwerp sites, as SensEURCity publishes them.
+    """Write an archive of 34 devices on the 31 Antwerp sites, as SensEURCity publishes them.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def synthetic_city(
     Returns
     -------
     CityData
-        Marked as synthetic. The 32 stations of Antwerp, a reading a minute.
+        Marked as synthetic. The 31 stations of Antwerp, a reading a minute.
     """
     end = FIRST_MINUTE + np.timedelta64(days * 1440 - 1, "m")
     with tempfile.TemporaryDirectory(prefix="synthetic-") as folder:

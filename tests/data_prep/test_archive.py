@@ -6,7 +6,7 @@ from senseurcity_files import stay, write_archive
 from data_prep.archive import open_archive, open_binary, size_of
 from data_prep.city import DataError
 
-ROWS = stay("VITO", "2020-07-01T10:00", [1, 2])
+ROWS = stay("ANT_URB_WITT", "2020-07-01T10:00", [1, 2])
 FILES = {
     "Antwerp_4043B1.csv": ROWS,
     "Antwerp_402B00.csv": ROWS,

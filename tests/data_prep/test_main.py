@@ -76,7 +76,7 @@ def test_synthetic_saves_a_labelled_city(tmp_path, capsys):
     assert main(["synthetic", "--days", "1", "--seed", "3", "--out", str(tmp_path / "out")]) == 0
     city = CityData.load(tmp_path / "out")
     assert city.synthetic
-    assert len(city.stations) == 32
+    assert len(city.stations) == 31
     assert "synthetic" in capsys.readouterr().out
 
 

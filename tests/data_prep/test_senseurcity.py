@@ -94,7 +94,7 @@ def test_units_at_one_site_are_averaged_over_those_with_a_valid_reading(read):
 def test_the_window_leaves_out_co_locations_and_sites_of_passage(read):
     files = {
         "Antwerp_402B00.csv": [
-            *stay("VITO", T + "00", [0.5, 0.5]),
+            *stay("ANT_URB_WITT", T + "00", [0.5, 0.5]),
             *stay("ANT_REF_R801", T + "02", [1, 1]),
             *stay("ANT_URB_BRED", T + "05", [2] * 9),
             *stay("ANT_REF_R801", T + "15", [3]),
@@ -105,12 +105,12 @@ def test_the_window_leaves_out_co_locations_and_sites_of_passage(read):
     assert city.times[[0, -1]].astype(str).tolist() == [T + "05:00", T + "13:00"]
     assert city.stations["station"].tolist() == ["ANT_REF_R801", "ANT_URB_BRED"]
     assert readings(city, "ANT_REF_R801") == [5] * 9
-    assert "VITO" in city.report["sites_without_a_device"]
+    assert "ANT_URB_WITT" in city.report["sites_without_a_device"]
     assert city.report["window"]["minutes"] == 9
     assert city.report["window"]["published"]["minutes"] == 335_339
 
     earlier = read(files, start=T + "00")
-    assert readings(earlier, "VITO")[:3] == pytest.approx([0.5, 0.5, NAN], nan_ok=True)
+    assert readings(earlier, "ANT_URB_WITT")[:3] == pytest.approx([0.5, 0.5, NAN], nan_ok=True)
     assert readings(earlier, "ANT_REF_R801")[1:4] == [5, 3, 3]
 
 
@@ -152,8 +152,24 @@ def test_every_row_is_kept_or_dropped_for_one_reason(read):
     assert city.report["readings"] == city.observed.sum() == 7
 
 
+def test_rows_outside_antwerp_are_dropped_and_kipdorp_has_one_name(read):
+    city = read(
+        {
+            "Antwerp_4067BA.csv": stay("ANT_TRA_KIPD", T + "00", [1, 2, 3]),
+            "Antwerp_4067B3.csv": stay("ANT_URB_KIPD ", T + "00", [3, 4, 5]),
+            "Antwerp_408178.csv": [
+                *stay("VITO", T + "00", [9]),
+                *stay("ANT_TRA_AMER", T + "00", [6, 6, 6]),
+            ],
+        }
+    )
+    assert city.stations["station"].tolist() == ["ANT_TRA_AMER", "ANT_URB_KIPD"]
+    assert readings(city, "ANT_URB_KIPD") == [2, 3, 4]
+    assert city.report["unknown_locations"] == {"VITO": 1}
+
+
 def test_a_device_without_the_column_is_skipped_and_named(read):
-    rows = stay("VITO", T + "00", [1, 2], ["W", ""])
+    rows = stay("ANT_URB_WITT", T + "00", [1, 2], ["W", ""])
     files = {
         "Antwerp_402B00.csv": device_csv(rows, without=["OPCN3PM25"]),
         "Antwerp_4043A7.csv": device_csv(rows, without=["OPCN3PM25_flag"]),
@@ -165,7 +181,7 @@ def test_a_device_without_the_column_is_skipped_and_named(read):
         "ANT_REF_R801_Fidas_UTC.csv": "not a device",
     }
     assert city.report["missing_columns"] == {"Antwerp_4043A7": "OPCN3PM25_flag"}
-    assert readings(city, "VITO") == [1, 2]
+    assert readings(city, "ANT_URB_WITT") == [1, 2]
 
 
 def test_nothing_to_read_is_an_error_that_says_what_was_there(read):
@@ -181,13 +197,13 @@ def test_nothing_to_read_is_an_error_that_says_what_was_there(read):
 
 
 def test_a_damaged_device_is_named(read):
-    whole = device_csv(stay("VITO", T + "00", [1, 2]))
+    whole = device_csv(stay("ANT_URB_WITT", T + "00", [1, 2]))
     with pytest.raises(DataError, match=r"Antwerp_4067BD\.csv is truncated"):
         read({"Antwerp_402B00.csv": whole, "Antwerp_4067BD.csv": whole[:-20]})
 
 
 def test_a_damaged_place_in_the_zip_is_named(tmp_path):
-    rows = stay("VITO", T + "00", np.random.default_rng(0).random(50).tolist())
+    rows = stay("ANT_URB_WITT", T + "00", np.random.default_rng(0).random(50).tolist())
     path = write_archive(tmp_path / "archive.zip", {"Antwerp_4067BD.csv": rows})
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -236,10 +252,10 @@ def test_a_site_without_any_coordinates_is_an_error(read):
 
 
 def test_another_quantity_is_read_and_named(read):
-    rows = stay("VITO", T + "00", [1, 2], OPCN3PM10=30)
+    rows = stay("ANT_URB_WITT", T + "00", [1, 2], OPCN3PM10=30)
     city = read({"Antwerp_402B00.csv": rows}, quantity="OPCN3PM10")
     assert city.quantity == "PM10"
-    assert readings(city, "VITO") == [30, 30]
+    assert readings(city, "ANT_URB_WITT") == [30, 30]
     with pytest.raises(DataError, match=r"quantity must be one of OPCN3PM1.*got 'SHT31TE'"):
         read({"Antwerp_402B00.csv": rows}, quantity="SHT31TE")
 
@@ -275,7 +291,7 @@ needs_excerpt = pytest.mark.skipif(
 @pytest.mark.parametrize(
     ("city", "stations", "rows", "minutes"),
     [
-        ("antwerp", ["ANT_REF_R801", "VITO"], 38, 18),
+        ("antwerp", ["ANT_REF_R801"], 38, 18),
         ("oslo", ["OSL_REF_KVN"], 20, 20),
         ("zagreb", ["ZAG_REF_IMI"], 60, 20),
     ],

@@ -1,11 +1,11 @@
 from data_prep.sites import antwerp_sites
 
 
-def test_the_table_holds_the_32_sites_with_their_kinds():
+def test_the_table_holds_the_31_sites_with_their_kinds():
     sites = antwerp_sites()
-    assert len(sites) == sites["site"].nunique() == 32
-    kinds = sites["site"].str.extract(r"^(ANT_REF|ANT_URB|ANT_TRA|VITO)")[0].value_counts()
-    assert kinds.to_dict() == {"ANT_URB": 13, "ANT_TRA": 9, "ANT_REF": 9, "VITO": 1}
+    assert len(sites) == sites["site"].nunique() == 31
+    kinds = sites["site"].str.extract("^(ANT_REF|ANT_URB|ANT_TRA)")[0].value_counts()
+    assert kinds.to_dict() == {"ANT_URB": 14, "ANT_TRA": 8, "ANT_REF": 9}
 
 
 def test_sites_lie_in_antwerp_and_have_numbers():
@@ -18,6 +18,7 @@ def test_sites_lie_in_antwerp_and_have_numbers():
 
 def test_the_class_of_a_site_is_in_its_name():
     classes = antwerp_sites().set_index("site")["class"]
-    assert classes.value_counts().to_dict() == {"urban": 13, "reference": 9, "traffic": 9}
+    assert classes.value_counts().to_dict() == {"urban": 14, "reference": 9, "traffic": 8}
     assert classes["ANT_REF_R803"] == "reference"
-    assert classes.isna().sum() == 1
+    assert classes["ANT_URB_KIPD"] == "urban"
+    assert classes["ANT_TRA_SING"] == "traffic"

@@ -19,7 +19,7 @@ def airs():
 
 def test_concentrations_are_those_of_a_west_european_city(airs):
     pm25 = np.concatenate([air.pm25 for air in airs])
-    assert pm25.shape == (4 * 14 * 1440, 32)
+    assert pm25.shape == (4 * 14 * 1440, 31)
     assert pm25.min() > 0
     assert 5 < np.median(pm25) < 14
     assert 25 < np.quantile(pm25, 0.99) < 80
@@ -35,7 +35,7 @@ def test_a_seed_is_one_air(airs):
 
 def test_near_sites_have_more_in_common_than_far_ones(airs):
     sites = antwerp_sites()
-    pairs = np.triu_indices(32, 1)
+    pairs = np.triu_indices(31, 1)
     by_distance = distances_km(sites["latitude"], sites["longitude"])[pairs].argsort()
     for air in airs:
         correlation = np.corrcoef(air.pm25[::10].T)[pairs][by_distance]
@@ -48,7 +48,7 @@ def test_neighbours_tell_more_than_the_mean_of_the_city(airs):
     distances = distances_km(sites["latitude"], sites["longitude"])
     for air in airs:
         truth = air.pm25[::10]
-        mean_of_others = (truth.sum(axis=1, keepdims=True) - truth) / 31
+        mean_of_others = (truth.sum(axis=1, keepdims=True) - truth) / 30
         error_of_idw = np.sqrt(np.mean((idw(truth, distances) - truth) ** 2, axis=0)).mean()
         error_of_mean = np.sqrt(np.mean((mean_of_others - truth) ** 2, axis=0)).mean()
         assert error_of_idw < 0.9 * error_of_mean
@@ -56,7 +56,7 @@ def test_neighbours_tell_more_than_the_mean_of_the_city(airs):
 
 def test_busy_streets_are_worse_than_quiet_ones_and_worst_in_the_rush_hour(airs):
     sites = antwerp_sites().set_index("site")
-    busy = ["VITO", "ANT_TRA_AMER", "ANT_REF_R804", "ANT_REF_R802"]
+    busy = ["ANT_TRA_SING", "ANT_TRA_AMER", "ANT_REF_R804", "ANT_REF_R802"]
     quiet = ["ANT_URB_VINC", "ANT_URB_WAPP", "ANT_URB_BEGI", "ANT_REF_AL01"]
     busy, quiet = sites.index.get_indexer(busy), sites.index.get_indexer(quiet)
     times = pd.DatetimeIndex(airs[0].times)

@@ -15,21 +15,25 @@ def calm_air(start, days, pm25=10.0, humidity=50.0):
     """Air that is the same everywhere and all the time."""
     times = pd.date_range(start, periods=int(days * 1440), freq="min").to_numpy("datetime64[s]")
     steady = np.full(len(times), humidity, np.float32)
-    return Air(times, np.full((len(times), 32), pm25, np.float32), steady, steady)
+    return Air(times, np.full((len(times), 31), pm25, np.float32), steady, steady)
 
 
 def flagged(log, flag):
     return (log.flags >> FLAGS.index(flag) & 1).astype(bool)
 
 
-def test_34_devices_on_32_sites_and_the_two_pairs_where_they_stood():
+def test_34_devices_on_31_sites_and_the_three_pairs_where_they_stood():
     devices_at = Counter(DEPLOYMENT.values())
     assert len(DEPLOYMENT) == 34
     assert set(devices_at) == set(SITES["site"])
     pairs = {site for site, count in devices_at.items() if count == 2}
-    assert pairs == {"ANT_REF_R801", "ANT_REF_R802"}
-    assert {d for d, site in DEPLOYMENT.items() if site == "ANT_REF_R801"} == {"40499C", "4043B1"}
-    assert {d for d, site in DEPLOYMENT.items() if site == "ANT_REF_R802"} == {"4049A6", "4043A7"}
+    assert pairs == {"ANT_REF_R801", "ANT_REF_R802", "ANT_REF_R804"}
+    for site, units in {
+        "ANT_REF_R801": {"40499C", "4043B1"},
+        "ANT_REF_R802": {"4049A6", "4043A7"},
+        "ANT_REF_R804": {"40499F", "4043AE"},
+    }.items():
+        assert {device for device, place in DEPLOYMENT.items() if place == site} == units
 
 
 def sites_by_minute(device, start, days, seed=0):
@@ -51,18 +55,18 @@ def test_devices_stand_at_one_reference_station_before_and_after():
 
 
 def test_the_window_is_that_of_the_real_campaign():
-    site, _ = sites_by_minute("402723", "2020-06-29T00:00", 1)
-    assert site.index[site == "ANT_REF_AL01"][0] == pd.Timestamp("2020-06-29T10:20")
+    site, _ = sites_by_minute("408168", "2020-06-29T00:00", 1)
+    assert site.index[site == "ANT_URB_PARK"][0] == pd.Timestamp("2020-06-29T10:20")
     site, _ = sites_by_minute("402B00", "2021-02-16T12:00", 2)
-    assert site.index[site == "ANT_REF_M802"][-1] == pd.Timestamp("2021-02-17T07:18")
+    assert site.index[site == "ANT_URB_BRED"][-1] == pd.Timestamp("2021-02-17T07:18")
 
 
 def test_a_move_takes_time_and_is_followed_by_a_warm_up():
-    site, log = sites_by_minute("402723", "2020-06-29T00:00", 1)
+    site, log = sites_by_minute("408168", "2020-06-29T00:00", 1)
     gap = pd.Series(site.index).diff().max()
     assert pd.Timedelta("1h") < gap < pd.Timedelta("3h")
     warm = flagged(log, "W")
-    moved = (site == "ANT_REF_AL01").to_numpy()
+    moved = (site == "ANT_URB_PARK").to_numpy()
     for rows in (~moved, moved):
         assert warm[rows][:100].all()
         assert not warm[rows][200:].any()

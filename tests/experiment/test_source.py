@@ -53,6 +53,17 @@ def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path) -> None:
         load_city(str(tmp_path / "notes.txt"))
 
 
+@pytest.mark.parametrize("data", ["senseurcity-hourly", "{path}"])
+def test_the_hourly_file_is_read_by_name_or_downloaded(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.Rda"
+    path.write_bytes(b"no R")
+    monkeypatch.setattr("data_prep.download.download_hourly", lambda: path)
+    with pytest.raises(DataError, match=r"mine\.Rda cannot be read as an R file"):
+        load_city(data.format(path=path))
+
+
 def test_a_path_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a path that exists, got .*nowhere"):
         load_city(str(tmp_path / "nowhere"))

@@ -5,6 +5,8 @@ from pathlib import Path
 from data_prep.city import CityData, DataError
 
 GRID = (32, 32)
+WORDS = ("synthetic", "senseurcity", "senseurcity-hourly")
+"""What `load_city` takes beside a path."""
 
 
 def load_city(data: str, grid: tuple[int, int] | None = None) -> CityData:
@@ -13,9 +15,10 @@ def load_city(data: str, grid: tuple[int, int] | None = None) -> CityData:
     Parameters
     ----------
     data : str
-        ``"synthetic"``, ``"senseurcity"`` (downloaded once, then read from the cache), or a path:
-        a prepared city (`city.json`), a tidy city (`stations.csv` beside `readings.parquet` or
-        `readings.csv`), or the SensEURCity zip or folder.
+        ``"synthetic"``, ``"senseurcity"`` or ``"senseurcity-hourly"`` (both downloaded once, then
+        read from the cache), or a path: a prepared city (`city.json`), a tidy city (`stations.csv`
+        beside `readings.parquet` or `readings.csv`), the SensEURCity zip or folder, or the file of
+        its hourly means (`.Rda`).
     grid : (int, int), optional
         Height and width in cells. Default: what a prepared city has, ``(32, 32)`` for any other.
 
@@ -33,6 +36,11 @@ def load_city(data: str, grid: tuple[int, int] | None = None) -> CityData:
         from data_prep.senseurcity import read_archive
 
         return read_archive(download(), grid=grid or GRID)
+    if data == "senseurcity-hourly":
+        from data_prep.download import download_hourly
+        from data_prep.hourly import read_hourly
+
+        return read_hourly(download_hourly(), grid=grid or GRID)
     return _read_path(Path(data), grid)
 
 
@@ -43,7 +51,7 @@ def is_quickly_read(data: str) -> bool:
 
 def _read_path(path: Path, grid: tuple[int, int] | None) -> CityData:
     if not path.exists():
-        raise DataError(f"--data must be synthetic, senseurcity or a path that exists, got {path}")
+        raise DataError(f"--data must be {', '.join(WORDS)} or a path that exists, got {path}")
     if (path / "city.json").exists():
         city = CityData.load(path)
         if grid not in (None, city.grid):
@@ -53,11 +61,15 @@ def _read_path(path: Path, grid: tuple[int, int] | None) -> CityData:
         from data_prep.tidy import read_tidy
 
         return read_tidy(path, grid=grid or GRID)
+    if path.suffix.lower() == ".rda":
+        from data_prep.hourly import read_hourly
+
+        return read_hourly(path, grid=grid or GRID)
     if path.is_file() or any(path.glob("**/dataset/*.csv")) or any(path.glob("Antwerp_*.csv")):
         from data_prep.senseurcity import read_archive
 
         return read_archive(path, grid=grid or GRID)
     raise DataError(
         f"{path} is no data set: expected a prepared city (city.json), a tidy one (stations.csv "
-        "and readings.parquet or readings.csv), or the SensEURCity zip or folder"
+        "and readings.parquet or readings.csv), the SensEURCity zip or folder, or its hourly .Rda"
     )
