@@ -13,8 +13,11 @@ import torch
 from rich.console import Console
 
 from data_prep.city import DataError
-from tritonbn.experiment.config import ARM_NAMES, ARMS, MODELS, NORMS, PRESETS
+from tritonbn.experiment.config import ARM_NAMES, ARMS, HEADS, MODELS, NORMS, PRESETS
 from tritonbn.experiment.protocol import PROTOCOLS
+
+_HEAD = "of the network: dense, as in the published figure (default), or a convolution alone"
+_SCALING = "scale the readings by their 99th percentile, which an outlier does not move"
 
 Run = Callable[[argparse.Namespace, Console], None]
 
@@ -68,8 +71,9 @@ def _parser() -> _Parser:
     city.add_argument(
         "--data",
         default="synthetic",
-        help="synthetic (default), senseurcity (downloads it), or a path: of a prepared city, of a "
-        "folder with stations.csv and readings.parquet or .csv, of a SensEURCity zip or folder",
+        help="synthetic (default), senseurcity (downloads it), senseurcity-hourly (its hourly "
+        "means, 4 MB), or a path: of a prepared city, of a folder with stations.csv and "
+        "readings.parquet or .csv, of a SensEURCity zip or folder, of the hourly .Rda",
     )
     city.add_argument(
         "--preset",
@@ -116,6 +120,8 @@ def _parser() -> _Parser:
         help="which stations are hidden when (default: paper)",
     )
     reproduce.add_argument("--seeds", type=_at_least(1), default=1, help="how many (default: 1)")
+    reproduce.add_argument("--head", choices=HEADS, default="dense", help=_HEAD)
+    reproduce.add_argument("--scaling", choices=["percentile"], help=_SCALING)
 
     compare = command(
         "compare",
@@ -137,11 +143,18 @@ def _parser() -> _Parser:
         metavar="ARM",
         default=["published", "wide"],
         help="networks, of those that a protocol allows, by group: published and wide (default), "
-        "places, ablation; or by name: "
+        "convolution, repaired, controls, cnn-lstm, places, ablation; or by name: "
         + "; ".join(
-            f"{group}: {', '.join(f'{model}-{norm}' for model, norm in arms)}"
+            f"{group}: {', '.join(f'{network}-{norm}' for network, norm in arms)}"
             for group, arms in ARMS.items()
         ),
+    )
+    compare.add_argument(
+        "--head",
+        nargs="+",
+        choices=HEADS,
+        default=["dense"],
+        help="of the arms named published (default: dense)",
     )
     compare.add_argument(
         "--rivals",
@@ -157,6 +170,8 @@ def _parser() -> _Parser:
     train.add_argument("--model", choices=MODELS, required=True)
     train.add_argument("--norm", choices=NORMS, required=True)
     train.add_argument("--protocol", choices=PROTOCOLS)
+    train.add_argument("--head", choices=HEADS, help=_HEAD)
+    train.add_argument("--scaling", choices=["percentile"], help=_SCALING)
     train.add_argument("--seed", type=_at_least(0), default=0, help="default: 0")
 
     command(

@@ -46,4 +46,4 @@ def out(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(out: Path) -> Path:
-    return out / "runs" / "cnn-local-paper-0"
+    return out / "runs" / "cnn-dense-local-paper-0"

@@ -58,7 +58,7 @@ def test_without_out_the_results_are_named_after_the_data(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main([*TRAIN, "--data", str(data), "--grid", "4x4"]) == 0
-    assert (tmp_path / "results" / data.name / "runs" / "cnn-local-paper-0").is_dir()
+    assert (tmp_path / "results" / data.name / "runs" / "cnn-dense-local-paper-0").is_dir()
 
 
 def test_evaluate_shows_every_station_and_idw(
@@ -83,9 +83,21 @@ def test_train_refuses_wide_networks_where_nothing_is_hidden(
     command = ["train", "--model", "wide-cnn", "--data", str(data), "--out", str(out)]
     line = error_of([*command, "--norm", "local", "--protocol", "paper"], capsys)
     assert "wide-cnn learns from hidden stations; paper hides none" in line
-    line = error_of([*TRAIN[:3], "--norm", "scaled", "--data", str(data)], capsys)
-    assert "scaled is for wide networks, not for cnn" in line
     assert not out.exists()
+
+
+def test_train_refuses_heads_and_norms_that_do_not_go_together(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = ["--data", str(data), "--out", str(tmp_path / "o")]
+    for model, norm, head, message in (
+        ("cnn", "scaled", "convolution", "scaled needs an output that is not bounded"),
+        ("cnn-lstm", "none", "convolution", "there is no CNN-LSTM (convolution)"),
+        ("wide-cnn", "none", "dense", "there is no wide CNN (dense)"),
+    ):
+        command = ["train", "--model", model, "--norm", norm, "--head", head, *rest]
+        assert message in error_of(command, capsys)
+    assert not (tmp_path / "o").exists()
 
 
 def test_results_of_another_version_are_refused(

@@ -9,7 +9,7 @@ from tritonbn.cli import main
 
 COMPARE = [
     *("compare", "--preset", "quick", "--grid", "6x7", "--seeds", "1"),
-    *("--protocol", "paper", "masked", "--arms", "cnn-none", "wide-cnn-local-nearest"),
+    *("--protocol", "paper", "masked", "--arms", "cnn-dense-none", "wide-cnn-local-nearest"),
     *("--rivals", "mean", "idw"),
 ]
 
@@ -25,10 +25,10 @@ def test_compare_leaves_tables_figures_and_one_page(compared: Path) -> None:
     table = pd.read_csv(compared / "results.csv")
     rows = [*table[["protocol", "model", "norm", "seed"]].itertuples(index=False, name=None)]
     assert rows == [
-        ("paper", "cnn", "none", 0),
+        ("paper", "cnn-dense", "none", 0),
         ("paper", "mean", "-", 0),
         ("paper", "idw", "-", 0),
-        ("masked", "cnn", "none", 0),
+        ("masked", "cnn-dense", "none", 0),
         ("masked", "wide-cnn", "local-nearest", 0),
         ("masked", "mean", "-", 0),
         ("masked", "idw", "-", 0),

@@ -7,11 +7,11 @@ from tritonbn.experiment.comparison_plots import draw_distances
 from tritonbn.experiment.table import MEANS
 
 VALIDATION = {
-    ("masked", "cnn", "none"): 5.0,
-    ("masked", "cnn", "local"): 4.0,
+    ("masked", "cnn-dense", "none"): 5.0,
+    ("masked", "cnn-dense", "local"): 4.0,
     ("masked", "idw", "-"): 1.0,
-    ("unseen", "cnn", "none"): 6.0,
-    ("unseen", "cnn", "local"): 7.0,
+    ("unseen", "cnn-dense", "none"): 6.0,
+    ("unseen", "cnn-dense", "local"): 7.0,
     ("unseen", "idw", "-"): 1.0,
 }
 
@@ -29,6 +29,6 @@ def test_the_network_that_validation_chooses_is_drawn_beside_idw(city: CityData)
     results = SimpleNamespace(city=city, runs=lambda: runs, stations=lambda: stations)
     legends = [ax.get_legend().get_texts() for ax in draw_distances(results).axes]
     assert [[text.get_text() for text in legend] for legend in legends] == [
-        ["CNN local", "IDW"],
-        ["CNN none", "IDW"],
+        ["CNN (dense) local", "IDW"],
+        ["CNN (dense) none", "IDW"],
     ]

@@ -1,11 +1,11 @@
 import pytest
 
-from tritonbn.experiment.config import ARM_NAMES, PRESETS, RunConfig, refusal
+from tritonbn.experiment.config import ARM_NAMES, NETWORKS, PRESETS, RunConfig, refusal
 
 
 def test_name_tells_what_differs_between_the_runs_of_an_experiment():
-    assert RunConfig("convlstm", "local", "paper").name == "convlstm-local-paper-0"
-    assert RunConfig("cnn", "none", "masked", seed=3).name == "cnn-none-masked-3"
+    assert RunConfig("convlstm", "local", "paper").name == "convlstm-dense-local-paper-0"
+    assert RunConfig("cnn", "none", "masked", seed=3).name == "cnn-dense-none-masked-3"
 
 
 def test_published_sizes_are_the_default_and_the_paper_preset():
@@ -45,14 +45,14 @@ def test_wrong_values_are_named(wrong, message):
         (("wide-cnn", "local", "paper"), "learns from hidden stations; paper hides none"),
         (("wide-cnn-no-context", "none", "unseen"), "no network of unseen has the whole grid"),
         (("wide-cnn-no-symmetry", "none", "masked"), "no network of masked has all ways"),
-        (("cnn", "scaled", "masked"), "scaled is for wide networks, not for cnn"),
         (("wide-convlstm", "local-after", "masked"), "local-after is for the CNN, not for wide-co"),
         (("convlstm", "embedding", "masked"), "embedding is for the CNN, not for convlstm"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_the_reason(arm, message):
+    model, norm, protocol = arm
     with pytest.raises(ValueError, match=message):
-        RunConfig(*arm)
+        RunConfig(model, norm, protocol)
 
 
 def test_without_a_window_a_network_sees_one_time():
@@ -63,5 +63,44 @@ def test_without_a_window_a_network_sees_one_time():
 
 
 def test_every_arm_can_be_trained_under_some_protocol():
-    for arm in ARM_NAMES.values():
-        assert not all(refusal(*arm, protocol) for protocol in ("paper", "masked", "unseen"))
+    for network, norm in ARM_NAMES.values():
+        assert not all(
+            refusal(network, norm, protocol) for protocol in ("paper", "masked", "unseen")
+        )
+
+
+def test_the_head_of_the_figure_is_the_default_and_names_tell_heads_and_scalings_apart():
+    assert RunConfig("cnn", "none", "paper").head == "dense"
+    assert RunConfig("wide-cnn", "none", "masked").head == "convolution"
+    configs = {
+        RunConfig("cnn", "none", "paper", head=head, scaling=scaling)
+        for head in ("dense", "convolution")
+        for scaling in ("maximum", "percentile")
+    }
+    assert len({config.name for config in configs}) == 4
+    assert all(config.network in NETWORKS for config in configs)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"model": "wide-cnn", "protocol": "masked", "head": "dense"},
+            "wide-cnn has no dense head",
+        ),
+        ({"model": "cnn-lstm", "head": "convolution"}, "cnn-lstm has no convolution head"),
+        ({"model": "cnn-lstm"}, "cnn-lstm needs timesteps of 2 or more, got 1"),
+        ({"head": "linear"}, "head must be one of dense, convolution, got 'linear'"),
+        ({"scaling": "mean"}, "scaling must be one of maximum, percentile, all, got 'mean'"),
+        ({"parts": "8:2:2"}, "parts must be one of 6:2:2, 161:26:46, got '8:2:2'"),
+        ({"head": "convolution", "norm": "scaled"}, "scaled needs an output that is not bounded"),
+    ],
+)
+def test_heads_and_parts_that_do_not_exist_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        RunConfig(**{"model": "cnn", "norm": "none", "protocol": "paper"} | options)
+
+
+def test_the_paper_preset_has_the_published_parts_and_scaling():
+    config = RunConfig("cnn", "none", "paper", **PRESETS["paper"])
+    assert (config.parts, config.scaling, config.patience) == ("161:26:46", "all", None)

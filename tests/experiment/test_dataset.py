@@ -112,7 +112,7 @@ class TestWindows:
     def test_no_time_is_an_error_that_says_where(self, make_city):
         with pytest.raises(
             DataError,
-            match=r"the validation part .* \(0 of 100 times, after a purge of 24 hours\) has no",
+            match=r"the validation part .* \(0 of 100 times\) has no",
         ):
             Windows(make_city(times=100), 4, 1).times("validation")
 
@@ -176,3 +176,29 @@ def test_to_grid_puts_values_into_cells_and_zero_elsewhere(city):
                 if (b, t, s) != (1, 1, 3):
                     expected[b, t, 0, cell // 6, cell % 6] = stations[b, t, s]
     assert torch.equal(grid, expected)
+
+
+def test_the_published_parts_are_161_26_and_46_days_without_a_gap(make_city):
+    city = make_city(times=233 * 24)
+    train, validation, test = split(city, "161:26:46").values()
+    assert (train.start, train.stop) == (0, 161 * 24)
+    assert (validation.start, validation.stop) == (161 * 24, 187 * 24)
+    assert (test.start, test.stop) == (187 * 24, 233 * 24)
+
+
+def test_one_outlier_moves_the_maximum_and_not_the_percentile(city):
+    values = city.values.copy()
+    values[3, 2] = 489.0
+    spoilt = with_values(city, values)
+    assert Scaler.fit(spoilt).maximum == 489.0
+    highest = Scaler.fit(spoilt, "percentile").maximum
+    part = values[split(city)["train"]]
+    assert highest == pytest.approx(np.nanquantile(part, 0.99))
+    assert highest == pytest.approx(Scaler.fit(city, "percentile").maximum, rel=0.05)
+
+
+def test_the_published_scaling_is_by_all_readings(city):
+    values = city.values.copy()
+    values[-1] = 489.0
+    assert Scaler.fit(with_values(city, values), "all").maximum == 489.0
+    assert Scaler.fit(with_values(city, values)).maximum < 100

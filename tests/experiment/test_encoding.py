@@ -221,3 +221,20 @@ def test_cells_without_a_station_have_what_the_stations_around_are_usually_like(
         at_stations = of_cells[city.cells.tolist()]
         assert (of_cells[elsewhere] > at_stations.min()).all()
         assert (of_cells[elsewhere] < at_stations.max()).all()
+
+
+def test_scaled_by_station_each_station_has_mean_0_and_spread_1_in_training(city):
+    scaled = encoding(Published, city, timesteps=1, by_station=True)
+    windows = scaled.windows
+    times = windows.times("train")
+    nothing = np.zeros((len(times), len(city.stations)), bool)
+    x, scale = scaled.encode(times, nothing)
+    at_stations = x[:, 0, 0].flatten(1)[:, city.cells].double().numpy()
+    at_stations[~city.observed[times]] = np.nan
+    np.testing.assert_allclose(np.nanmean(at_stations, 0), 0, atol=1e-4)
+    spread = np.nanstd(city.values[times].astype(np.float64), 0)
+    np.testing.assert_allclose(np.nanstd(at_stations, 0), np.minimum(1, spread / 2), atol=1e-4)
+    field = scale.unscale(x[:, 0])[:, 0].flatten(1)[:, city.cells].numpy()
+    np.testing.assert_allclose(
+        np.where(city.observed[times], field, 0), np.nan_to_num(city.values[times]), rtol=1e-5
+    )

@@ -24,7 +24,7 @@ def estimates_of(city: CityData, errors: dict[tuple[str, str, int], float]) -> p
 
 
 def test_errors_of_opposite_sign_cancel(city: CityData) -> None:
-    errors = {("cnn", "none", 0): 3.0, ("cnn", "none", 1): -2.0}
+    errors = {("cnn-dense", "none", 0): 3.0, ("cnn-dense", "none", 1): -2.0}
     together = mean_estimates(estimates_of(city, errors))
     assert len(together) == city.observed[:60].sum()
     np.testing.assert_allclose(together["estimate"] - together["reading"], 0.5, atol=1e-4)
@@ -32,9 +32,9 @@ def test_errors_of_opposite_sign_cancel(city: CityData) -> None:
 
 def test_each_network_of_several_seeds_stands_beside_the_best_rival(city: CityData) -> None:
     errors = {
-        ("cnn", "none", 0): 3.0,
-        ("cnn", "none", 1): -2.0,
-        ("cnn", "local", 0): 1.0,  # one seed is no ensemble
+        ("cnn-dense", "none", 0): 3.0,
+        ("cnn-dense", "none", 1): -2.0,
+        ("cnn-dense", "local", 0): 1.0,  # one seed is no ensemble
         ("wide-cnn-no-idw", "none", 0): 0.0,
         ("wide-cnn-no-idw", "none", 1): 0.0,
         ("idw", "-", 0): 4.0,
@@ -42,11 +42,11 @@ def test_each_network_of_several_seeds_stands_beside_the_best_rival(city: CityDa
     }
     header, *rows = ensemble_rows(estimates_of(city, errors), city)
     assert header[4] == "/ mean of others"
-    assert rows == [["CNN", "none", "2", "0.50", "0.25", "-1.50", "-1.50 .. -1.50"]]
+    assert rows == [["CNN (dense)", "none", "2", "0.50", "0.25", "-1.50", "-1.50 .. -1.50"]]
 
 
 def test_without_rivals_the_ensembles_stand_alone(city: CityData) -> None:
-    errors = {("cnn", "none", seed): 1.0 for seed in range(3)}
+    errors = {("cnn-dense", "none", seed): 1.0 for seed in range(3)}
     header, row = ensemble_rows(estimates_of(city, errors), city)
     assert len(header) == 4
-    assert row == ["CNN", "none", "3", "1.00"]
+    assert row == ["CNN (dense)", "none", "3", "1.00"]

@@ -23,9 +23,9 @@ def run(request, city):
     """A run whose model is not trained, but has statistics of its own."""
     backbone, norm = request.param
     torch.manual_seed(0)
-    model = build_model(backbone, norm, city.grid, timesteps=2)
+    model = build_model(backbone, norm, city.grid, timesteps=2, head="convolution")
     model(torch.rand(8, 2, 1, *city.grid))
-    config = RunConfig(backbone, norm, "paper", timesteps=2)
+    config = RunConfig(backbone, norm, "paper", timesteps=2, head="convolution")
     return TrainedRun(model.eval(), config, Scaler.fit(city), history=[], steps=0, seconds=0.0)
 
 

@@ -64,7 +64,7 @@ def test_several_runs_make_their_mean(run, city, tmp_path):
     one, two = (interpolate([each], city, TIMES)["field"].to_numpy() for each in (run, other))
     together = interpolate([run, other], city, TIMES)
     np.testing.assert_allclose(together["field"], (one + two) / 2, rtol=1e-6)
-    assert "cnn-local-masked-0, cnn-local-masked-1" in together.attrs["title"]
+    assert "cnn-dense-local-masked-0, cnn-dense-local-masked-1" in together.attrs["title"]
 
 
 def test_runs_that_know_different_stations_are_refused(run, city):
@@ -113,6 +113,20 @@ def test_what_absent_stations_read_does_not_decide_the_colours(city):
     field = np.full(city.grid, 20, np.float32)
     figure = draw_field(replace(city, values=values), 250, field, np.arange(6) == 5)
     assert figure.axes[0].images[0].norm.vmax == 24
+
+
+def test_absent_stations_are_drawn_without_their_readings(city):
+    values = city.values.copy()
+    values[250] = [20, 21, 22, np.nan, 24, 25]
+    field = np.full(city.grid, 20, np.float32)
+    figure = draw_field(replace(city, values=values), 250, field, np.arange(6) == 5)
+    ax = figure.axes[0]
+    np.testing.assert_array_equal(ax.collections[0].get_array(), [20, 21, 22, 24])
+    assert ax.get_legend_handles_labels()[1] == [
+        "station, coloured by its reading",
+        "station without a reading",
+        "absent station",
+    ]
 
 
 def test_a_trained_model_maps_readings_of_later(run, city):

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tritonbn.experiment.checkpoint import FILE_NAME
-from tritonbn.experiment.config import RunConfig, is_wide
+from tritonbn.experiment.config import NETWORKS, RunConfig, is_wide
 from tritonbn.experiment.dataset import split
 from tritonbn.experiment.evaluate import predict_field
 from tritonbn.experiment.folds import Fold
@@ -16,8 +16,11 @@ from tritonbn.experiment.train import train
 
 PROTOCOLS = ("paper", "masked", "unseen")
 ARMS = [
-    ("convlstm", "local"),
-    ("cnn", "local"),
+    ("convlstm-dense", "local"),
+    ("cnn-dense", "scaled"),
+    ("cnn-dense-percentile", "local"),
+    ("cnn-convolution", "local"),
+    ("cnn-lstm-dense", "local"),
     ("wide-convlstm", "local"),
     ("wide-cnn", "local"),
     ("wide-cnn", "scaled"),
@@ -26,7 +29,10 @@ ARMS = [
 
 def config_of(arm, protocol, **options):
     sizes = {"steps": 6, "batch_size": 8, "validate_every": 2, "validation_times": 10}
-    return RunConfig(*arm, protocol, timesteps=2, **sizes, **options)
+    network, norm = arm
+    model, head, scaling = NETWORKS[network]
+    options |= {"head": head, "scaling": scaling or "maximum"}
+    return RunConfig(model, norm, protocol, timesteps=2, **sizes, **options)
 
 
 def fitted(city, config, directory):

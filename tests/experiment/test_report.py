@@ -34,8 +34,8 @@ class Finished(Results):
             }
             for protocol, cnn in (("paper", 11.1), ("masked", 5.5))
             for model, norm, seed, score in (
-                ("cnn", "local", 0, cnn),
-                ("cnn", "local", 1, cnn),
+                ("cnn-dense", "local", 0, cnn),
+                ("cnn-dense", "local", 1, cnn),
                 ("idw", "-", 0, 7.77),
             )
         )
@@ -81,13 +81,13 @@ def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
         assert f"Protocol {protocol} (seeds: 0, 1)" in text
         assert f"Protocol {protocol} (seeds: 0, 1)" in page
     for row in (
-        "CNN local 14.15 11.60 0.71 4.44 2.22 -1.50 0.90 0.12 8.88 2",
-        "CNN local 6.00 0.71 4.44 2.22 -1.50 0.90 0.12 8.88 2",
+        "CNN_(dense) local 14.15 11.60 0.71 4.44 2.22 -1.50 0.90 0.12 8.88 2",
+        "CNN_(dense) local 6.00 0.71 4.44 2.22 -1.50 0.90 0.12 8.88 2",
         "IDW - 7.77 - 4.44 2.22 -1.50 0.90 0.12 8.88 -",
-        "CNN local IDW +0.00 -",
-        "CNN local 2 2.50 1.00 +0.00 -",
+        "CNN_(dense) local IDW +0.00 -",
+        "CNN_(dense) local 2 2.50 1.00 +0.00 -",
     ):
-        cells = row.split()
+        cells = [cell.replace("_", " ") for cell in row.split()]
         assert f"| {' | '.join(cells)} |" in text
         assert "".join(f"<td>{cell}</td>" for cell in cells) in page
 

@@ -23,7 +23,11 @@ from tritonbn.experiment.runner import make_runs
 
 MakeCity = Callable[..., CityData]
 TINY = {"steps": 4, "batch_size": 4, "validate_every": 2, "test_times": 28, "validation_times": 2}
-ARMS = [(model, norm) for model in ("convlstm", "cnn") for norm in ("none", "global", "local")]
+ARMS = [
+    (model, norm)
+    for model in ("convlstm-dense", "cnn-dense")
+    for norm in ("none", "global", "local")
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,7 +56,7 @@ def data(make_city: MakeCity, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     results = prepare(tmp_path_factory.mktemp("out"), data)
-    reproduce(results, ["paper"], 2, None, None, quiet())
+    reproduce(results, ["paper"], ARMS, 2, None, None, quiet())
     return results
 
 
@@ -134,7 +138,7 @@ def test_a_second_time_nothing_is_trained(done: Results, monkeypatch: pytest.Mon
     monkeypatch.setattr(results_module, "train", fail)
     before = (done.directory / "results.csv").read_bytes()
     console = quiet()
-    reproduce(done, ["paper"], 2, None, None, console)
+    reproduce(done, ["paper"], ARMS, 2, None, None, console)
     assert "All 12 runs are there" in console.file.getvalue()
     assert (done.directory / "results.csv").read_bytes() == before
 
@@ -142,11 +146,10 @@ def test_a_second_time_nothing_is_trained(done: Results, monkeypatch: pytest.Mon
 def test_more_seeds_and_protocols_add_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tritonbn.experiment.reproduce.ARMS", {"published": ARMS[3:]})
     results = prepare(tmp_path, data, ("paper", "masked"))
-    reproduce(results, ["masked"], 1, "S1", None, quiet())
+    reproduce(results, ["masked"], ARMS[3:], 1, "S1", None, quiet())
     first = results.runs()
-    reproduce(results, ["paper", "masked"], 1, "S1", None, quiet())
+    reproduce(results, ["paper", "masked"], ARMS[3:], 1, "S1", None, quiet())
     both = results.runs()
     assert both["protocol"].to_list() == ["paper"] * 4 + ["masked"] * 4
     pd.testing.assert_frame_equal(both[4:].reset_index(drop=True), first)
@@ -165,9 +168,8 @@ def test_the_picture_of_unseen_is_of_the_fold_that_does_not_know_the_station(
         drawn.extend(fields)
         return Figure()
 
-    monkeypatch.setattr("tritonbn.experiment.reproduce.ARMS", {"published": [("cnn", "none")]})
     monkeypatch.setattr("tritonbn.experiment.reproduce.draw_heatmap", draw)
-    reproduce(results, ["unseen"], 1, "S2", None, quiet())
+    reproduce(results, ["unseen"], [("cnn-dense", "none")], 1, "S2", None, quiet())
     (run,) = drawn
     assert Fold.of(results.city, run).absent[2]
 
@@ -176,7 +178,7 @@ def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(
     data: Path, done: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = prepare(tmp_path, data)
-    configs = [results.config("cnn", norm, "paper", 0) for norm in ("none", "local")]
+    configs = [results.config("cnn-dense", norm, "paper", 0) for norm in ("none", "local")]
     steps = []
 
     def interrupt(_: object, __: object, info: object) -> None:
@@ -192,25 +194,25 @@ def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(
         make_runs(results, configs, None, quiet())
     assert len(steps) == 9  # four of the first run, three, and two after the checkpoint at step 2
     expected = done.runs().query(
-        "seed == 0 and (model == 'cnn' and norm != 'global' or norm == '-')"
+        "seed == 0 and (model == 'cnn-dense' and norm != 'global' or norm == '-')"
     )
     assert results.runs()["sprmse"].to_list() == expected["sprmse"].to_list()
 
 
 def test_an_unknown_station_is_refused_before_training(done: Results) -> None:
     with pytest.raises(DataError, match="no station 9999"):
-        reproduce(done, ["masked"], 1, "9999", None, quiet())
+        reproduce(done, ["masked"], ARMS, 1, "9999", None, quiet())
     assert set(done.runs()["protocol"]) == {"paper"}
 
 
 def test_without_a_terminal_each_run_is_a_plain_line(data: Path, tmp_path: Path) -> None:
     results = prepare(tmp_path, data)
     console = quiet()
-    make_runs(results, [results.config("cnn", "none", "paper", 3)], None, console)
+    make_runs(results, [results.config("cnn-dense", "none", "paper", 3)], None, console)
     shown = console.file.getvalue()
     score, validation = results.runs()[["sprmse", "validation_sprmse"]].iloc[0]
     scores = f"spRMSE {score:.2f} (validation {validation:.2f}), skill against IDW "
-    assert shown.startswith(f"1/1 cnn-none-paper-3: {scores}")
+    assert shown.startswith(f"1/1 cnn-dense-none-paper-3: {scores}")
     assert "\x1b" not in shown
     assert len(shown.splitlines()) == 1
 
@@ -218,18 +220,18 @@ def test_without_a_terminal_each_run_is_a_plain_line(data: Path, tmp_path: Path)
 def test_in_a_terminal_bars_and_the_table_are_live(data: Path, tmp_path: Path) -> None:
     results = prepare(tmp_path, data)
     console = Console(file=io.StringIO(), width=120, height=40, force_terminal=True)
-    make_runs(results, [results.config("cnn", "none", "paper", 3)], None, console)
+    make_runs(results, [results.config("cnn-dense", "none", "paper", 3)], None, console)
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())
     score = results.runs()["sprmse"].iloc[0]
-    assert "cnn-none-paper-3" in shown
-    assert re.search(rf"│ CNN +│ none +│ +18.66 │ +{score:.2f} │", shown)
+    assert "cnn-dense-none-paper-3" in shown
+    assert re.search(rf"│ CNN \(dense\) +│ none +│ +18.66 │ +{score:.2f} │", shown)
 
 
 def test_runs_side_by_side_have_the_numbers_of_runs_in_turn(
     data: Path, done: Results, tmp_path: Path
 ) -> None:
     results = prepare(tmp_path, data)
-    configs = [results.config("cnn", norm, "paper", 0) for norm in ("none", "local")]
+    configs = [results.config("cnn-dense", norm, "paper", 0) for norm in ("none", "local")]
     console = quiet()
     make_runs(results, configs, None, console, jobs=2)
     assert sorted(line.split()[0] for line in console.file.getvalue().splitlines()) == [
@@ -244,7 +246,7 @@ def test_runs_side_by_side_have_the_numbers_of_runs_in_turn(
 
 def test_an_error_stops_the_runs_beside_it(data: Path, tmp_path: Path) -> None:
     results = prepare(tmp_path, data)
-    config = results.config("cnn", "none", "paper", 0)
+    config = results.config("cnn-dense", "none", "paper", 0)
     endless = replace(config, seed=1, steps=10**9, patience=10**9)
     with pytest.raises(FloatingPointError, match="the learning rate is too high, or a reading"):
         make_runs(results, [endless, replace(config, learning_rate=1e30)], None, quiet(), jobs=2)
@@ -254,12 +256,14 @@ def test_an_error_stops_the_runs_beside_it(data: Path, tmp_path: Path) -> None:
 def test_unseen_trains_a_run_in_every_fold(make_city: MakeCity, tmp_path: Path) -> None:
     make_city(stations=6, missing=0.05).save(tmp_path / "data")
     results = prepare(tmp_path / "out", tmp_path / "data", ("unseen",))
-    config = results.config("cnn", "local", "unseen", 0)
+    config = results.config("cnn-dense", "local", "unseen", 0)
     make_runs(results, [config], None, quiet())
     run, idw = results.runs().to_dict("records")
     assert (run["steps"], run["stations"]) == (5 * 4, 6)
     assert idw["stations"] == 6
-    assert len(list(results.directory.glob("runs/cnn-local-unseen-0/fold*/*.safetensors"))) == 5
+    assert (
+        len(list(results.directory.glob("runs/cnn-dense-local-unseen-0/fold*/*.safetensors"))) == 5
+    )
     assert results.histories()["fold"].to_list() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     with pytest.raises(DataError, match=r"has a training for each fold; name one, as .*/fold0"):
         open_run(results.directory / "runs" / config.name)
@@ -269,7 +273,7 @@ def test_unseen_trains_a_run_in_every_fold(make_city: MakeCity, tmp_path: Path) 
 
 
 def test_a_run_is_opened_by_its_folder(done: Results) -> None:
-    config = done.config("cnn", "local", "paper", 1)
+    config = done.config("cnn-dense", "local", "paper", 1)
     results, run = open_run(done.run_directory(config))
     assert run.config == config
     assert results.directory.resolve() == done.directory.resolve()

@@ -33,7 +33,7 @@ def test_the_settings_of_wide_networks_are_those_of_the_protocol(
     results = Results(tmp_path, {"settings": SETTINGS, "wide": WIDE}, city)
     whole, one, published = (
         results.config(model, "none", protocol, 0)
-        for model in ("wide-cnn", "wide-cnn-no-window", "cnn")
+        for model in ("wide-cnn", "wide-cnn-no-window", "cnn-dense")
     )
     assert (whole.steps, whole.timesteps) == (WIDE[protocol]["steps"], 3)
     assert one == replace(whole, model="wide-cnn-no-window", timesteps=1)
@@ -45,7 +45,7 @@ def test_validation_is_the_test_at_other_times(
     city: CityData, tmp_path: Path, protocol: str
 ) -> None:
     results = Results(tmp_path, {"settings": SETTINGS, "wide": {}}, city)
-    config = results.config("cnn", "none", protocol, 0)
+    config = results.config("cnn-dense", "none", protocol, 0)
     row = results.run(config)
     rival = results.rival("nearest", protocol)
     folds = [replace(config, fold=number) for number in range(5 if protocol == "unseen" else 1)]
@@ -60,7 +60,7 @@ def test_validation_is_the_test_at_other_times(
     assert times == {*pd.concat(tables)["time"]}
     assert np.isin(of_rival["time"], within).all()
     written = results.runs().set_index("model")["validation_sprmse"]
-    assert written[["cnn", "nearest"]].to_list() == [
+    assert written[["cnn-dense", "nearest"]].to_list() == [
         row["validation_sprmse"],
         rival["validation_sprmse"],
     ]

@@ -138,3 +138,19 @@ def test_few_stations_allow_no_interval():
     mean, low, high = mean_difference(np.ones((2, 5)))
     assert mean == 1
     assert np.isnan([low, high]).all()
+
+
+def test_the_published_score_is_expected_to_be_the_mean_absolute_error(city):
+    """It is the RMSE of a single sample of each batch, averaged over batches and stations."""
+    times, stations = np.nonzero(city.observed)
+    rng = np.random.default_rng(0)
+    off = rng.normal(0, 3, len(times))
+    table = estimates_table(city, times, stations, city.values[times, stations] + off)
+    scores = city_scores(table, station_scores(table, city))
+    errors = [off[stations == station] for station in range(len(city.stations))]
+    drawn = [
+        [np.sqrt(np.mean(rng.choice(of_station, 1) ** 2)) for _ in range(4000)]
+        for of_station in errors
+    ]
+    assert np.mean(drawn) == pytest.approx(scores["spmae"], rel=0.02)
+    assert scores["spmae"] < 0.9 * scores["sprmse"]

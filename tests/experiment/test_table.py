@@ -15,12 +15,12 @@ from tritonbn.experiment.table import (
 )
 
 SCORES = {
-    ("convlstm", "none"): (9.0, 11.0, 10.0),
-    ("convlstm", "global"): (6.0, 7.0, 8.0),
-    ("convlstm", "local"): (3.0, 3.1, 3.2),
-    ("cnn", "none"): (5.0, 5.1, 5.2),
-    ("cnn", "global"): (7.0, 7.1, 7.2),
-    ("cnn", "local"): (8.0, 8.1, 8.2),
+    ("convlstm-dense", "none"): (9.0, 11.0, 10.0),
+    ("convlstm-dense", "global"): (6.0, 7.0, 8.0),
+    ("convlstm-dense", "local"): (3.0, 3.1, 3.2),
+    ("cnn-dense", "none"): (5.0, 5.1, 5.2),
+    ("cnn-dense", "global"): (7.0, 7.1, 7.2),
+    ("cnn-dense", "local"): (8.0, 8.1, 8.2),
     ("idw", "-"): (4.0,),
     ("mean", "-"): (6.0,),
 }
@@ -96,33 +96,36 @@ def test_a_single_seed_has_no_deviation() -> None:
 
 def test_verdicts_say_where_local_is_better_and_where_worse() -> None:
     convlstm, cnn, best = verdicts(runs_of("masked"), stations_of())
-    words = r"ConvLSTM: local \(3\.\d\d\) is better than none \(.*\), better than global \(.*\)\."
+    words = (
+        r"ConvLSTM \(dense\): local \(3\.\d\d\) is better than none \(.*\), "
+        r"better than global \(.*\)\."
+    )
     assert re.fullmatch(words, convlstm)
-    assert "CNN: local" in cnn
+    assert "CNN (dense): local" in cnn
     assert "worse than none" in cnn
     assert "worse than global" in cnn
-    assert best.startswith("The network that validation chooses, ConvLSTM local (3.")
+    assert best.startswith("The network that validation chooses, ConvLSTM (dense) local (3.")
     assert "of the spRMSE of the best rival of this test, IDW (4.0" in best
 
 
 def test_the_network_shown_is_chosen_by_validation_and_lacks_nothing() -> None:
     runs = runs_of("masked")
-    assert chosen_network(runs) == ("convlstm", "local")
-    cnn = (runs["model"] == "cnn") & (runs["norm"] == "local")
+    assert chosen_network(runs) == ("convlstm-dense", "local")
+    cnn = (runs["model"] == "cnn-dense") & (runs["norm"] == "local")
     runs.loc[cnn, "validation_sprmse"] = (0.5, 9.0, 3.0)
-    assert chosen_network(runs) == ("convlstm", "local")
+    assert chosen_network(runs) == ("convlstm-dense", "local")
     runs.loc[cnn, "validation_sprmse"] = (0.5, 9.0, 1.0)
-    assert chosen_network(runs) == ("cnn", "local")
+    assert chosen_network(runs) == ("cnn-dense", "local")
     runs.loc[cnn, "model"] = "wide-cnn-no-hour"
-    assert chosen_network(runs) == ("convlstm", "local")
+    assert chosen_network(runs) == ("convlstm-dense", "local")
     assert chosen_network(runs[runs["norm"] == "-"]) is None
 
 
 def test_the_verdict_is_on_the_network_that_validation_chooses() -> None:
     runs = runs_of("masked")
-    runs.loc[(runs["model"] == "cnn") & (runs["norm"] == "none"), "validation_sprmse"] = 0.5
+    runs.loc[(runs["model"] == "cnn-dense") & (runs["norm"] == "none"), "validation_sprmse"] = 0.5
     (*_, line) = verdicts(runs, stations_of())
-    assert line.startswith("The network that validation chooses, CNN none (5.")
+    assert line.startswith("The network that validation chooses, CNN (dense) none (5.")
 
 
 def test_what_differs_by_chance_only_is_called_so() -> None:
@@ -136,7 +139,7 @@ def test_an_arm_alone_gets_no_verdict() -> None:
     alone = stations[(stations["norm"] == "local") | (stations["model"] == "mean")]
     runs = runs_of("masked")
     (line,) = verdicts(runs[runs["norm"].isin(["local", "-"])], alone)
-    assert line.startswith("The network that validation chooses, ConvLSTM local")
+    assert line.startswith("The network that validation chooses, ConvLSTM (dense) local")
     none = runs["norm"] == "none"
     assert verdicts(runs[none], stations[stations["norm"] == "none"]) == []
 
@@ -144,16 +147,16 @@ def test_an_arm_alone_gets_no_verdict() -> None:
 def test_differences_are_from_the_best_rival_and_of_local_from_the_others() -> None:
     header, *rows = difference_rows(stations_of())
     assert [tuple(row[:3]) for row in rows] == [
-        ("ConvLSTM", "none", "IDW"),
-        ("ConvLSTM", "global", "IDW"),
-        ("ConvLSTM", "local", "IDW"),
-        ("ConvLSTM", "local", "none"),
-        ("ConvLSTM", "local", "global"),
-        ("CNN", "none", "IDW"),
-        ("CNN", "global", "IDW"),
-        ("CNN", "local", "IDW"),
-        ("CNN", "local", "none"),
-        ("CNN", "local", "global"),
+        ("ConvLSTM (dense)", "none", "IDW"),
+        ("ConvLSTM (dense)", "global", "IDW"),
+        ("ConvLSTM (dense)", "local", "IDW"),
+        ("ConvLSTM (dense)", "local", "none"),
+        ("ConvLSTM (dense)", "local", "global"),
+        ("CNN (dense)", "none", "IDW"),
+        ("CNN (dense)", "global", "IDW"),
+        ("CNN (dense)", "local", "IDW"),
+        ("CNN (dense)", "local", "none"),
+        ("CNN (dense)", "local", "global"),
     ]
     mean = header.index("difference of RMSE")
     assert float(rows[2][mean]) == pytest.approx(3.1 - 4, abs=0.1)
@@ -163,7 +166,7 @@ def test_differences_are_from_the_best_rival_and_of_local_from_the_others() -> N
 
 def test_differences_are_between_runs_of_one_seed() -> None:
     stations = stations_of(spread=0.0)
-    one = (stations["model"] == "convlstm") & (stations["norm"] == "local")
+    one = (stations["model"] == "convlstm-dense") & (stations["norm"] == "local")
     of_seeds = [stations[~(one & (stations["seed"] == seed))] for seed in (0, 1)]
     alone = stations[~one | (stations["seed"] == 2)].copy()
     alone.loc[one, "seed"] = 7
@@ -173,7 +176,7 @@ def test_differences_are_between_runs_of_one_seed() -> None:
         (alone, ["-0.80"]),  # no seed in common with a network
     )
     for table, means in expected:
-        rows = [row for row in difference_rows(table) if row[:2] == ["ConvLSTM", "local"]]
+        rows = [row for row in difference_rows(table) if row[:2] == ["ConvLSTM (dense)", "local"]]
         assert [row[3] for row in rows] == means
 
 
@@ -203,12 +206,16 @@ def test_station_rows_average_the_seeds_and_mark_what_was_not_scored() -> None:
             "mean_reading": 12.0 if station == "A" else np.nan,
             "rmse": rmse + seed if station == "A" else np.nan,
         }
-        for model, norm, rmse in (("cnn", "none", 2.0), ("cnn", "local", 4.0), ("idw", "-", 1.0))
+        for model, norm, rmse in (
+            ("cnn-dense", "none", 2.0),
+            ("cnn-dense", "local", 4.0),
+            ("idw", "-", 1.0),
+        )
         for seed in (0, 1)
         for station in ("B", "A")
     )
     assert station_rows(stations) == [
-        ["station", "cell", "readings", "mean", "CNN none", "CNN local", "IDW"],
+        ["station", "cell", "readings", "mean", "CNN (dense) none", "CNN (dense) local", "IDW"],
         ["B", "7", "0", "-", "-", "-", "-"],
         ["A", "7", "30", "12.00", "2.50", "4.50", "1.50"],
     ]

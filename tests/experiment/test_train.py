@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from data_prep.fill import distances_km, idw
 from tritonbn.experiment.baselines import estimate_by_rival
 from tritonbn.experiment.checkpoint import FILE_NAME, CheckpointError
-from tritonbn.experiment.config import ARM_NAMES, RunConfig, lacks_of, refusal
+from tritonbn.experiment.config import ARM_NAMES, NETWORKS, RunConfig, lacks_of, refusal
 from tritonbn.experiment.dataset import split
 from tritonbn.experiment.evaluate import estimate, evaluate
 from tritonbn.experiment.folds import Fold
@@ -29,7 +29,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from data_prep.city import CityData
-    from tritonbn.experiment.config import RunConfig
+    from tritonbn.experiment.config import ARM_NAMES, NETWORKS, RunConfig, lacks_of, refusal
     from tritonbn.experiment.train import train
 
     def kill(info):
@@ -45,15 +45,17 @@ def same_weights(one, other) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize(("model", "norm"), ARM_NAMES.values(), ids=ARM_NAMES)
+@pytest.mark.parametrize(("network", "norm"), ARM_NAMES.values(), ids=ARM_NAMES)
 @pytest.mark.parametrize("protocol", ["paper", "masked", "unseen"])
-def test_every_arm_trains(city, tmp_path, model, norm, protocol):
-    if reason := refusal(model, norm, protocol):
+def test_every_arm_trains(city, tmp_path, network, norm, protocol):
+    model, head, scaling = NETWORKS[network]
+    arm = {"model": model, "norm": norm, "protocol": protocol, "head": head}
+    arm |= {"scaling": scaling or "maximum", "timesteps": 1 if lacks_of(model) == "window" else 2}
+    if reason := refusal(network, norm, protocol):
         with pytest.raises(ValueError, match=reason):
-            replace(SMALL, model=model, norm=norm, protocol=protocol)
+            replace(SMALL, **arm)
         return
-    timesteps = 1 if lacks_of(model) == "window" else 2
-    config = replace(SMALL, model=model, norm=norm, protocol=protocol, timesteps=timesteps)
+    config = replace(SMALL, **arm)
     infos: list[StepInfo] = []
     run = train(city, config, tmp_path, on_step=infos.append)
     assert [info.step for info in infos] == [1, 2, 3, 4, 5, 6, 7]
@@ -80,7 +82,7 @@ def test_the_best_validation_is_kept(city, tmp_path):
 
 
 def test_a_wide_network_that_learns_nothing_of_use_stays_idw(city, tmp_path):
-    config = replace(SMALL, model="wide-cnn", protocol="unseen", learning_rate=1.0)
+    config = replace(SMALL, model="wide-cnn", head=None, protocol="unseen", learning_rate=1.0)
     run = train(city, config, tmp_path)
     scores = [entry["stopping_sprmse"] for entry in run.history]
     assert scores.index(min(scores)) == 0, "the test needs a training that does harm"
@@ -95,7 +97,9 @@ def test_a_wide_network_that_learns_nothing_of_use_stays_idw(city, tmp_path):
 
 @pytest.mark.parametrize("model", ["wide-cnn", "wide-convlstm"])
 def test_what_is_learned_of_stations_is_spread_to_the_cells_without_one(city, tmp_path, model):
-    run = train(city, replace(SMALL, model=model, norm="none", protocol="masked"), tmp_path)
+    run = train(
+        city, replace(SMALL, model=model, head=None, norm="none", protocol="masked"), tmp_path
+    )
     maps = run.model.head.context.maps.flatten(1).detach()
     kept = load_file(tmp_path / FILE_NAME)
     (name,) = [name for name in kept if name.startswith("best") and name.endswith("maps")]
@@ -134,7 +138,7 @@ def test_wide_networks_learn_to_interpolate_better_than_idw(make_city, tmp_path)
     ("model", "protocol"), [("cnn", "paper"), ("cnn", "masked"), ("wide-cnn", "masked")]
 )
 def test_killed_run_continues_and_ends_with_the_same_numbers(city, tmp_path, model, protocol):
-    config = replace(SMALL, model=model, protocol=protocol)
+    config = replace(SMALL, model=model, head=None, protocol=protocol)
     whole = train(city, config, tmp_path / "whole")
     city.save(tmp_path / "city")
     script = textwrap.dedent(KILLED).format(config=config)

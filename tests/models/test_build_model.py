@@ -9,7 +9,7 @@ NORMS = {"none": nn.Identity, "global": nn.BatchNorm2d, "local": LocalBN}
 GRID = (6, 5)
 
 
-@pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn", "cnn-lstm"])
 def test_arms_differ_in_nothing_but_the_norm(backbone):
     weights = {}
     for norm, module in NORMS.items():
@@ -28,17 +28,18 @@ def test_arms_differ_in_nothing_but_the_norm(backbone):
         )
 
 
-@pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn", "cnn-lstm"])
 def test_local_norm_of_a_single_segment_is_the_global_one(backbone):
     x = torch.rand(4, 2, 1, *GRID)
     fields = []
     for norm, segments in (("global", None), ("local", Segments.single(GRID))):
         torch.manual_seed(0)
-        fields.append(build_model(backbone, norm, segments, timesteps=2)(x))
+        model = build_model(backbone, norm, segments or GRID, timesteps=2, dropout=0.0)
+        fields.append(model(x))
     torch.testing.assert_close(*fields)
 
 
-@pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn", "cnn-lstm"])
 def test_local_norm_of_a_bare_grid_has_statistics_for_every_cell(backbone):
     model = build_model(backbone, "local", GRID)
     assert model.norm.running_mean.shape == (64, 30)
@@ -47,11 +48,24 @@ def test_local_norm_of_a_bare_grid_has_statistics_for_every_cell(backbone):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("lstm", "none"), "backbone must be 'convlstm' or 'cnn', got 'lstm'"),
-        (("cnn", "batch"), "norm must be one of none, global, local, .*, got 'batch'"),
+        (("lstm", "none"), "backbone must be .*, got 'lstm'"),
+        (("cnn", "batch", GRID), "norm must be one of none, global, local, .*, got 'batch'"),
         (("cnn", "local"), "norm='local' needs segments"),
+        (("cnn", "none"), "head='dense' needs segments"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         build_model(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head", "message"),
+    [
+        ("cnn", "linear", "head must be one of dense, convolution, got 'linear'"),
+        ("cnn-lstm", "convolution", "the CNN-LSTM has a dense head, got head='convolution'"),
+    ],
+)
+def test_wrong_heads_are_named(backbone, head, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(backbone, "none", GRID, head=head)

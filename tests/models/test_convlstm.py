@@ -50,7 +50,7 @@ def test_neighbours_act_through_the_state():
 
 
 def test_going_on_from_a_state_is_the_whole_sequence_at_once():
-    model = ConvLSTM(hidden_channels=5).double()
+    model = ConvLSTM(hidden_channels=5, head="convolution").double()
     x = torch.rand(2, 6, 1, 4, 3, dtype=torch.float64)
     expected, expected_state = model.advance(x)
     _, state = model.advance(x[:, :2])
@@ -74,7 +74,7 @@ def test_no_state_is_a_state_of_zeros_without_its_work():
 
 
 def test_input_is_convolved_for_all_times_at_once():
-    model = ConvLSTM(hidden_channels=3)
+    model = ConvLSTM(hidden_channels=3, head="convolution")
     batches = []
     for gate in model.cell.input:
         gate.register_forward_pre_hook(lambda _, args: batches.append(len(args[0])))
@@ -84,13 +84,15 @@ def test_input_is_convolved_for_all_times_at_once():
 
 def test_an_empty_sequence_is_refused():
     with pytest.raises(ValueError, match=r"T at least 1, got \(2, 0, 1, 4, 4\)"):
-        ConvLSTM(hidden_channels=3)(torch.rand(2, 0, 1, 4, 4))
+        ConvLSTM(hidden_channels=3, head="convolution")(torch.rand(2, 0, 1, 4, 4))
 
 
 @pytest.mark.parametrize("norm", ["none", "global", "local"])
 @pytest.mark.parametrize("grid", [(1, 1), (4, 7), (32, 32)])
 def test_field_is_one_value_from_0_to_1_per_cell(norm, grid):
-    model = ConvLSTM(hidden_channels=4, norm=norm, segments=Segments.per_cell(grid))
+    model = ConvLSTM(
+        hidden_channels=4, norm=norm, segments=Segments.per_cell(grid), head="convolution"
+    )
     y = model(torch.randn(3, 2, 1, *grid))
     assert y.shape == (3, 1, *grid)
     assert ((y > 0) & (y < 1)).all()

@@ -6,7 +6,7 @@ from tritonbn.models import build_model
 from tritonbn.models.context import Context
 
 GRID = (6, 5)
-OPTIONS = {"in_channels": 4, "channels": 8, "timesteps": 2, "corrects": 2}
+OPTIONS = {"head": "convolution", "in_channels": 4, "channels": 8, "timesteps": 2, "corrects": 2}
 
 
 @pytest.mark.parametrize("context", [None, GRID])
@@ -48,9 +48,9 @@ def test_context_weighs_maps():
 @pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
 def test_a_gain_and_offset_of_each_cell_is_no_normalization(backbone):
     torch.manual_seed(0)
-    model = build_model(backbone, "offset", GRID)
+    model = build_model(backbone, "offset", GRID).eval()
     torch.manual_seed(0)
-    none = build_model(backbone, "none")
+    none = build_model(backbone, "none", GRID).eval()
     x = torch.rand(3, 1, 1, *GRID)
     torch.testing.assert_close(model(x), none(x))
     assert model.norm.weight.shape == model.norm.bias.shape == (64, *GRID)

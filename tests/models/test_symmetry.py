@@ -26,6 +26,7 @@ def test_turning_is_undone(grid):
 
 
 def model_of(backbone, **options):
+    options = {"head": "convolution", **options}
     torch.manual_seed(0)
     model = CNN(2, 4, in_channels=2, **options) if backbone == "cnn" else ConvLSTM(2, 4, **options)
     torch.nn.init.normal_(model.head.convolution.weight)
@@ -72,6 +73,8 @@ def test_statistics_are_of_a_cell_whichever_way_the_grid_is_turned():
 def test_a_network_that_knows_places_cannot_be_symmetric(backbone):
     with pytest.raises(ValueError, match=r"has no context, got context=\(6, 6\)"):
         model_of(backbone, symmetric=True, context=(6, 6))
+    with pytest.raises(ValueError, match="has no dense head"):
+        model_of(backbone, symmetric=True, head="dense", segments=(6, 6))
 
 
 def test_a_symmetric_convlstm_has_no_state_to_go_on_from():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from data_prep.city import CityData
-from tritonbn.experiment.dataset import Part, Windows, split
+from tritonbn.experiment.dataset import Part, Windows
 from tritonbn.experiment.folds import TESTED_PARTS, Fold
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.rivals import RIVALS, Rival, Training
@@ -24,7 +24,11 @@ def rivals_of(protocol: str) -> list[str]:
 
 
 def estimate_by_rival(
-    name: str, city: CityData, protocol: str, test_times: int | None = None
+    name: str,
+    city: CityData,
+    protocol: str,
+    test_times: int | None = None,
+    parts: str = "6:2:2",
 ) -> dict[Part, pd.DataFrame]:
     """Fit a rival on the training part of a city, in each fold anew, and test it.
 
@@ -36,16 +40,18 @@ def estimate_by_rival(
     protocol : {"paper", "masked", "unseen"}
     test_times : int, optional
         How many times of each part, evenly spaced, are scored. Default all.
+    parts : str
+        How the times are cut, a key of `PARTS`. Default ``"6:2:2"``.
 
     Returns
     -------
     dict of DataFrame, one row per scored reading
         The table of `tritonbn.experiment.scores` for each of `TESTED_PARTS`.
     """
-    train = split(city)["train"]
     tables = []
     for number in range(PROTOCOLS[protocol].folds):
-        fold = Fold(city, protocol, number)
+        fold = Fold(city, protocol, number, parts=parts)
+        train = fold.windows.parts["train"]
         known = np.where(fold.absent, np.float32(np.nan), city.values)
         training = Training(
             readings=known[train],

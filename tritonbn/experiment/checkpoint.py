@@ -77,7 +77,8 @@ class Checkpoint:
         """Whether all steps are taken, or validation has not improved for `config.patience`."""
         scores = [entry["stopping_sprmse"] for entry in self.history]
         stale = len(scores) - 1 - scores.index(self.best_sprmse) if scores else 0
-        return self.step >= self.config.steps or stale >= self.config.patience
+        patience = self.config.patience
+        return self.step >= self.config.steps or (patience is not None and stale >= patience)
 
     def write(self, directory: Path) -> None:
         """Write into `directory`, whole or not at all."""

@@ -15,7 +15,15 @@ from rich.progress import Progress
 from data_prep.city import DataError
 from tritonbn.experiment.baselines import rivals_of
 from tritonbn.experiment.compare import compare
-from tritonbn.experiment.config import ARM_NAMES, ARMS, is_wide, refusal
+from tritonbn.experiment.config import (
+    ARM_NAMES,
+    ARMS,
+    NETWORKS,
+    Network,
+    is_wide,
+    published_arms,
+    refusal,
+)
 from tritonbn.experiment.display import score_tables, text_table
 from tritonbn.experiment.evaluate import evaluate, predict_field
 from tritonbn.experiment.fields import interpolate, times_of, write_field
@@ -29,6 +37,7 @@ from tritonbn.experiment.rivals import RIVALS
 from tritonbn.experiment.runner import make_runs
 from tritonbn.experiment.source import load_city
 from tritonbn.experiment.table import station_rows
+from tritonbn.models.head import HeadName
 
 
 def _prepare(
@@ -55,7 +64,8 @@ def run_reproduce(options: argparse.Namespace, console: Console) -> None:
     """Make the six published models, and what there is to see of them."""
     protocols = list(dict.fromkeys(options.protocol))
     results = _prepare(options, protocols)
-    reproduce(results, protocols, options.seeds, options.station, options.device, console)
+    arms = published_arms(options.head, options.scaling)
+    reproduce(results, protocols, arms, options.seeds, options.station, options.device, console)
 
 
 def run_compare(options: argparse.Namespace, console: Console) -> None:
@@ -73,15 +83,18 @@ def run_compare(options: argparse.Namespace, console: Console) -> None:
         )
     protocols = list(dict.fromkeys(options.protocol))
     groups = {name: ARMS.get(name) or [ARM_NAMES[name]] for name in options.arms}
+    if "published" in groups:
+        heads = [published_arms(head) for head in options.head]
+        groups["published"] = [arm for arms in heads for arm in arms]
     arms = list(dict.fromkeys(arm for group in groups.values() for arm in group))
     for name, group in groups.items():
         reasons = [[refusal(*arm, protocol) for protocol in protocols] for arm in group]
         if all(map(all, reasons)):
             raise DataError(f"--protocol {' '.join(protocols)} allows no {name}: {reasons[0][0]}")
     wanted = [
-        (model, norm, protocol, seed)
-        for protocol, seed, (model, norm) in product(protocols, range(options.seeds), arms)
-        if not refusal(model, norm, protocol)
+        (network, norm, protocol, seed)
+        for protocol, seed, (network, norm) in product(protocols, range(options.seeds), arms)
+        if not refusal(network, norm, protocol)
     ]
     allowed = {name for protocol in protocols for name in rivals_of(protocol)}
     senseless = [name for name in options.rivals or [] if name not in allowed]
@@ -97,10 +110,14 @@ def run_compare(options: argparse.Namespace, console: Console) -> None:
 def run_train(options: argparse.Namespace, console: Console) -> None:
     """Train and test one model."""
     protocol = options.protocol or ("masked" if is_wide(options.model) else "paper")
-    if reason := refusal(options.model, options.norm, protocol):
+    head: HeadName = options.head or ("convolution" if is_wide(options.model) else "dense")
+    network = Network(options.model, head, options.scaling)
+    if network not in NETWORKS.values():
+        raise DataError(f"there is no {network.title}; choose another --head or --scaling")
+    if reason := refusal(network.name, options.norm, protocol):
         raise DataError(reason)
     results = _prepare(options, [protocol])
-    config = results.config(options.model, options.norm, protocol, options.seed)
+    config = results.config(network.name, options.norm, protocol, options.seed)
     make_runs(results, [config], options.device, console)
     console.print(f"The run is in {results.run_directory(config)}", soft_wrap=True)
 

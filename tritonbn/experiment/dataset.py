@@ -38,19 +38,39 @@ PURGE = np.timedelta64(24, "h")
 """Left out between two parts, as readings are much like those of the hours before."""
 
 
-def split(city: CityData) -> dict[Part, slice]:
-    """Cut the times of a city into train, validation and test, 6:2:2 in their order.
+PARTS = {"6:2:2": PURGE, "161:26:46": np.timedelta64(0, "h")}
+"""Shares of training, validation and test, and what is left out between them: this package's, and
+the published ones, in days."""
 
-    The times of the first `PURGE` of validation and test are in no part.
+
+def split(city: CityData, parts: str = "6:2:2") -> dict[Part, slice]:
+    """Cut the times of a city into train, validation and test, in their order.
+
+    Parameters
+    ----------
+    city : CityData
+    parts : str
+        A key of `PARTS`. The times that it leaves out, at the start of validation and test, are in
+        no part. Default ``"6:2:2"``.
     """
     times = len(city.times)
-    purge = int(np.ceil(PURGE / city.step))
-    first, second = times * 6 // 10, times * 8 // 10
+    purge = int(np.ceil(PARTS[parts] / city.step))
+    shares = [*map(int, parts.split(":"))]
+    first, second = (times * part // sum(shares) for part in (shares[0], sum(shares[:2])))
     return {
         "train": slice(0, first),
         "validation": slice(min(first + purge, second), second),
         "test": slice(min(second + purge, times), times),
     }
+
+
+SCALINGS = {
+    "maximum": "maximum",
+    "percentile": "99th percentile",
+    "all": "maximum of all parts",
+}
+"""What becomes 1: of the training part the maximum or the 99th percentile, or, as published, the
+maximum of all readings, which tells training something of the test."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +87,30 @@ class Scaler:
     maximum: float
 
     @classmethod
-    def fit(cls, city: CityData) -> "Scaler":
-        """Take both from the observed readings of the training part.
+    def fit(cls, city: CityData, scaling: str = "maximum", parts: str = "6:2:2") -> "Scaler":
+        """Take both from observed readings.
+
+        Parameters
+        ----------
+        city : CityData
+        scaling : str
+            A key of `SCALINGS`. Default ``"maximum"``.
+        parts : str
+            A key of `PARTS`. Default ``"6:2:2"``.
 
         Raises
         ------
         DataError
-            If that part has no two different readings.
+            If there are no two different readings to take them from.
         """
-        part = split(city)["train"]
+        part = slice(None) if scaling == "all" else split(city, parts)["train"]
         readings = city.values[part][city.observed[part]]
         if readings.size == 0 or readings.min() == readings.max():
             raise DataError(
                 f"{city.name} has no two different readings in its training part to scale by"
             )
-        return cls(float(readings.min()), float(readings.max()))
+        highest = np.quantile(readings, 0.99) if scaling == "percentile" else readings.max()
+        return cls(float(readings.min()), float(highest))
 
     def scale(self, readings: Scaled) -> Scaled:
         """From the unit of the readings to [0, 1]; beyond it outside the training part."""
@@ -103,6 +132,8 @@ class Windows:
         Consecutive times that a model sees.
     horizon : int
         Steps from the last of them to the predicted one.
+    parts : str
+        How the times are cut, a key of `PARTS`. Default ``"6:2:2"``.
 
     Raises
     ------
@@ -111,11 +142,12 @@ class Windows:
         at one place.
     """
 
-    def __init__(self, city: CityData, timesteps: int, horizon: int) -> None:
+    def __init__(self, city: CityData, timesteps: int, horizon: int, parts: str = "6:2:2") -> None:
         if len(city.stations) < 2:
             raise DataError(f"{city.name} has one station; interpolation needs at least two")
         self.city = city
         self.horizon = horizon
+        self.parts = split(city, parts)
         self.distances = distances_km(city.stations["latitude"], city.stations["longitude"])
         if np.ptp(self.distances) == 0:
             raise DataError(f"all stations of {city.name} stand at one place")
@@ -141,13 +173,13 @@ class Windows:
         DataError
             If there is none.
         """
-        within = split(self.city)[part]
+        within = self.parts[part]
         times: IntArray = np.arange(within.start, within.stop)
         times = times[~np.isnan(self.readings(times)[:, -1]).all(axis=1)]
         if len(times) == 0:
             raise DataError(
                 f"the {part} part of {self.city.name} ({within.stop - within.start} of "
-                f"{len(self.city.times)} times, after a purge of {PURGE}) has no time that can be "
+                f"{len(self.city.times)} times) has no time that can be "
                 f"predicted from readings"
             )
         if count is None or count >= len(times):

@@ -44,8 +44,8 @@ class Scale:
 
     Parameters
     ----------
-    offset, factor : Tensor, shape (B, 1) or (B, H * W)
-        In the unit of the readings; of the sample, or of each of its cells.
+    offset, factor : Tensor, shape (B or 1, H * W or 1)
+        In the unit of the readings: of each sample or of all, of each cell or of all.
     cells : Tensor of int64, shape (S,)
         Where the stations are.
     """
@@ -55,7 +55,7 @@ class Scale:
     cells: Tensor
 
     def scale(self, readings: Tensor) -> Tensor:
-        """From the unit of the readings, (B, S)."""
+        """From the unit of the readings, (B, S), or (B, T, S) with one scale for all samples."""
         at = self.cells if self.offset.shape[1] > 1 else slice(None)
         return (readings - self.offset[:, at]) / self.factor[:, at]
 
@@ -99,16 +99,45 @@ class Encoding(ABC):
 
 
 class Published(Encoding):
-    """One channel: the readings, missing ones filled by IDW, from 0 to 1 in the training part."""
+    """One channel: the readings, missing ones filled by IDW, scaled by the scaler.
+
+    Parameters
+    ----------
+    fold, scaler, device
+        As of `Encoding`.
+    by_station : bool
+        Scale the readings of a station by its own mean and spread over the training part instead.
+        Default False.
+    """
+
+    def __init__(
+        self, fold: Fold, scaler: Scaler, device: torch.device, by_station: bool = False
+    ) -> None:
+        super().__init__(fold, scaler, device)
+        self.scale = self._of_stations() if by_station else self._of_all()
 
     def encode(self, times: IntArray, hidden: BoolArray) -> tuple[Tensor, Scale]:
         """Return the readings on the grid, (B, T, 1, H, W), and the scale."""
-        inputs = torch.from_numpy(self.scaler.scale(self.windows.inputs(times, hidden)))
-        spread = self.scaler.maximum - self.scaler.minimum
-        both = torch.tensor([[self.scaler.minimum], [spread]], device=self.device)
-        offset, factor = both.expand(2, len(times)).unsqueeze(-1)
-        scale = Scale(offset, factor, self.cells)
-        return to_grid(inputs.to(self.device), self.windows.city), scale
+        inputs = torch.from_numpy(self.windows.inputs(times, hidden)).to(self.device)
+        return to_grid(self.scale.scale(inputs), self.windows.city), self.scale
+
+    def _of_all(self) -> Scale:
+        low, high = self.scaler.minimum, self.scaler.maximum
+        offset, factor = torch.tensor([[[low]], [[high - low]]], device=self.device)
+        return Scale(offset, factor, self.cells)
+
+    def _of_stations(self) -> Scale:
+        """Return the scale of each station; to cells without one, the mean of all."""
+        readings = self.windows.city.values[self.windows.parts["train"]]
+        known = torch.tensor(readings, device=self.device)  # (times, S)
+        mean = known.nanmean(0)
+        spread = (known - mean).square().nanmean(0).sqrt().clamp(min=NARROWEST_SPREAD)
+        both = torch.stack([mean, spread])
+        both = torch.where(both.isnan(), both.nanmean(1, keepdim=True), both)  # (2, S)
+        H, W = self.windows.city.grid
+        of_cells = both.mean(1, keepdim=True).repeat(1, H * W)
+        of_cells[:, self.cells] = both
+        return Scale(of_cells[:1], of_cells[1:], self.cells)
 
 
 class Wide(Encoding):

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from data_prep.city import CityData
-from tritonbn.experiment.config import MODELS, lacks_of
+from tritonbn.experiment.config import NETWORKS, lacks_of
 from tritonbn.experiment.scores import MIN_READINGS, mean_difference, station_scores
 from tritonbn.experiment.table import (
     TITLES,
@@ -50,7 +50,7 @@ def ensemble_rows(estimates: pd.DataFrame, city: CityData) -> Rows:
     rmse: dict[Arm, pd.DataFrame] = {}
     for (model, norm), of_arm in estimates.groupby(["model", "norm"], sort=False):
         count = of_arm["seed"].nunique()
-        if model in MODELS and (count < 2 or lacks_of(model)):
+        if model in NETWORKS and (count < 2 or lacks_of(model)):
             continue
         table = station_scores(mean_estimates(of_arm), city)
         arm = str(model), str(norm)
@@ -62,7 +62,7 @@ def ensemble_rows(estimates: pd.DataFrame, city: CityData) -> Rows:
     if rival:
         rows[0] += [f"/ {TITLES[rival]}", "difference of RMSE", "95 % interval"]
     for model, norm in rmse:
-        if model not in MODELS:
+        if model not in NETWORKS:
             continue
         score = sprmse[model, norm]
         row = [TITLES[model], norm, str(seeds[model, norm]), f"{score:.2f}"]

@@ -24,7 +24,7 @@ from tritonbn.experiment.encoding import Encoding
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.recipe import recipe_of
 from tritonbn.experiment.scores import estimates_table
-from tritonbn.models import CNN, ConvLSTM
+from tritonbn.models import Network
 from tritonbn.module import LocalBN
 
 CPU_BATCH, GPU_BATCH = 16, 1024
@@ -39,7 +39,7 @@ class TrainedRun:
 
     Parameters
     ----------
-    model : ConvLSTM or CNN
+    model : Network
         With the weights of the best validation.
     config : RunConfig
         How it was trained.
@@ -55,7 +55,7 @@ class TrainedRun:
         Time spent in training, summed over resumptions.
     """
 
-    model: ConvLSTM | CNN
+    model: Network
     config: RunConfig
     scaler: Scaler
     history: list[dict[str, float]]
@@ -156,13 +156,13 @@ def predict_field(run: TrainedRun, city: CityData, time: int, hidden: int | None
     return field
 
 
-def takes_statistics_of_batch(model: ConvLSTM | CNN) -> bool:
+def takes_statistics_of_batch(model: Network) -> bool:
     """Whether the estimates of a network depend on the batch that they are made in."""
     return isinstance(model.norm, LocalBN) and model.norm.running_mean is None
 
 
 def batches(
-    model: ConvLSTM | CNN, hidden: npt.NDArray[Any], device: torch.device
+    model: Network, hidden: npt.NDArray[Any], device: torch.device
 ) -> Iterator[IntArray]:
     """Yield the rows of each batch: those that hide one station, spread over time.
 
@@ -172,7 +172,7 @@ def batches(
 
     Parameters
     ----------
-    model : ConvLSTM or CNN
+    model : Network
     hidden : array, shape (B,)
         Which station each sample hides.
     device : torch.device
@@ -189,7 +189,7 @@ def batches(
 
 @torch.inference_mode()
 def predict(
-    model: ConvLSTM | CNN, encoding: Encoding, times: IntArray, hidden: BoolArray
+    model: Network, encoding: Encoding, times: IntArray, hidden: BoolArray
 ) -> Tensor:
     """Fields, (B, 1, H, W) in the unit of the readings, at `times` (B,) with `hidden` (B, S)."""
     x, scale = encoding.encode(times, hidden)
@@ -198,7 +198,7 @@ def predict(
 
 
 def estimate(
-    model: ConvLSTM | CNN,
+    model: Network,
     encoding: Encoding,
     part: Part,
     asked: BoolArray,

@@ -4,7 +4,7 @@ import numpy as np
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.config import RunConfig
-from tritonbn.experiment.dataset import BoolArray, IntArray, Part, Windows, split
+from tritonbn.experiment.dataset import BoolArray, IntArray, Part, Windows
 from tritonbn.experiment.protocol import PROTOCOLS
 
 LEAST_KNOWN = 2
@@ -30,6 +30,8 @@ class Fold:
         Which of the protocol's folds. Default 0.
     timesteps : int
         Consecutive times that a model sees. Default 1.
+    parts : str
+        How the times are cut, a key of `PARTS`. Default ``"6:2:2"``.
 
     Attributes
     ----------
@@ -50,21 +52,29 @@ class Fold:
         If there are fewer than two stations, or not one for each fold.
     """
 
-    def __init__(self, city: CityData, protocol: str, number: int = 0, timesteps: int = 1) -> None:
+    def __init__(
+        self,
+        city: CityData,
+        protocol: str,
+        number: int = 0,
+        timesteps: int = 1,
+        parts: str = "6:2:2",
+    ) -> None:
         stations, folds = len(city.stations), PROTOCOLS[protocol].folds
         if stations < folds:
             raise DataError(f"{city.name} has {stations} stations; {protocol} needs {folds}")
         self.city = city
         self.absent: BoolArray = (fold_numbers(stations, folds) == number) & (folds > 1)
-        self.windows = Windows(city.select(~self.absent), timesteps, PROTOCOLS[protocol].horizon)
-        readings = city.observed[split(city)["train"]].sum(axis=0)
+        horizon = PROTOCOLS[protocol].horizon
+        self.windows = Windows(city.select(~self.absent), timesteps, horizon, parts)
+        readings = city.observed[self.windows.parts["train"]].sum(axis=0)
         self.learned: BoolArray = ~self.absent & (readings >= LEAST_KNOWN)
         self.tested: BoolArray = self.absent if self.absent.any() else self.learned
 
     @classmethod
     def of(cls, city: CityData, config: RunConfig) -> "Fold":
         """Return the fold of a run."""
-        return cls(city, config.protocol, config.fold, config.timesteps)
+        return cls(city, config.protocol, config.fold, config.timesteps, config.parts)
 
     def scored(
         self, part: Part, asked: BoolArray, count: int | None = None

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator
 
 from data_prep.city import CityData
 from data_prep.files import atomic_path
-from tritonbn.experiment.config import MODELS, lacks_of
+from tritonbn.experiment.config import TITLES, lacks_of
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -71,7 +71,7 @@ def draw_training(histories: pd.DataFrame, city: CityData) -> Figure:
     """
     protocols = histories["protocol"].unique()
     there = set(histories["model"])
-    models = {name: title for name, title in MODELS.items() if name in there and not lacks_of(name)}
+    models = {name: title for name, title in TITLES.items() if name in there and not lacks_of(name)}
     norms = [norm for norm in NORM_COLORS if (histories["norm"] == norm).any()]
     with rc_context(STYLE):
         figure = Figure((1 + 4 * len(models), 1.2 + 2.8 * len(protocols)), layout="constrained")

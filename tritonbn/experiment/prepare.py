@@ -16,7 +16,7 @@ from tritonbn.experiment.folds import TESTED_PARTS, Fold
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.results import CONFIG, FORMAT, Results, write_json
 from tritonbn.experiment.scores import city_sprmse, estimates_table
-from tritonbn.experiment.source import is_quickly_read, load_city
+from tritonbn.experiment.source import WORDS, is_quickly_read, load_city
 
 
 def prepare(
@@ -48,7 +48,7 @@ def prepare(
         changed since, or the city cannot be prepared or is too short or too empty. Then nothing is
         written.
     """
-    if data not in ("synthetic", "senseurcity"):
+    if data not in WORDS:
         data = str(Path(data).resolve())
     if not (directory / CONFIG).exists():
         _set_up(directory, data, preset, protocols, grid)
@@ -111,14 +111,16 @@ def _set_up(
 
 
 def _require_trainable(
-    city: CityData, settings: Mapping[str, int], protocols: Iterable[str]
+    city: CityData, settings: Mapping[str, Any], protocols: Iterable[str]
 ) -> None:
     """Raise `DataError` where training or test would, before any time is spent on them."""
     for protocol in protocols:
-        folds = [Fold(city, protocol, number) for number in range(PROTOCOLS[protocol].folds)]
+        parts = settings.get("parts", "6:2:2")
+        numbers = range(PROTOCOLS[protocol].folds)
+        folds = [Fold(city, protocol, number, parts=parts) for number in numbers]
         for fold in folds:
             _require_others(fold, protocol)
-            Scaler.fit(fold.windows.city)
+            Scaler.fit(fold.windows.city, parts=parts)
             fold.windows.times("train")
             count = settings.get("validation_times")
             if not len(fold.scored("validation", fold.learned, count)[0]):

@@ -14,7 +14,8 @@ from tritonbn.experiment.encoding import CHANNELS, Encoding, Published, Wide
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.loss import smooth_station_error
 from tritonbn.experiment.protocol import PROTOCOLS, hide_one, hide_some
-from tritonbn.models import CNN, ConvLSTM, build_model
+from tritonbn.models import Network, build_model
+from tritonbn.models.head import ConvolutionHead
 from tritonbn.models.norm import Norm
 from tritonbn.segments import Segments
 
@@ -59,7 +60,7 @@ class Recipe(ABC):
     def encoding(self, fold: Fold, scaler: Scaler, device: torch.device) -> Encoding:
         """Return what the networks read."""
 
-    def complete(self, model: ConvLSTM | CNN, fold: Fold, scaler: Scaler) -> None:
+    def complete(self, model: Network, fold: Fold, scaler: Scaler) -> None:
         """Give a trained network what it could not learn where there is no station."""
         return
 
@@ -83,7 +84,7 @@ class Recipe(ABC):
         """Return the learning rate, as a share of the highest, after a share of the steps."""
         return 1.0
 
-    def network(self, fold: Fold, device: torch.device) -> ConvLSTM | CNN:
+    def network(self, fold: Fold, device: torch.device) -> Network:
         """Make the untrained network, the same for equal configurations."""
         config = self.config
         city = fold.windows.city
@@ -117,11 +118,11 @@ class AsPublished(Recipe):
 
     def encoding(self, fold: Fold, scaler: Scaler, device: torch.device) -> Encoding:
         """Return `Published`."""
-        return Published(fold, scaler, device)
+        return Published(fold, scaler, device, self.config.norm == "scaled")
 
     def options(self, grid: tuple[int, int]) -> dict[str, Any]:
-        """Return none."""
-        return {}
+        """Return the head."""
+        return {"head": self.config.head}
 
     def hide(self, rng: np.random.Generator, samples: int, stations: int) -> BoolArray:
         """Hide what the protocol hides."""
@@ -156,6 +157,7 @@ class Interpolating(Recipe):
         # The readings of hidden stations are zero, so that to add them is to correct nothing.
         base = "reading" if lacks == "correction" else "idw"
         return {
+            "head": "convolution",
             "in_channels": len(CHANNELS),
             "channels": 16,
             "context": None if unseen or lacks == "context" else grid,
@@ -163,9 +165,9 @@ class Interpolating(Recipe):
             "symmetric": unseen and lacks != "symmetry",
         }
 
-    def complete(self, model: ConvLSTM | CNN, fold: Fold, scaler: Scaler) -> None:
+    def complete(self, model: Network, fold: Fold, scaler: Scaler) -> None:
         """Give the cells without a station the maps of the stations around."""
-        context = model.head.context
+        context = model.head.context if isinstance(model.head, ConvolutionHead) else None
         if context is not None:
             encoding = self.encoding(fold, scaler, context.maps.device)
             of_stations = context.maps.detach().flatten(1)[:, encoding.cells]

@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from data_prep.files import atomic_path
 from tritonbn.experiment.breakdown import breakdown_rows
-from tritonbn.experiment.config import MODELS, lacks_of
+from tritonbn.experiment.config import NETWORKS, lacks_of
 from tritonbn.experiment.dataset import PURGE
 from tritonbn.experiment.ensemble import ensemble_rows
 from tritonbn.experiment.plots import label, unit
@@ -71,7 +71,7 @@ def sections_of(results: Results) -> list[dict[str, Any]]:
     everything, stations, estimates = results.runs(), results.stations(), results.estimates()
     sections = []
     for protocol, runs in everything.groupby("protocol", sort=False):
-        seeds = runs["seed"][runs["model"].isin([*MODELS])]
+        seeds = runs["seed"][runs["model"].isin([*NETWORKS])]
         here = stations[stations["protocol"] == protocol]
         estimated = estimates[estimates["protocol"] == protocol]
         notes = [PROTOCOL_NOTES[str(protocol)]]

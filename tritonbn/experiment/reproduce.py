@@ -7,7 +7,6 @@ from itertools import product
 import torch
 from rich.console import Console
 
-from tritonbn.experiment.config import ARMS
 from tritonbn.experiment.display import score_tables
 from tritonbn.experiment.evaluate import predict_field
 from tritonbn.experiment.folds import fold_without
@@ -20,13 +19,15 @@ from tritonbn.experiment.train import load_run
 
 HEATMAP_CAPTION = (
     "The readings of one time of the test, and the fields that the models estimate with one "
-    "station hidden. Discs are readings, the ring is the hidden station."
+    "station hidden. Squares are the cells of the stations in the colours of their readings, the "
+    "outlined one is hidden; below are the cells around it, with their numbers and readings."
 )
 
 
 def reproduce(
     results: Results,
     protocols: Sequence[str],
+    arms: Sequence[tuple[str, str]],
     seeds: int,
     station: str | None,
     device: torch.device | None,
@@ -40,6 +41,8 @@ def reproduce(
         The folder to work in.
     protocols : sequence of str
         The first of them is shown in the heatmap.
+    arms : sequence of (str, str)
+        Networks and norms. Those of the first network are shown in the heatmap.
     seeds : int
         How many: 0, 1, ...
     station : str, optional
@@ -54,12 +57,11 @@ def reproduce(
     DataError
         If there is no such station, or it has no reading in the test part.
     """
-    arms = ARMS["published"]
     configs = [
-        results.config(model, norm, protocol, seed)
-        for protocol, seed, (model, norm) in product(protocols, range(seeds), arms)
+        results.config(network, norm, protocol, seed)
+        for protocol, seed, (network, norm) in product(protocols, range(seeds), arms)
     ]
-    shown = [config for config in configs[: len(arms)] if config.model == arms[0][0]]
+    shown = [config for config in configs[: len(arms)] if config.network == arms[0][0]]
     hidden = find_station(results.city, station)
     time = typical_time(results.city, hidden, shown[0])
 

@@ -13,7 +13,15 @@ import torch
 from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
 from tritonbn.experiment.baselines import estimate_by_rival
-from tritonbn.experiment.config import MODELS, NORMS, RunConfig, is_wide, lacks_of
+from tritonbn.experiment.config import (
+    CNN_LSTM,
+    CONVOLUTION,
+    NETWORKS,
+    NORMS,
+    RunConfig,
+    is_wide,
+    lacks_of,
+)
 from tritonbn.experiment.dataset import Part
 from tritonbn.experiment.evaluate import TrainedRun, evaluate
 from tritonbn.experiment.folds import TESTED_PARTS
@@ -39,7 +47,7 @@ COLUMNS = (
 )
 """Of `results.csv`."""
 
-FORMAT = 4
+FORMAT = 5
 """Of the folder; to be raised where older results must not be mixed with new ones."""
 
 REFERENCE = "idw"
@@ -78,11 +86,21 @@ class Results:
             raise DataError(f"{directory} is no results folder of tritonbn: {error}") from error
         return cls(directory, facts, CityData.load(directory / "data"))
 
-    def config(self, model: Any, norm: Any, protocol: Any, seed: int) -> RunConfig:
-        """Return the configuration of one run of this folder."""
-        wide = self.facts["wide"].get(protocol, {}) if is_wide(model) else {}
-        lacking = {"timesteps": 1} if lacks_of(model) == "window" else {}
-        return RunConfig(model, norm, protocol, seed, **(self.facts["settings"] | wide | lacking))
+    def config(self, network: str, norm: str, protocol: str, seed: int) -> RunConfig:
+        """Return the configuration of one run of this folder, of a network of `NETWORKS`."""
+        model, head, scaling = NETWORKS[network]
+        settings: dict[str, Any] = {**self.facts["settings"], "head": head}
+        if scaling is not None:
+            settings["scaling"] = scaling
+        if is_wide(model):
+            settings |= self.facts["wide"].get(protocol, {})
+        elif head == "convolution":
+            settings |= CONVOLUTION
+        if model == "cnn-lstm":
+            settings |= CNN_LSTM
+        if lacks_of(model) == "window":
+            settings["timesteps"] = 1
+        return RunConfig(model, norm, protocol, seed, **settings)
 
     def run_directory(self, config: RunConfig) -> Path:
         """Return the folder of a run, or of one fold of it."""
@@ -154,8 +172,9 @@ class Results:
         if self.has_rival(name, protocol):
             return _read_json(directory / "result.json")
         started = perf_counter()
-        count = self.facts["settings"].get("test_times")
-        estimates = estimate_by_rival(name, self.city, protocol, count)
+        settings = self.facts["settings"]
+        count, parts = settings.get("test_times"), settings.get("parts", "6:2:2")
+        estimates = estimate_by_rival(name, self.city, protocol, count, parts)
         key = {"protocol": protocol, "model": name, "norm": "-", "seed": 0}
         costs = {"steps": 0, "seconds": perf_counter() - started, "device": "cpu"}
         return self._write(directory, key, estimates, costs, [])
@@ -264,11 +283,16 @@ class Results:
 
 def key_of(config: RunConfig) -> dict[str, Any]:
     """Return what tells the rows of a run from those of others."""
-    return {name: getattr(config, name) for name in KEYS}
+    return {
+        "protocol": config.protocol,
+        "model": config.network,
+        "norm": config.norm,
+        "seed": config.seed,
+    }
 
 
 def _order(result: Mapping[str, Any]) -> tuple[int, ...]:
-    models, norms = [*MODELS, *RIVALS], [*NORMS, "-"]
+    models, norms = [*NETWORKS, *RIVALS], [*NORMS, "-"]
     return (
         [*PROTOCOLS].index(result["protocol"]),
         models.index(result["model"]),
@@ -290,7 +314,7 @@ def open_run(directory: Path, device: torch.device | None = None) -> tuple[Resul
     if not (directory / "checkpoint.safetensors").exists():
         raise DataError(
             f"{directory} is no run: expected a folder that tritonbn trained a model in, such as "
-            "results/synthetic/runs/convlstm-local-paper-0"
+            "results/synthetic/runs/convlstm-dense-local-paper-0"
         )
     around = [path.parent for path in directory.resolve().parents if path.name == "runs"]
     if not around:

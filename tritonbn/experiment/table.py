@@ -6,21 +6,23 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tritonbn.experiment.config import MODELS, lacks_of
+from tritonbn.experiment.config import NETWORKS, lacks_of
+from tritonbn.experiment.config import TITLES as NETWORK_TITLES
 from tritonbn.experiment.rivals import RIVALS
 from tritonbn.experiment.scores import MIN_READINGS, mean_difference
 
 PUBLISHED = {
-    ("convlstm", "none"): 16.6354,
-    ("convlstm", "global"): 13.9992,
-    ("convlstm", "local"): 13.7041,
-    ("cnn", "none"): 18.6550,
-    ("cnn", "global"): 15.9571,
-    ("cnn", "local"): 14.1488,
+    ("convlstm-dense", "none"): 16.6354,
+    ("convlstm-dense", "global"): 13.9992,
+    ("convlstm-dense", "local"): 13.7041,
+    ("cnn-dense", "none"): 18.6550,
+    ("cnn-dense", "global"): 15.9571,
+    ("cnn-dense", "local"): 14.1488,
 }
-"""spRMSE in ug/m3 of the published experiment: Antwerp, PM2.5, the protocol `paper`."""
+"""What the published experiment calls spRMSE, in ug/m3, of networks with the head of its figure:
+Antwerp, PM2.5, the protocol `paper`. By its code it is the mean of absolute errors, `spmae`."""
 
-TITLES = {**MODELS, **{name: rival.name for name, rival in RIVALS.items()}}
+TITLES = {**NETWORK_TITLES, **{name: rival.name for name, rival in RIVALS.items()}}
 """Networks and rivals as tables and figures name them."""
 
 
@@ -75,7 +77,7 @@ def score_rows(runs: pd.DataFrame) -> Rows:
     for arm in summarize(runs).to_dict("records"):
         model, norm = arm["model"], arm["norm"]
         scores = [arm[name] for name in ("sprmse", "sd", *MEANS)]
-        seeds = str(arm["seeds"]) if model in MODELS else "-"
+        seeds = str(arm["seeds"]) if model in NETWORKS else "-"
         published = PUBLISHED.get((model, norm), float("nan"))
         rows.append([TITLES[model], norm, *map(_number, (published, *scores)), seeds])
     if (runs["protocol"] == "paper").all():
@@ -103,7 +105,7 @@ def difference_rows(stations: pd.DataFrame) -> Rows:
     rival = best_rival(sprmse_of(rmse))
     rows = [["model", "normalization", "beside", "difference of RMSE", "95 % interval"]]
     for model, norm in rmse:
-        if model not in MODELS:
+        if model not in NETWORKS:
             continue
         lacking = lacks_of(model)
         whole = model.removesuffix(f"-no-{lacking}")
@@ -132,7 +134,7 @@ def sprmse_of(rmse: Mapping[Arm, pd.DataFrame]) -> dict[Arm, float]:
 
 def best_rival(sprmse: Mapping[Arm, float]) -> str | None:
     """Return the rival of the lowest spRMSE."""
-    rivals = [model for model, _ in sprmse if model not in MODELS]
+    rivals = [model for model, _ in sprmse if model not in NETWORKS]
     return min(rivals, key=lambda name: sprmse[name, "-"], default=None)
 
 
@@ -168,7 +170,7 @@ def chosen_network(runs: pd.DataFrame) -> Arm | None:
         Of the lowest mean `validation_sprmse`, of those that lack nothing; None if there is none.
     """
     scores = summarize(runs).set_index(["model", "norm"])["validation_sprmse"]
-    networks = [arm for arm in scores.index if arm[0] in MODELS and not lacks_of(arm[0])]
+    networks = [arm for arm in scores.index if arm[0] in NETWORKS and not lacks_of(arm[0])]
     return min(networks, key=scores.__getitem__, default=None)
 
 
@@ -185,7 +187,7 @@ def verdicts(runs: pd.DataFrame, stations: pd.DataFrame) -> list[str]:
     rmse = _rmse(stations)
     sprmse = sprmse_of(rmse)
     lines = []
-    for model, title in MODELS.items():
+    for model, title in NETWORK_TITLES.items():
         others = [norm for norm in OTHERS if (model, norm) in rmse]
         for local in [norm for name, norm in rmse if name == model and norm.startswith("local")]:
             words = []

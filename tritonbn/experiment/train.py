@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -21,7 +22,7 @@ from tritonbn.experiment.evaluate import TrainedRun, estimate
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.recipe import Recipe, recipe_of
 from tritonbn.experiment.scores import city_sprmse
-from tritonbn.models import CNN, ConvLSTM
+from tritonbn.models import Network
 
 __all__ = ["StepInfo", "TrainedRun", "load_run", "train"]
 
@@ -98,7 +99,7 @@ def train(
     recipe = recipe_of(config)
     fold = Fold.of(city, config)
     times = fold.windows.times("train")
-    scaler = Scaler.fit(fold.windows.city)
+    scaler = Scaler.fit(fold.windows.city, config.scaling, config.parts)
     encoding = recipe.encoding(fold, scaler, device)
     model = recipe.network(fold, device)
     optimizer = torch.optim.AdamW(
@@ -128,7 +129,10 @@ def train(
         optimizer.zero_grad()
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * recipe.rate(step / config.steps)
-        with torch.backends.cudnn.flags(enabled=True, deterministic=True):  # or no run repeats
+        with (
+            torch.backends.cudnn.flags(enabled=True, deterministic=True),  # or no run repeats
+            _seeded(config.seed, step, device),
+        ):
             loss = _loss(model, recipe, encoding, batch, rng)
             loss.backward()  # type: ignore[no-untyped-call]
         if math.isfinite(recipe.steepest):
@@ -179,7 +183,7 @@ def _default_device() -> torch.device:
 
 
 def _loss(
-    model: ConvLSTM | CNN,
+    model: Network,
     recipe: Recipe,
     encoding: Encoding,
     times: IntArray,
@@ -194,6 +198,14 @@ def _loss(
         field = model.train()(x)
     weight = model.head.convolution.weight
     return recipe.loss(field, scale.scale(readings), encoding.cells, weight)
+
+
+@contextmanager
+def _seeded(seed: int, step: int, device: torch.device) -> Iterator[None]:
+    """Let what a step drops depend on the seed and the step alone, so that a run can go on."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed * 2**32 + step)
+        yield
 
 
 def _finite(name: str, value: float, step: int) -> float:

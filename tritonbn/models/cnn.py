@@ -1,11 +1,13 @@
-"""CNN interpolation network: one level down, one level up, a normalization, one output channel."""
+"""CNN interpolation network: one level down, one level up, a normalization, a head."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tritonbn.models.head import Head
+from tritonbn.models.head import HeadName, make_head
 from tritonbn.models.norm import Norm, make_norm
-from tritonbn.models.symmetry import in_all_ways, require_no_context
+from tritonbn.models.symmetry import in_all_ways, require_no_places
 from tritonbn.segments import Segments
 
 EMBEDDED = 4
@@ -13,7 +15,7 @@ EMBEDDED = 4
 
 
 class CNN(nn.Module):
-    """3x3 convolution, ReLU, pooling, 3x3 transposed convolution, [norm], ReLU, 1x1, sigmoid.
+    """3x3 convolution, ReLU, pooling, 3x3 transposed convolution, [norm], ReLU, head.
 
     Grids of odd height or width are pooled with a last, partial window, and come back in full.
 
@@ -26,14 +28,12 @@ class CNN(nn.Module):
     norm : {"none", "global", "local", "local-batch", "offset"}
         What normalizes the last inner layer. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
-        Needed but for ``"none"`` and ``"global"``; a bare grid is one segment per cell, as
-        published.
+        A bare grid is one segment per cell, as published. Not needed for ``"none"`` and
+        ``"global"`` with the convolution head; the dense head takes the grid from them.
     in_channels : int
         Channels of the input at each time. Default 1, the readings.
-    context : (int, int), optional
-        Height and width of the grid, if the network is to see all of it through a `Context`.
-    corrects : int, optional
-        The channel of the last time that the output is added to, in place of the sigmoid.
+    head : {"dense", "convolution"}
+        What makes the field of the last inner layer. Default ``"dense"``, as published.
     norm_after : bool
         Normalize after the ReLU instead of before it. Default False.
     embedding : (int, int), optional
@@ -41,11 +41,13 @@ class CNN(nn.Module):
     symmetric : bool
         Let the convolutions see the grid turned and mirrored, as `in_all_ways` does, so that they
         know no direction. Default False.
+    **options
+        Those of `DenseHead` (`hidden`, `dropout`) or `ConvolutionHead` (`context`, `corrects`).
 
     Raises
     ------
     ValueError
-        If it is `symmetric` and has a `context`, which knows places.
+        If it is `symmetric` and has a `context` or a dense head, which know places.
     """
 
     def __init__(
@@ -56,14 +58,14 @@ class CNN(nn.Module):
         segments: Segments | Tensor | tuple[int, int] | None = None,
         *,
         in_channels: int = 1,
-        context: tuple[int, int] | None = None,
-        corrects: int | None = None,
+        head: HeadName = "dense",
         norm_after: bool = False,
         embedding: tuple[int, int] | None = None,
         symmetric: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__()
-        require_no_context(symmetric, context)
+        require_no_places(symmetric, head, options.get("context"))
         self.shape = timesteps, in_channels
         inputs = timesteps * in_channels
         self.embedding = None
@@ -76,7 +78,7 @@ class CNN(nn.Module):
         self.norm = make_norm(norm, channels, segments)
         self.norm_after = norm_after
         self.symmetric = symmetric
-        self.head = Head(channels, context, corrects)
+        self.head = make_head(head, channels, segments, options)
 
     def forward(self, x: Tensor) -> Tensor:
         """Estimate the field, (N, 1, H, W) float, from `x`, (N, timesteps, in_channels, H, W)."""
@@ -84,9 +86,7 @@ class CNN(nn.Module):
             raise ValueError(
                 f"x must be (N, {self.shape[0]}, {self.shape[1]}, H, W), got {tuple(x.shape)}"
             )
-        inputs = x.flatten(1, 2)  # (N, timesteps in_channels, H, W)
-        if self.embedding is not None:
-            inputs = torch.cat([inputs, self.embedding.expand(len(x), -1, -1, -1)], dim=1)
+        inputs = self._inputs(x)
         if self.symmetric:
             return in_all_ways(
                 lambda turned: self._convolve(self._features(turned)),
@@ -97,6 +97,12 @@ class CNN(nn.Module):
         features = self._features(inputs)
         field: Tensor = self.head(self._normalize(self._convolve(features)), features, x)
         return field
+
+    def _inputs(self, x: Tensor) -> Tensor:
+        inputs = x.flatten(1, 2)  # (N, timesteps in_channels, H, W)
+        if self.embedding is not None:
+            inputs = torch.cat([inputs, self.embedding.expand(len(x), -1, -1, -1)], dim=1)
+        return inputs
 
     def _features(self, inputs: Tensor) -> Tensor:
         features: Tensor = self.down(inputs).relu()  # (N, channels, H, W)

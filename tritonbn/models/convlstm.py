@@ -1,11 +1,13 @@
-"""ConvLSTM interpolation network: a convolutional LSTM, a normalization, one output channel."""
+"""ConvLSTM interpolation network: a convolutional LSTM, a normalization, a head."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tritonbn.models.head import Head
+from tritonbn.models.head import HeadName, make_head
 from tritonbn.models.norm import Norm, make_norm
-from tritonbn.models.symmetry import in_all_ways, require_no_context
+from tritonbn.models.symmetry import in_all_ways, require_no_places
 from tritonbn.segments import Segments
 
 State = tuple[Tensor, Tensor]
@@ -82,7 +84,7 @@ class ConvLSTMCell(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """ConvLSTM encoder -> [norm] -> 1x1 convolution -> sigmoid.
+    """ConvLSTM encoder -> [norm] -> head.
 
     Parameters
     ----------
@@ -95,20 +97,20 @@ class ConvLSTM(nn.Module):
     norm : {"none", "global", "local", "local-batch", "offset"}
         What normalizes the last hidden state. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
-        Needed but for ``"none"`` and ``"global"``; a bare grid is one segment per cell, as
-        published.
-    context : (int, int), optional
-        Height and width of the grid, if the network is to see all of it through a `Context`.
-    corrects : int, optional
-        The channel of the last time that the output is added to, in place of the sigmoid.
+        A bare grid is one segment per cell, as published. Not needed for ``"none"`` and
+        ``"global"`` with the convolution head; the dense head takes the grid from them.
+    head : {"dense", "convolution"}
+        What makes the field of the last hidden state. Default ``"dense"``, as published.
     symmetric : bool
         Let the convolutions see the grid turned and mirrored, as `in_all_ways` does, so that they
         know no direction. Default False.
+    **options
+        Those of `DenseHead` (`hidden`, `dropout`) or `ConvolutionHead` (`context`, `corrects`).
 
     Raises
     ------
     ValueError
-        If it is `symmetric` and has a `context`, which knows places.
+        If it is `symmetric` and has a `context` or a dense head, which know places.
 
     References
     ----------
@@ -124,16 +126,16 @@ class ConvLSTM(nn.Module):
         norm: Norm = "none",
         segments: Segments | Tensor | tuple[int, int] | None = None,
         *,
-        context: tuple[int, int] | None = None,
-        corrects: int | None = None,
+        head: HeadName = "dense",
         symmetric: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__()
-        require_no_context(symmetric, context)
+        require_no_places(symmetric, head, options.get("context"))
         self.symmetric = symmetric
         self.cell = ConvLSTMCell(in_channels, hidden_channels, kernel_size)
         self.norm = make_norm(norm, hidden_channels, segments)
-        self.head = Head(hidden_channels, context, corrects)
+        self.head = make_head(head, hidden_channels, segments, options)
 
     def forward(self, x: Tensor) -> Tensor:
         """Estimate the field, (N, 1, H, W) float, from `x`, (N, T, in_channels, H, W)."""

@@ -67,7 +67,9 @@ def in_all_ways(
     return torch.stack(fields).mean(dim=0)
 
 
-def require_no_context(symmetric: bool, context: tuple[int, int] | None) -> None:
+def require_no_places(symmetric: bool, head: str, context: tuple[int, int] | None) -> None:
     """Raise `ValueError` for a network that is to know no direction and yet all places."""
+    if symmetric and head == "dense":
+        raise ValueError("a symmetric network has no dense head, which knows places")
     if symmetric and context is not None:
         raise ValueError(f"a symmetric network has no context, got context={context}")

@@ -1,0 +1,63 @@
+"""CNN-LSTM interpolation network: the CNN at each time, an LSTM over the times, a dense head."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from tritonbn.models.cnn import CNN
+from tritonbn.models.head import DenseHead
+from tritonbn.models.norm import Norm
+from tritonbn.segments import Segments
+
+
+class CNNLSTM(CNN):
+    """The last inner layer of `CNN` at each time -> 1x1 convolution, sigmoid -> LSTM -> dense.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the inner layers. Default 64.
+    norm : {"none", "global", "local", "local-batch", "offset"}
+        What normalizes the last inner layer, over all times together. Default ``"none"``.
+    segments : Segments, tensor of ids or (height, width)
+        Tells the grid, and what shares statistics; a bare grid is one segment per cell.
+    in_channels : int
+        Channels of the input at each time. Default 1, the readings.
+    memory : int
+        Width of the LSTM. Default 256.
+    **options
+        `hidden` and `dropout` of `DenseHead`, `norm_after` and `embedding` of `CNN`.
+
+    References
+    ----------
+    Le, Cha, "Real-time air pollution prediction model based on spatiotemporal big data", BIC 2018,
+    https://arxiv.org/abs/1805.00432. It gives no sizes; these are this package's own.
+    """
+
+    head: DenseHead
+
+    def __init__(
+        self,
+        channels: int = 64,
+        norm: Norm = "none",
+        segments: Segments | Tensor | tuple[int, int] | None = None,
+        *,
+        in_channels: int = 1,
+        memory: int = 256,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            1, channels, norm, segments, in_channels=in_channels, inputs=memory, **options
+        )
+        height, width = self.head.grid
+        self.lstm = nn.LSTM(height * width, memory, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Estimate the field, (N, 1, H, W) float, from `x`, (N, T, in_channels, H, W)."""
+        if x.dim() != 5 or x.shape[1] == 0:
+            raise ValueError(f"x must be (N, T, C, H, W) with T at least 1, got {tuple(x.shape)}")
+        inputs = self._inputs(x.flatten(0, 1)[:, None])  # (N T, C, H, W)
+        h = self._normalize(self._convolve(self._features(inputs)))  # (N T, channels, H, W)
+        cells = self.head.squeeze(h).view(*x.shape[:2], -1)  # (N, T, H W)
+        times, _ = self.lstm(cells)  # (N, T, memory)
+        return self.head.expand(times[:, -1])  # (N, 1, H, W)
