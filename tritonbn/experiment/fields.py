@@ -21,6 +21,7 @@ from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.dataset import IntArray, time_index
 from tritonbn.experiment.evaluate import TrainedRun, predict_fields
 from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.geography import cell_axes
 from tritonbn.experiment.plots import STYLE, label, save, unit
 from tritonbn.experiment.protocol import PROTOCOLS
 
@@ -83,7 +84,7 @@ def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> 
             "runs that know different stations make no field together; choose several seeds of one "
             "fold"
         )
-    place = CityMap(city)
+    latitudes, longitudes = cell_axes(city)
     values = np.mean([predict_fields(run, city, times, hidden=None) for run in runs], axis=0)
     attributes = {
         "long_name": f"{city.quantity}, interpolated",
@@ -99,12 +100,12 @@ def interpolate(runs: Sequence[TrainedRun], city: CityData, times: IntArray) -> 
         ),
         "latitude": (
             "latitude",
-            place.latitudes,
+            latitudes,
             {"standard_name": "latitude", "units": "degrees_north"},
         ),
         "longitude": (
             "longitude",
-            place.longitudes,
+            longitudes,
             {"standard_name": "longitude", "units": "degrees_east"},
         ),
     }
@@ -173,16 +174,16 @@ def draw_field(
 
     Of the stations that are absent, (S,), the run knows nothing.
     """
-    place = CityMap(city)
     highest = np.nanmax([np.nanmax(city.values[time, ~absent]), field.max()])
     scale = Normalize(0, float(highest))
+    place = CityMap(city, time, scale, absent)
     when = np.datetime_as_string(city.times[time], "m").replace("T", " ")
     with rc_context(STYLE):
-        figure = Figure((6, 1.2 + 4.4 * place.height), layout="constrained")
+        figure = Figure((6, 1.2 + 4.4 * place.height()), layout="constrained")
         figure.suptitle(f"{label(city)}, {when}")
         ax = figure.subplots()
-        place.draw(ax, time, None, scale, field, absent)
-        ax.set_ylabel("latitude (°)")
+        place.draw(ax, field)
+        ax.set(xlabel="longitude (°)", ylabel="latitude (°)")
         figure.colorbar(
             ScalarMappable(scale, COLORMAP), ax=ax, label=f"{city.quantity} ({unit(city)})"
         )

@@ -10,16 +10,14 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from data_prep.city import CityData, DataError
-from tritonbn.experiment.citymap import COLORMAP, CityMap
-from tritonbn.experiment.config import MODELS, NORMS, RunConfig
+from tritonbn.experiment.citymap import COLORMAP, PANEL_INCHES, CityMap, window_around
+from tritonbn.experiment.config import NORMS, TITLES, RunConfig
 from tritonbn.experiment.dataset import BoolArray, time_index
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.plots import STYLE, label, unit
 
 CELL = 621
 """The station of the published case study: Park Spoor Noord in Antwerp."""
-
-PANEL_INCHES = 2.4
 
 
 def find_station(city: CityData, wanted: str | None = None, run: RunConfig | None = None) -> int:
@@ -147,41 +145,58 @@ def draw_heatmap(
     Returns
     -------
     Figure
-        All panels share one colour scale. It starts at 0 and ends a quarter above the highest
-        reading, so that a model that is far off does not take the colours from the readings.
+        Above the whole grid, below the cells around the hidden station; first the readings, then
+        the fields. All panels share one colour scale. It starts at 0 and ends a quarter above the
+        highest reading, so that a model that is far off does not take the colours from the
+        readings.
     """
-    place = CityMap(city)
-    scale = Normalize(0, 1.25 * float(np.nanmax(city.values[time])))
-    when = np.datetime_as_string(city.times[time], "m").replace("T", " ")
-    size = (1.7 + (PANEL_INCHES + 0.25) * (1 + len(fields)), 1.8 + PANEL_INCHES * place.height)
     run = next(iter(fields))
+    scale = Normalize(0, 1.25 * float(np.nanmax(city.values[time])))
+    place = CityMap(city, time, scale, Fold.of(city, run).absent, station)
+    window = window_around(int(city.cells[station]), city.grid)
+    when = np.datetime_as_string(city.times[time], "m").replace("T", " ")
+    heights = [place.height(), place.height(window)]
+    size = (1.7 + (PANEL_INCHES + 0.1) * (1 + len(fields)), 2.2 + PANEL_INCHES * sum(heights))
     with rc_context(STYLE):
         figure = Figure(size, layout="constrained")
         figure.suptitle(
             f"{_name(city, station)} is hidden and estimated\n"
-            f"{label(city)}, {when}, {MODELS[run.model]}, protocol {run.protocol}"
+            f"{label(city)}, {when}, {TITLES[run.network]}, protocol {run.protocol}"
         )
-        axes = figure.subplots(1, 1 + len(fields), sharex=True, sharey=True)
-        axes[0].set_title(f"Readings\ntrue: {city.values[time, station]:.1f} {unit(city)}")
-        absent = Fold.of(city, run).absent
-        place.draw(axes[0], time, station, scale, absent=absent)
-        for ax, (config, field) in zip(axes[1:], fields.items(), strict=True):
-            ax.set_title(
-                f"{NORMS[config.norm]}\n"
-                f"estimated: {field.flat[city.cells[station]]:.1f} {unit(city)}"
-            )
-            place.draw(ax, time, station, scale, field, absent)
-        axes[0].set_ylabel("latitude (°)")
+        whole, enlarged = figure.subplots(
+            2, 1 + len(fields), sharex="row", sharey="row", height_ratios=heights
+        )
+        whole[0].set_title(f"Readings\ntrue: {city.values[time, station]:.1f} {unit(city)}")
+        place.write_beside(whole[0])
+        rows, columns = window
+        enlarged[0].set_title(
+            f"Rows {rows[0]} to {rows[-1]}, columns {columns[0]} to {columns[-1]}"
+        )
+        for ax, (config, field) in zip(whole[1:], fields.items(), strict=True):
+            estimate = field.flat[city.cells[station]]
+            ax.set_title(f"{NORMS[config.norm]}\nestimated: {estimate:.1f} {unit(city)}")
+        for above, below, shown in zip(whole, enlarged, [None, *fields.values()], strict=True):
+            place.draw(above, shown)
+            if window != place.everywhere:
+                place.frame(above, window)
+            place.draw(below, shown, window)
+            place.write_inside(below, window, shown)
+            below.set_xlabel("longitude (°)")
+        for ax in (whole[0], enlarged[0]):
+            ax.set_ylabel("latitude (°)")
         figure.colorbar(
             ScalarMappable(scale, COLORMAP),
-            ax=axes,
+            ax=[*whole, *enlarged],
             label=f"{city.quantity} ({unit(city)})",
             extend="max",
+            fraction=0.03,
+            aspect=40,
+            pad=0.01,
         )
         figure.legend(
-            *axes[0].get_legend_handles_labels(),
+            *whole[0].get_legend_handles_labels(),
             loc="outside lower center",
-            ncols=min(3, len(axes)),
+            ncols=2 if len(fields) == 1 else 5,
             frameon=False,
         )
     return figure
