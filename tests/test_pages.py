@@ -1,0 +1,200 @@
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data_prep.city import CityData
+from tritonbn.experiment.results import FORMAT
+from tritonbn.experiment.scores import mean_difference
+
+STATIONS = [f"S{k}" for k in range(7)]
+FEW = "S3"
+CITIES = {"tiny": "Testville"}
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    path = Path(__file__).parents[1] / "docs" / "tables.py"
+    spec = importlib.util.spec_from_file_location("pages_tables", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+    return module
+
+
+def rmse_of(norm: str, seed: int) -> np.ndarray:
+    first, by_seed, by_station = {
+        "none": (10.0, 1.0, 0.25),
+        "local": (8.0, 2.0, 0.5),
+        "-": (4.0, 0.0, 0.25),
+    }[norm]
+    return first + by_seed * seed + by_station * np.arange(7)
+
+
+def make_results(directory: Path) -> None:
+    city = CityData(
+        name="Testville",
+        times=np.arange(3).astype("datetime64[s]"),
+        stations=pd.DataFrame(
+            {"station": STATIONS, "latitude": 51.0, "longitude": 4.0, "cell": range(7)}
+        ),
+        values=np.ones((3, 7), np.float32),
+        grid=(3, 3),
+    )
+    city.save(directory / "data")
+    facts = {"grid": [3, 3], "format": FORMAT, "settings": {}}
+    (directory / "config.json").write_text(json.dumps(facts))
+    runs = [
+        ("paper", "cnn-dense", "none", 0),
+        ("paper", "cnn-dense", "none", 1),
+        ("paper", "cnn-dense", "local", 1),
+        ("paper", "cnn-dense", "local", 2),
+        ("masked", "cnn-dense", "none", 0),
+        ("masked", "idw", "-", 0),
+    ]
+    for protocol, model, norm, seed in runs:
+        key = {"protocol": protocol, "model": model, "norm": norm, "seed": seed}
+        rmse = rmse_of(norm, seed)
+        stations = pd.DataFrame({"station": STATIONS, "readings": 30, "rmse": rmse, **key})
+        stations.loc[stations["station"] == FEW, ["readings", "rmse"]] = 23, 1e6
+        row = {
+            **key,
+            "sprmse": 11.00004 + seed if norm == "none" else 4.5 + seed,
+            "spmae": 2.0 + 2 * seed,
+            "skill": 0.25,
+            "validation_sprmse": 3.0,
+            "steps": 5,
+            "seconds": 0.123456,
+        }
+        folder = directory / ("rivals" if norm == "-" else "runs") / f"{model}-{norm}-{protocol}"
+        folder = folder.with_name(f"{folder.name}-{seed}")
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(row))
+        stations.to_csv(folder / "stations.csv", index=False)
+
+
+@pytest.fixture
+def collected(tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    make_results(tmp_path / "tiny")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path / "collected")
+    assert tables.main(["collect", str(tmp_path / "tiny"), "tiny"]) == 0
+    return tables
+
+
+def test_the_pages_have_what_the_files_have(tables: ModuleType) -> None:
+    assert tables.main(["check"]) == 0
+
+
+def test_every_table_is_in_a_page(tables: ModuleType) -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in tables.PAGES)
+    assert {name for _, name, _ in tables.BLOCK.findall(text)} == {*tables.TABLES}
+
+
+def test_a_changed_number_is_found_and_put_right(
+    tables: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = tables.PAGES[0].read_text(encoding="utf-8")
+    good, changed = tmp_path / "GOOD.md", tmp_path / "CHANGED.md"
+    good.write_text(text, encoding="utf-8")
+    assert "| 8.87 |" in text
+    changed.write_text(text.replace("| 8.87 |", "| 8.78 |"), encoding="utf-8")
+    monkeypatch.setattr(tables, "PAGES", [good, changed])
+    assert tables.main(["check"]) == 1
+    words = capsys.readouterr().out
+    assert "CHANGED.md" in words
+    assert "GOOD.md" not in words
+    assert tables.main(["write"]) == 0
+    assert changed.read_text(encoding="utf-8") == text
+    assert tables.main(["check"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- table: earlier/masked -->\n| a |\n", "needs a line"),
+        (
+            "<!-- table: earlier/masked -->\n<!-- table: earlier/paper -->\n"
+            "<!-- end of table -->\n",
+            "needs a line",
+        ),
+        ("<!-- table: nothing -->\n<!-- end of table -->\n", "no such table: nothing"),
+    ],
+)
+def test_a_block_that_is_wrong_is_refused(tables: ModuleType, text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tables.rendered(text)
+
+
+def test_what_is_collected_is_rounded_and_leaves_out_stations_of_few_readings(
+    collected: ModuleType,
+) -> None:
+    lines = (collected.RESULTS / "tiny.csv").read_text().splitlines()
+    facts = "protocol,model,norm,seed,sprmse,spmae,skill,validation_sprmse,steps,seconds"
+    assert lines[0] == f"{facts},{','.join(STATIONS)}"
+    assert lines[1] == (
+        "paper,cnn-dense,none,0,11.0,2.0,0.25,3.0,5,0.1235,10.0,10.25,10.5,,11.0,11.25,11.5"
+    )
+    assert [line.split(",")[:4] for line in lines[4:]] == [
+        ["paper", "cnn-dense", "local", "2"],
+        ["masked", "cnn-dense", "none", "0"],
+        ["masked", "idw", "-", "0"],
+    ]
+
+
+def test_scores_are_means_and_deviations_over_seeds(collected: ModuleType) -> None:
+    assert collected.scores(CITIES, ["paper", "masked"]).splitlines() == [
+        "| model | paper | masked | seeds |",
+        "| --- | ---: | ---: | ---: |",
+        "| CNN (dense), none | 11.50 ± 0.71 | 11.00 | 1 to 2 |",
+        "| CNN (dense), local | 6.00 ± 0.71 | - | 2 |",
+        "| IDW | - | 4.50 | - |",
+    ]
+
+
+def test_several_cities_have_a_column_each(collected: ModuleType) -> None:
+    copy = collected.RESULTS / "copy.csv"
+    copy.write_text(
+        (collected.RESULTS / "tiny.csv").read_text().replace("idw,-,0,4.5", "idw,-,0,7")
+    )
+    assert collected.scores({**CITIES, "copy": "Copytown"}, ["masked"], ["idw"]).splitlines() == [
+        "| model | masked: Testville | masked: Copytown | seeds |",
+        "| --- | ---: | ---: | ---: |",
+        "| IDW | 4.50 | 7.00 | - |",
+    ]
+
+
+def test_a_model_that_was_not_run_is_no_empty_table(collected: ModuleType) -> None:
+    with pytest.raises(ValueError, match="nothing of kriging under masked"):
+        collected.scores(CITIES, ["masked"], ["idw", "kriging"])
+
+
+def test_published_scores_stand_beside_mean_absolute_errors(collected: ModuleType) -> None:
+    assert collected.scores_beside_published(CITIES, ["paper"]).splitlines() == [
+        "| model | published | spMAE, paper | spRMSE, paper | seeds |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| CNN (dense), none | 18.66 | 3.00 ± 1.41 | 11.50 ± 0.71 | 2 |",
+        "| CNN (dense), local | 14.15 | 5.00 ± 1.41 | 6.00 ± 0.71 | 2 |",
+    ]
+
+
+def test_differences_are_paired_over_the_seeds_that_both_have(collected: ModuleType) -> None:
+    pairs = [("cnn-dense", "local", "none"), ("cnn-dense", "none", "idw")]
+    counted = [station != FEW for station in STATIONS]
+    of_seed_1 = (rmse_of("local", 1) - rmse_of("none", 1))[counted]
+    of_rival = (rmse_of("none", 0) - rmse_of("-", 0))[counted]
+    mean, low, high = mean_difference(of_seed_1[None])
+    assert mean == pytest.approx(of_seed_1.sum() / 6) == pytest.approx(-0.25)
+    assert (of_rival == 6).all()
+    assert collected.differences(CITIES, ["paper", "masked"], pairs).splitlines() == [
+        "| difference of RMSE | paper | masked |",
+        "| --- | --- | --- |",
+        f"| CNN (dense): local - none | {mean:+.2f} ({low:+.2f} .. {high:+.2f}) | - |",
+        "| CNN (dense): none - IDW | - | +6.00 (+6.00 .. +6.00) |",
+    ]
