@@ -90,6 +90,8 @@ def test_the_head_of_the_figure_is_the_default_and_names_tell_heads_and_scalings
         ),
         ({"model": "cnn-lstm", "head": "convolution"}, "cnn-lstm has no convolution head"),
         ({"model": "cnn-lstm"}, "cnn-lstm needs timesteps of 2 or more, got 1"),
+        ({"hidden": 0}, "hidden must be at least 1, got 0"),
+        ({"dropout": 1.0}, r"dropout must be from 0 to below 1, got 1\.0"),
         ({"head": "linear"}, "head must be one of dense, convolution, got 'linear'"),
         ({"scaling": "mean"}, "scaling must be one of maximum, percentile, all, got 'mean'"),
         ({"parts": "8:2:2"}, "parts must be one of 6:2:2, 161:26:46, got '8:2:2'"),

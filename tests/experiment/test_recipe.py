@@ -72,6 +72,13 @@ def test_what_a_network_sees_at_once(city, model, protocol, context, symmetric):
     assert network.symmetric == symmetric
 
 
+def test_the_sizes_of_the_dense_head_are_those_of_the_run(city):
+    run = recipe_of(RunConfig("cnn", "none", "paper", hidden=20, dropout=0.1))
+    dense = network_of(run, city).head.dense
+    assert dense[0].weight.shape == (20, 30)
+    assert dense[2].p == 0.1
+
+
 def test_without_a_correction_the_estimate_of_a_hidden_station_starts_at_the_mean(city):
     run = recipe("wide-cnn-no-correction")
     network = network_of(run, city).eval()

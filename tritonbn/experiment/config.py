@@ -208,6 +208,10 @@ class RunConfig:
     head : {"dense", "convolution"}, optional
         What follows the normalization, a key of `HEADS`. Default ``"dense"``; wide networks have
         ``"convolution"``.
+    hidden : int
+        Width of the dense head. Default 1000.
+    dropout : float
+        Share of the hidden units of the dense head that training drops. Default 0.5.
     scaling : str
         What the readings are scaled to [0, 1] by, a key of `tritonbn.experiment.dataset.SCALINGS`.
         Wide networks scale each sample by itself. Default ``"maximum"``.
@@ -242,6 +246,8 @@ class RunConfig:
     seed: int = 0
     fold: int = 0
     head: HeadName | None = None
+    hidden: int = 1000
+    dropout: float = 0.5
     scaling: str = "maximum"
     parts: str = "6:2:2"
     steps: int = 1200
@@ -270,6 +276,7 @@ class RunConfig:
         for name, least in (
             ("seed", 0),
             ("fold", 0),
+            ("hidden", 1),
             ("steps", 1),
             ("batch_size", 2),
             ("validate_every", 1),
@@ -281,6 +288,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be from 0 to below 1, got {self.dropout}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if self.network not in NETWORKS or self.head != NETWORKS[self.network].head:

@@ -161,9 +161,7 @@ def takes_statistics_of_batch(model: Network) -> bool:
     return isinstance(model.norm, LocalBN) and model.norm.running_mean is None
 
 
-def batches(
-    model: Network, hidden: npt.NDArray[Any], device: torch.device
-) -> Iterator[IntArray]:
+def batches(model: Network, hidden: npt.NDArray[Any], device: torch.device) -> Iterator[IntArray]:
     """Yield the rows of each batch: those that hide one station, spread over time.
 
     So a network that takes the statistics of the batch does not find in them what is hidden. Its
@@ -188,9 +186,7 @@ def batches(
 
 
 @torch.inference_mode()
-def predict(
-    model: Network, encoding: Encoding, times: IntArray, hidden: BoolArray
-) -> Tensor:
+def predict(model: Network, encoding: Encoding, times: IntArray, hidden: BoolArray) -> Tensor:
     """Fields, (B, 1, H, W) in the unit of the readings, at `times` (B,) with `hidden` (B, S)."""
     x, scale = encoding.encode(times, hidden)
     field: Tensor = model.eval()(x)

@@ -121,8 +121,11 @@ class AsPublished(Recipe):
         return Published(fold, scaler, device, self.config.norm == "scaled")
 
     def options(self, grid: tuple[int, int]) -> dict[str, Any]:
-        """Return the head."""
-        return {"head": self.config.head}
+        """Return the head and its sizes."""
+        config = self.config
+        if config.head != "dense":
+            return {"head": config.head}
+        return {"head": config.head, "hidden": config.hidden, "dropout": config.dropout}
 
     def hide(self, rng: np.random.Generator, samples: int, stations: int) -> BoolArray:
         """Hide what the protocol hides."""

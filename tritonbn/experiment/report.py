@@ -19,8 +19,9 @@ from tritonbn.experiment.results import Results
 from tritonbn.experiment.table import difference_rows, markdown, score_rows, station_rows, verdicts
 
 PROTOCOL_NOTES = {
-    "paper": "As published: training hides nothing, and a model predicts the next time. It can "
-    "recall what a place is usually like; it cannot interpolate.",
+    "paper": "As published: training hides nothing, and a model predicts the next time. With the "
+    "convolution head it does not see the next station, and can only recall what a place is "
+    "usually like; with the dense head it sees the whole grid, but never met a station that is 0.",
     "masked": "Training hides random stations, anew in each sample (a fifth of them; from 8 % to a "
     "half for wide networks), and a model estimates them at the same time, as in the test.",
     "unseen": "A fifth of the stations is absent: from input, target, scaling and early stopping. "
@@ -28,8 +29,9 @@ PROTOCOL_NOTES = {
     "Validation is of the absent stations, too, at other times.",
 }
 PUBLISHED_NOTE = (
-    "Published: the figures for the measured readings of Antwerp. Compare their order, not their "
-    "size."
+    "Published: what the publication calls spRMSE, for Antwerp. Its code takes the RMSE of a "
+    "single random sample of each batch and averages, which is a mean absolute error: compare it "
+    "with spMAE."
 )
 ENSEMBLE_NOTE = "The mean of what the runs of all seeds estimate, beside the best rival:"
 TRAINING_CAPTION = "spRMSE during training, at some validation times, of stations that it knows."

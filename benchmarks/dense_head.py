@@ -1,0 +1,102 @@
+"""Why a network with the dense head stands still: one change of the published setting at a time.
+
+    python benchmarks/dense_head.py DATA OUT.csv
+
+DATA is as of `tritonbn train --data`. Each line is written as soon as it is measured: the spRMSE of
+known stations at some validation times, at its best, and the first step at which it is a fifth
+below that of the mean of all training readings (`-`: never). "Spread" is the standard deviation over samples of
+the numbers that the dense layers read, averaged over cells, before anything is learned.
+"""
+
+import csv
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import nn
+
+from data_prep.city import CityData
+from tritonbn.experiment.config import RunConfig
+from tritonbn.experiment.dataset import Scaler
+from tritonbn.experiment.folds import Fold
+from tritonbn.experiment.recipe import recipe_of
+from tritonbn.experiment.scores import city_sprmse, estimates_table
+from tritonbn.experiment.source import load_city
+from tritonbn.experiment.train import train
+from tritonbn.models.head import DenseHead
+
+PUBLISHED = RunConfig("cnn", "none", "masked", steps=500, batch_size=32, validation_times=8)
+LINEAR = {"bottleneck": "none"}
+CHANGES: dict[str, Mapping[str, Any]] = {
+    "nothing, as published": {},
+    "the 99th percentile in place of the maximum": {"scaling": "percentile"},
+    "no sigmoid before the dense layers": LINEAR,
+    "no dropout": {"dropout": 0.0},
+    "learning rate 0.0001": {"learning_rate": 1e-4},
+    "learning rate 0.003": {"learning_rate": 3e-3},
+    "2,000 steps": {"steps": 2000},
+    "global normalization": {"norm": "global"},
+    "local normalization": {"norm": "local"},
+}
+CPU = torch.device("cpu")
+
+
+def spread(city: CityData, config: RunConfig) -> float:
+    """Return how much the numbers that the dense layers read differ between 64 samples."""
+    fold = Fold.of(city, config)
+    recipe = recipe_of(config)
+    scaler = Scaler.fit(fold.windows.city, config.scaling)
+    encoding = recipe.encoding(fold, scaler, CPU)
+    times = fold.windows.times("train", 64)
+    hidden = recipe.hide(np.random.default_rng(0), len(times), len(city.stations))
+    model = recipe.network(fold, CPU).train()
+    assert isinstance(model.head, DenseHead)
+    read: list[torch.Tensor] = []
+    model.head.dense.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    with torch.no_grad():
+        model(encoding.encode(times, hidden)[0])
+    return float(read[0].std(0).mean())
+
+
+def score_of_constant(city: CityData) -> float:
+    """Return the spRMSE of the mean of all training readings, where training validates."""
+    fold = Fold.of(city, PUBLISHED)
+    mean = np.nanmean(city.values[fold.windows.parts["train"]])
+    times, stations = fold.scored("validation", fold.learned, PUBLISHED.validation_times)
+    estimates = estimates_table(city, times, stations, np.full(len(times), mean))
+    return city_sprmse(estimates, city, min_readings=1)
+
+
+def main(data: str, out: str) -> None:
+    """Measure every change on one city, and write the table."""
+    city = load_city(data)
+    constant = score_of_constant(city)
+    print(f"the mean of all training readings: {constant:.2f}")
+    rows = [["changed", "spread", "best spRMSE", "learns at step"]]
+    for name, change in CHANGES.items():
+        options = {key: value for key, value in change.items() if key != "bottleneck"}
+        config = replace(PUBLISHED, **options)
+        layer = nn.Identity if change is LINEAR else nn.Sigmoid
+        with (
+            patch("tritonbn.models.head.nn.Sigmoid", layer),
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            before = spread(city, config)
+            history = train(city, config, Path(folder), device=CPU).history
+        scores = [entry["stopping_sprmse"] for entry in history]
+        left = [entry["step"] for entry in history if entry["stopping_sprmse"] < 0.8 * constant]
+        row = [name, f"{before:.2g}", f"{min(scores):.2f}", str(left[0] if left else "-")]
+        print(*row, sep="  ", flush=True)
+        rows.append(row)
+        with Path(out).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
