@@ -4,8 +4,9 @@
 
 DATA is as of `tritonbn train --data`. Each line is written as soon as it is measured: the spRMSE of
 known stations at some validation times, at its best, and the first step at which it is a fifth
-below that of the mean of all training readings (`-`: never). "Spread" is the standard deviation over samples of
-the numbers that the dense layers read, averaged over cells, before anything is learned.
+below that of the mean of all training readings (`-`: never). "Spread" is the standard deviation
+over samples of the numbers that the dense layers read, averaged over cells, before anything is
+learned.
 """
 
 import csv

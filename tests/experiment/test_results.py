@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from data_prep.city import CityData
 from tritonbn.experiment.baselines import estimate_by_rival
-from tritonbn.experiment.config import WIDE
+from tritonbn.experiment.config import PRESETS, WIDE
 from tritonbn.experiment.dataset import split
 from tritonbn.experiment.evaluate import evaluate
 from tritonbn.experiment.results import Results
@@ -64,3 +65,17 @@ def test_validation_is_the_test_at_other_times(
         row["validation_sprmse"],
         rival["validation_sprmse"],
     ]
+
+
+def test_the_paper_preset_tests_networks_and_rivals_on_the_published_part(
+    make_city: Callable[..., CityData], tmp_path: Path
+) -> None:
+    city = make_city(times=466, missing=0.0)
+    tiny = {"steps": 2, "validate_every": 2, "batch_size": 4, "validation_times": 2}
+    results = Results(tmp_path, {"settings": PRESETS["paper"] | tiny, "wide": {}}, city)
+    results.run(results.config("cnn-dense", "none", "paper", 0))
+    results.rival("ridge", "paper")
+    run = load_run(tmp_path / "runs" / "cnn-dense-none-paper-0", city)
+    assert (run.scaler.minimum, run.scaler.maximum) == (city.values.min(), city.values.max())
+    for _, estimates in results.estimates().groupby("model"):
+        assert {*estimates["time"]} == {*pd.DatetimeIndex(city.times[2 * 187 :])}
