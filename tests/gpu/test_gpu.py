@@ -244,7 +244,7 @@ def test_a_training_run_agrees_between_backends(backbone, monkeypatch):
     for backend in ("native", "triton"):
         monkeypatch.setattr(ops, "choose_backend", lambda wanted, x, backend=backend: backend)
         torch.manual_seed(0)
-        model = build_model(backbone, "local", SEGMENTS["per_cell"]).cuda()
+        model = build_model(backbone, "local", SEGMENTS["per_cell"], head="convolution").cuda()
         optimizer = torch.optim.SGD(model.parameters(), 1e-2)
         x = randn(32, 1, 1, *GRID)
         target = randn(32, 1, *GRID, seed=1).sigmoid()
