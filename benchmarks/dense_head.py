@@ -33,11 +33,22 @@ from tritonbn.experiment.train import train
 from tritonbn.models.head import DenseHead
 
 PUBLISHED = RunConfig("cnn", "none", "masked", steps=500, batch_size=32, validation_times=8)
-LINEAR = {"bottleneck": "none"}
+
+
+class Centred(nn.Module):
+    """The sigmoid without the half that it adds to everything."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return numbers from -0.5 to 0.5."""
+        return torch.sigmoid(x) - 0.5
+
+
 CHANGES: dict[str, Mapping[str, Any]] = {
     "nothing, as published": {},
     "the 99th percentile in place of the maximum": {"scaling": "percentile"},
-    "no sigmoid before the dense layers": LINEAR,
+    "readings scaled by the station's own mean and spread": {"norm": "scaled"},
+    "a half subtracted from the sigmoid": {"layer": Centred},
+    "no sigmoid": {"layer": nn.Identity},
     "no dropout": {"dropout": 0.0},
     "learning rate 0.0001": {"learning_rate": 1e-4},
     "learning rate 0.003": {"learning_rate": 3e-3},
@@ -81,9 +92,9 @@ def main(data: str, out: str) -> None:
     print(f"the mean of all training readings: {constant:.2f}")
     rows = [["changed", "spread", "best spRMSE", "learns at step"]]
     for name, change in CHANGES.items():
-        options = {key: value for key, value in change.items() if key != "bottleneck"}
+        options = dict(change)
+        layer = options.pop("layer", nn.Sigmoid)
         config = replace(PUBLISHED, **options)
-        layer = nn.Identity if change is LINEAR else nn.Sigmoid
         with (
             patch("tritonbn.models.head.nn.Sigmoid", layer),
             tempfile.TemporaryDirectory() as folder,

@@ -66,8 +66,8 @@ def collect(directory: Path, name: str) -> None:
 
 
 def as_measured(name: str, alignment: str) -> str:
-    """Return a table of text as it is, from a file in `docs/results/earlier`."""
-    with (RESULTS / "earlier" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+    """Return a table of text as it is, from a file in `docs/results`."""
+    with (RESULTS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return _markdown([*csv.reader(file)], alignment)
 
 
@@ -122,18 +122,44 @@ def differences(
     return _markdown(rows, LEFT)
 
 
+ANTWERP = {"antwerp": "Antwerp"}
+DENSE = ["convlstm-dense", "cnn-dense"]
+REPAIRED = [f"{model}-percentile" for model in DENSE]
+CONVOLUTION = ["convlstm-convolution", "cnn-convolution"]
+
 TABLES: dict[str, Callable[[], str]] = {
-    "earlier/summary": partial(as_measured, "summary", RIGHT),
-    "earlier/scores": partial(as_measured, "scores", RIGHT),
-    "earlier/differences": partial(as_measured, "differences", LEFT),
-    "earlier/masked": partial(as_measured, "masked", RIGHT),
-    "earlier/unseen": partial(as_measured, "unseen", RIGHT),
-    "earlier/paper": partial(as_measured, "paper", RIGHT),
-    "earlier/paper-differences": partial(as_measured, "paper-differences", LEFT),
-    "earlier/places": partial(as_measured, "places", LEFT),
-    "earlier/options-validation": partial(as_measured, "options-validation", RIGHT),
-    "earlier/options-test": partial(as_measured, "options-test", LEFT),
-    "earlier/left-out": partial(as_measured, "left-out", RIGHT),
+    "antwerp/summary": partial(
+        scores, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED, "ridge", "idw"]
+    ),
+    "antwerp/scores": partial(
+        scores, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED, *CONVOLUTION, *RIVALS]
+    ),
+    "antwerp/published": partial(scores_beside_published, ANTWERP, ["paper"], DENSE),
+    "antwerp/differences": partial(
+        differences,
+        ANTWERP,
+        ["masked"],
+        [
+            *(
+                (model, "local", other)
+                for model in DENSE
+                for other in ("none", "global", "offset", "scaled", "idw")
+            ),
+            *((model, "local", other) for model in REPAIRED for other in ("none", "global", "idw")),
+        ],
+    ),
+    "antwerp/suspects": partial(as_measured, "antwerp-suspects", RIGHT),
+    "earlier/summary": partial(as_measured, "earlier/summary", RIGHT),
+    "earlier/scores": partial(as_measured, "earlier/scores", RIGHT),
+    "earlier/differences": partial(as_measured, "earlier/differences", LEFT),
+    "earlier/masked": partial(as_measured, "earlier/masked", RIGHT),
+    "earlier/unseen": partial(as_measured, "earlier/unseen", RIGHT),
+    "earlier/paper": partial(as_measured, "earlier/paper", RIGHT),
+    "earlier/paper-differences": partial(as_measured, "earlier/paper-differences", LEFT),
+    "earlier/places": partial(as_measured, "earlier/places", LEFT),
+    "earlier/options-validation": partial(as_measured, "earlier/options-validation", RIGHT),
+    "earlier/options-test": partial(as_measured, "earlier/options-test", LEFT),
+    "earlier/left-out": partial(as_measured, "earlier/left-out", RIGHT),
 }
 """All tables of the pages, by ID."""
 
