@@ -132,7 +132,7 @@ TABLES: dict[str, Callable[[], str]] = {
         scores, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED, "ridge", "idw"]
     ),
     "antwerp/scores": partial(
-        scores, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED, *CONVOLUTION, *RIVALS]
+        scores, ANTWERP, ["masked", "paper", "unseen"], [*DENSE, *REPAIRED, *CONVOLUTION, *RIVALS]
     ),
     "antwerp/published": partial(scores_beside_published, ANTWERP, ["paper"], DENSE),
     "antwerp/differences": partial(

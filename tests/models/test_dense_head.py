@@ -66,3 +66,17 @@ def test_the_output_is_linear_so_that_nothing_is_cut_off():
 def test_another_grid_is_refused():
     with pytest.raises(ValueError, match=r"made for a grid of \(5, 6\), got \(6, 5\)"):
         build_model("cnn", "none", GRID)(torch.rand(1, 1, 1, 6, 5))
+
+
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn", "cnn-lstm"])
+def test_under_autocast_the_dense_layers_read_more_than_bfloat16_can_tell(backbone):
+    torch.manual_seed(0)
+    model = build_model(backbone, "none", GRID).eval()
+    read = []
+    layer = model.lstm if backbone == "cnn-lstm" else model.head.dense
+    layer.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    x = 0.05 * torch.rand(64, 2 if backbone == "cnn-lstm" else 1, 1, *GRID)
+    with torch.autocast("cpu", torch.bfloat16):
+        field = model(x)
+    assert read[0].dtype == field.dtype == torch.float32
+    assert len(read[0].unique()) > 500

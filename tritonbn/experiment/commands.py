@@ -44,7 +44,9 @@ def _prepare(
     options: argparse.Namespace, protocols: Sequence[str], default_preset: str = "quick"
 ) -> Results:
     """Open or make the results folder that the options name."""
-    out = options.out or Path("results", Path(options.data).resolve().name.removesuffix(".zip"))
+    out = options.out or Path(
+        "results", Path(options.data).resolve().name.removesuffix(".zip").removesuffix(".Rda")
+    )
     _require_writable(out)
     there = Results.open(out).facts["preset"] if (out / "config.json").exists() else default_preset
     preset = options.preset or there
@@ -110,6 +112,8 @@ def run_compare(options: argparse.Namespace, console: Console) -> None:
 def run_train(options: argparse.Namespace, console: Console) -> None:
     """Train and test one model."""
     protocol = options.protocol or ("masked" if is_wide(options.model) else "paper")
+    if is_wide(options.model) and options.scaling:
+        raise DataError("wide networks scale each sample by itself: leave out --scaling")
     head: HeadName = options.head or ("convolution" if is_wide(options.model) else "dense")
     network = Network(options.model, head, options.scaling)
     if network not in NETWORKS.values():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from tritonbn.experiment.dataset import PARTS, SCALINGS
 from tritonbn.experiment.protocol import PROTOCOLS
@@ -106,7 +106,7 @@ class Network(NamedTuple):
 
 
 def is_wide(model: str) -> bool:
-    """Whether a network is one that can interpolate."""
+    """Whether a network is one that corrects IDW and learns from hidden stations."""
     return model.startswith("wide-")
 
 
@@ -115,11 +115,9 @@ def lacks_of(model: str) -> str:
     return model.partition("-no-")[2]
 
 
-HEADS: dict[HeadName, str] = {
-    "dense": "dense layers over the whole grid, as in the published figure",
-    "convolution": "a 1x1 convolution alone",
-}
-"""The heads of the published networks."""
+HEADS: tuple[HeadName, ...] = get_args(HeadName)
+"""What may follow the normalization: dense layers over the whole grid, as in the published figure,
+or a 1x1 convolution alone."""
 
 _PUBLISHED = ("convlstm", "cnn")
 _ARMS = ("none", "global", "local")
@@ -157,7 +155,7 @@ ARMS = {
 }
 """The networks and norms that can be compared, in groups: the published ones with the dense head
 and with the convolution head; the former scaled by a percentile; controls without normalization;
-the CNN-LSTM; networks that can interpolate, with other ways to tell places apart, and without each
+the CNN-LSTM; the wide networks, with other ways to tell places apart, and without each
 of their options."""
 
 ARM_NAMES = {f"{model}-{norm}": (model, norm) for arms in ARMS.values() for model, norm in arms}
@@ -187,7 +185,7 @@ class RunConfig:
     ----------
     model : str
         The interpolation network, a key of `MODELS`: the two published ones, the CNN-LSTM, and wide
-        ones. The wide ones are those that can interpolate:
+        ones. The wide ones are made to interpolate:
         they see several times, which readings there are and what is around, correct IDW (of
         readings limited to 2.5 spreads from the mean), and learn from hidden stations. For
         ``"masked"`` they see the whole grid at once; for ``"unseen"``, where places are not known,
@@ -303,7 +301,7 @@ class RunConfig:
 
     @property
     def wide(self) -> bool:
-        """Whether the network is one that can interpolate."""
+        """Whether the network is one that corrects IDW and learns from hidden stations."""
         return is_wide(self.model)
 
     @property

@@ -1,4 +1,4 @@
-"""How the networks of a kind are made and taught: as published, or so that they interpolate."""
+"""How the networks of a kind are made and taught: as published, or wide."""
 
 import math
 from abc import ABC, abstractmethod
@@ -114,7 +114,7 @@ class Recipe(ABC):
 
 
 class AsPublished(Recipe):
-    """One channel, a sigmoid, the loss of the protocol, a constant learning rate."""
+    """One channel, the head of the run, the loss of the protocol, a constant learning rate."""
 
     def encoding(self, fold: Fold, scaler: Scaler, device: torch.device) -> Encoding:
         """Return `Published`."""

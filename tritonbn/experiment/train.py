@@ -204,7 +204,7 @@ def _loss(
 def _seeded(seed: int, step: int, device: torch.device) -> Iterator[None]:
     """Let what a step drops depend on the seed and the step alone, so that a run can go on."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed * 2**32 + step)
+        torch.manual_seed((seed * 2**32 + step) % 2**63)
         yield
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tritonbn.models.cnn import CNN
@@ -54,10 +55,14 @@ class CNNLSTM(CNN):
 
     def forward(self, x: Tensor) -> Tensor:
         """Estimate the field, (N, 1, H, W) float, from `x`, (N, T, in_channels, H, W)."""
-        if x.dim() != 5 or x.shape[1] == 0:
-            raise ValueError(f"x must be (N, T, C, H, W) with T at least 1, got {tuple(x.shape)}")
+        channels = self.shape[1]
+        if x.dim() != 5 or x.shape[1] == 0 or x.shape[2] != channels:
+            raise ValueError(
+                f"x must be (N, T, {channels}, H, W) with T at least 1, got {tuple(x.shape)}"
+            )
         inputs = self._inputs(x.flatten(0, 1)[:, None])  # (N T, C, H, W)
         h = self._normalize(self._convolve(self._features(inputs)))  # (N T, channels, H, W)
         cells = self.head.squeeze(h).view(*x.shape[:2], -1)  # (N, T, H W)
-        times, _ = self.lstm(cells)  # (N, T, memory)
+        with torch.autocast(x.device.type, enabled=False):
+            times, _ = self.lstm(cells)  # (N, T, memory)
         return self.head.expand(times[:, -1])  # (N, 1, H, W)

@@ -59,7 +59,8 @@ class ConvolutionHead(nn.Module):
 class DenseHead(nn.Module):
     """1x1 convolution, sigmoid, flatten, dense, ReLU, dropout, dense: the published head.
 
-    Every cell of the field depends on every cell of the grid. The output is linear.
+    Every cell of the field depends on every cell of the grid. The output is linear. It computes in
+    float32 under autocast, too: what the sigmoid returns differs by less than bfloat16 can tell.
 
     Parameters
     ----------
@@ -102,13 +103,19 @@ class DenseHead(nn.Module):
             raise ValueError(
                 f"the dense head is made for a grid of {self.grid}, got {tuple(h.shape[-2:])}"
             )
-        squeezed: Tensor = self.bottleneck(self.convolution(h)).flatten(1)
+        with torch.autocast(h.device.type, enabled=False):
+            squeezed: Tensor = self.bottleneck(self.convolution(h.to(self._dtype))).flatten(1)
         return squeezed
 
     def expand(self, inputs: Tensor) -> Tensor:
         """Return the field, (N, 1, H, W) float, given the numbers that the dense layers read."""
-        field: Tensor = self.dense(inputs).float()
+        with torch.autocast(inputs.device.type, enabled=False):
+            field: Tensor = self.dense(inputs.to(self._dtype)).float()
         return field.view(-1, 1, *self.grid)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.convolution.weight.dtype
 
     def forward(self, h: Tensor, features: Tensor, x: Tensor) -> Tensor:
         """Return the field, (N, 1, H, W) float, of the last inner layer, (N, C, H, W), alone."""
