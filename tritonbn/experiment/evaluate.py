@@ -24,7 +24,7 @@ from tritonbn.experiment.encoding import Encoding
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.recipe import recipe_of
 from tritonbn.experiment.scores import estimates_table
-from tritonbn.models import Network
+from tritonbn.models import InterpolationNetwork
 from tritonbn.module import LocalBN
 
 CPU_BATCH, GPU_BATCH = 16, 1024
@@ -39,7 +39,7 @@ class TrainedRun:
 
     Parameters
     ----------
-    model : Network
+    model : InterpolationNetwork
         With the weights of the best validation.
     config : RunConfig
         How it was trained.
@@ -55,7 +55,7 @@ class TrainedRun:
         Time spent in training, summed over resumptions.
     """
 
-    model: Network
+    model: InterpolationNetwork
     config: RunConfig
     scaler: Scaler
     history: list[dict[str, float]]
@@ -156,12 +156,14 @@ def predict_field(run: TrainedRun, city: CityData, time: int, hidden: int | None
     return field
 
 
-def takes_statistics_of_batch(model: Network) -> bool:
+def takes_statistics_of_batch(model: InterpolationNetwork) -> bool:
     """Whether the estimates of a network depend on the batch that they are made in."""
     return isinstance(model.norm, LocalBN) and model.norm.running_mean is None
 
 
-def batches(model: Network, hidden: npt.NDArray[Any], device: torch.device) -> Iterator[IntArray]:
+def batches(
+    model: InterpolationNetwork, hidden: npt.NDArray[Any], device: torch.device
+) -> Iterator[IntArray]:
     """Yield the rows of each batch: those that hide one station, spread over time.
 
     So a network that takes the statistics of the batch does not find in them what is hidden. Its
@@ -170,7 +172,7 @@ def batches(model: Network, hidden: npt.NDArray[Any], device: torch.device) -> I
 
     Parameters
     ----------
-    model : Network
+    model : InterpolationNetwork
     hidden : array, shape (B,)
         Which station each sample hides.
     device : torch.device
@@ -186,7 +188,9 @@ def batches(model: Network, hidden: npt.NDArray[Any], device: torch.device) -> I
 
 
 @torch.inference_mode()
-def predict(model: Network, encoding: Encoding, times: IntArray, hidden: BoolArray) -> Tensor:
+def predict(
+    model: InterpolationNetwork, encoding: Encoding, times: IntArray, hidden: BoolArray
+) -> Tensor:
     """Fields, (B, 1, H, W) in the unit of the readings, at `times` (B,) with `hidden` (B, S)."""
     x, scale = encoding.encode(times, hidden)
     field: Tensor = model.eval()(x)
@@ -194,7 +198,7 @@ def predict(model: Network, encoding: Encoding, times: IntArray, hidden: BoolArr
 
 
 def estimate(
-    model: Network,
+    model: InterpolationNetwork,
     encoding: Encoding,
     part: Part,
     asked: BoolArray,

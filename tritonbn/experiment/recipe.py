@@ -14,7 +14,7 @@ from tritonbn.experiment.encoding import CHANNELS, Encoding, Published, Wide
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.loss import smooth_station_error
 from tritonbn.experiment.protocol import PROTOCOLS, hide_one, hide_some
-from tritonbn.models import Network, build_model
+from tritonbn.models import InterpolationNetwork, build_model
 from tritonbn.models.head import ConvolutionHead
 from tritonbn.models.norm import Norm
 from tritonbn.segments import Segments
@@ -60,7 +60,7 @@ class Recipe(ABC):
     def encoding(self, fold: Fold, scaler: Scaler, device: torch.device) -> Encoding:
         """Return what the networks read."""
 
-    def complete(self, model: Network, fold: Fold, scaler: Scaler) -> None:
+    def complete(self, model: InterpolationNetwork, fold: Fold, scaler: Scaler) -> None:
         """Give a trained network what it could not learn where there is no station."""
         return
 
@@ -84,7 +84,7 @@ class Recipe(ABC):
         """Return the learning rate, as a share of the highest, after a share of the steps."""
         return 1.0
 
-    def network(self, fold: Fold, device: torch.device) -> Network:
+    def network(self, fold: Fold, device: torch.device) -> InterpolationNetwork:
         """Make the untrained network, the same for equal configurations."""
         config = self.config
         city = fold.windows.city
@@ -168,7 +168,7 @@ class Interpolating(Recipe):
             "symmetric": unseen and lacks != "symmetry",
         }
 
-    def complete(self, model: Network, fold: Fold, scaler: Scaler) -> None:
+    def complete(self, model: InterpolationNetwork, fold: Fold, scaler: Scaler) -> None:
         """Give the cells without a station the maps of the stations around."""
         context = model.head.context if isinstance(model.head, ConvolutionHead) else None
         if context is not None:

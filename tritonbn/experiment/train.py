@@ -22,7 +22,7 @@ from tritonbn.experiment.evaluate import TrainedRun, estimate
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.recipe import Recipe, recipe_of
 from tritonbn.experiment.scores import city_sprmse
-from tritonbn.models import Network
+from tritonbn.models import InterpolationNetwork
 
 __all__ = ["StepInfo", "TrainedRun", "load_run", "train"]
 
@@ -183,7 +183,7 @@ def _default_device() -> torch.device:
 
 
 def _loss(
-    model: Network,
+    model: InterpolationNetwork,
     recipe: Recipe,
     encoding: Encoding,
     times: IntArray,

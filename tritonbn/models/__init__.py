@@ -11,9 +11,9 @@ from tritonbn.models.head import HeadName
 from tritonbn.models.norm import Norm
 from tritonbn.segments import Segments
 
-__all__ = ["CNN", "CNNLSTM", "ConvLSTM", "Network", "build_model"]
+__all__ = ["CNN", "CNNLSTM", "ConvLSTM", "InterpolationNetwork", "build_model"]
 
-Network = ConvLSTM | CNN
+InterpolationNetwork = ConvLSTM | CNN
 
 
 def build_model(
@@ -26,7 +26,7 @@ def build_model(
     in_channels: int = 1,
     channels: int = 64,
     **options: Any,
-) -> Network:
+) -> InterpolationNetwork:
     """Build a network of the experiment, by default as published.
 
     Every network maps (N, timesteps, in_channels, H, W) to (N, 1, H, W). The normalizations of a
