@@ -1,7 +1,7 @@
 """From the readings of a city to the input of a model: parts, scaling, windows, the grid."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 Part = Literal["train", "validation", "test"]
-Scaled = TypeVar("Scaled", FloatArray, Tensor)
 
 
 def time_index(city: CityData, wanted: str) -> int:
@@ -111,14 +110,6 @@ class Scaler:
             )
         highest = np.quantile(readings, 0.99) if scaling == "percentile" else readings.max()
         return cls(float(readings.min()), float(highest))
-
-    def scale(self, readings: Scaled) -> Scaled:
-        """From the unit of the readings to [0, 1]; beyond it outside the training part."""
-        return (readings - self.minimum) / (self.maximum - self.minimum)
-
-    def unscale(self, scaled: Scaled) -> Scaled:
-        """From [0, 1] back to the unit of the readings."""
-        return scaled * (self.maximum - self.minimum) + self.minimum
 
 
 class Windows:
