@@ -6,7 +6,8 @@ DATA is as of `tritonbn train --data`. Each line is written as soon as it is mea
 known stations at some validation times, at its best, and the first step at which it is a fifth
 below that of the mean of all training readings (`-`: never). "Spread" is the standard deviation
 over samples of the numbers that the dense layers read, averaged over cells, before anything is
-learned.
+learned. "Active units" are the hidden units of the dense layers, of 1,000, that are positive for
+any sample of the batch at step 100: all others have no gradient there.
 """
 
 import csv
@@ -43,20 +44,43 @@ class Centred(nn.Module):
         return torch.sigmoid(x) - 0.5
 
 
+NAMES = ["changed", "spread", "active units", "best spRMSE", "learns at step"]
+AT_STEP = 100
+"""When the active units are counted."""
+
 CHANGES: dict[str, Mapping[str, Any]] = {
     "nothing, as published": {},
     "the 99th percentile in place of the maximum": {"scaling": "percentile"},
     "readings scaled by the station's own mean and spread": {"norm": "scaled"},
-    "a half subtracted from the sigmoid": {"layer": Centred},
-    "no sigmoid": {"layer": nn.Identity},
+    "a half subtracted from the sigmoid": {"Sigmoid": Centred},
+    "no sigmoid": {"Sigmoid": nn.Identity},
+    "a leaky ReLU in place of the ReLU": {"ReLU": nn.LeakyReLU},
     "no dropout": {"dropout": 0.0},
     "learning rate 0.0001": {"learning_rate": 1e-4},
     "learning rate 0.003": {"learning_rate": 3e-3},
     "2,000 steps": {"steps": 2000},
     "global normalization": {"norm": "global"},
     "local normalization": {"norm": "local"},
+    "the ConvLSTM": {"model": "convlstm"},
+    "the ConvLSTM, readings scaled by station": {"model": "convlstm", "norm": "scaled"},
+    "the same with a leaky ReLU": {"model": "convlstm", "norm": "scaled", "ReLU": nn.LeakyReLU},
 }
+"""Arguments of `RunConfig`, and layers of the head by the name of what they replace."""
+
 CPU = torch.device("cpu")
+
+
+def counting(layer: type[nn.Module], active: list[int]) -> type[nn.Module]:
+    """Return the layer, such that each training step adds the number of its active units."""
+
+    class Counting(layer):  # type: ignore[misc, valid-type]
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = super().forward(x)
+            if self.training:
+                active.append(int((y > 0).any(0).sum()))
+            return y
+
+    return Counting
 
 
 def spread(city: CityData, config: RunConfig) -> float:
@@ -90,20 +114,23 @@ def main(data: str, out: str) -> None:
     city = load_city(data)
     constant = score_of_constant(city)
     print(f"the mean of all training readings: {constant:.2f}")
-    rows = [["changed", "spread", "best spRMSE", "learns at step"]]
+    rows = [NAMES]
     for name, change in CHANGES.items():
         options = dict(change)
-        layer = options.pop("layer", nn.Sigmoid)
+        sigmoid, relu = options.pop("Sigmoid", nn.Sigmoid), options.pop("ReLU", nn.ReLU)
         config = replace(PUBLISHED, **options)
-        with (
-            patch("tritonbn.models.head.nn.Sigmoid", layer),
-            tempfile.TemporaryDirectory() as folder,
-        ):
+        active: list[int] = []
+        with patch("tritonbn.models.head.nn.Sigmoid", sigmoid):
             before = spread(city, config)
-            history = train(city, config, Path(folder), device=CPU).history
+            with (
+                patch("tritonbn.models.head.nn.ReLU", counting(relu, active)),
+                tempfile.TemporaryDirectory() as folder,
+            ):
+                history = train(city, config, Path(folder), device=CPU).history
         scores = [entry["stopping_sprmse"] for entry in history]
         left = [entry["step"] for entry in history if entry["stopping_sprmse"] < 0.8 * constant]
-        row = [name, f"{before:.2g}", f"{min(scores):.2f}", str(left[0] if left else "-")]
+        learns = str(left[0] if left else "-")
+        row = [name, f"{before:.2g}", str(active[AT_STEP - 1]), f"{min(scores):.2f}", learns]
         print(*row, sep="  ", flush=True)
         rows.append(row)
         with Path(out).open("w", newline="", encoding="utf-8") as file:

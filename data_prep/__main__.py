@@ -9,7 +9,7 @@ from rich.console import Console
 
 from data_prep.city import CityData, DataError
 from data_prep.describe import describe
-from data_prep.download import download, download_hourly
+from data_prep.download import download
 from data_prep.hourly import read_hourly
 from data_prep.senseurcity import QUANTITIES, read_archive
 from data_prep.synthetic import synthetic_city
@@ -56,7 +56,7 @@ def _prepare(options: argparse.Namespace) -> CityData:
     if options.command == "synthetic":
         return synthetic_city(seed=options.seed, days=options.days, grid=options.grid)
     if options.command == "hourly":
-        return read_hourly(options.file or download_hourly(), grid=options.grid)
+        return read_hourly(options.file, grid=options.grid)
     if options.command == "tidy":
         return read_tidy(options.directory, grid=options.grid)
     return read_archive(

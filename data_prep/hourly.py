@@ -1,6 +1,7 @@
 """SensEURCity's hourly means: the real Antwerp in one small file of R."""
 
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 
 from data_prep.city import CityData, DataError
 from data_prep.device import canonical_site
+from data_prep.download import download_hourly
 from data_prep.grid import cells_of, shared_cells
 from data_prep.sites import antwerp_sites
 
@@ -18,7 +20,7 @@ COLUMN = "PMS_PM25"
 _COLUMNS = ("date", "Location.ID", COLUMN)
 
 
-def read_hourly(path: Path, grid: tuple[int, int] = (32, 32)) -> CityData:
+def read_hourly(path: Path | None = None, grid: tuple[int, int] = (32, 32)) -> CityData:
     """Read `LCS_df_all.Rda`, the hourly means of the Antwerp devices as INERIS published them.
 
     They are means of SensEURCity's one-minute readings, PM2.5 of the PMS5003 (`5325CAT` of the
@@ -31,8 +33,9 @@ def read_hourly(path: Path, grid: tuple[int, int] = (32, 32)) -> CityData:
 
     Parameters
     ----------
-    path : Path
-        The file. Needs the package `rdata`: ``pip install 'tritonbn[hourly]'``.
+    path : Path, optional
+        The file. Needs the package `rdata`: ``pip install 'tritonbn[hourly]'``. Default: what
+        `download_hourly` returns.
     grid : (int, int)
         Height and width of the grid in cells; it spans the stations. Default ``(32, 32)``.
 
@@ -45,16 +48,17 @@ def read_hourly(path: Path, grid: tuple[int, int] = (32, 32)) -> CityData:
     Raises
     ------
     DataError
-        If `rdata` is not installed, `path` is no such file, or nothing is left to read.
+        If `rdata` is not installed, which is found before anything is downloaded, `path` is no such
+        file, or nothing is left to read.
 
     Examples
     --------
-    >>> from data_prep.download import download_hourly
-    >>> city = read_hourly(download_hourly())  # doctest: +SKIP
+    >>> city = read_hourly()  # doctest: +SKIP
     >>> city.values.shape  # doctest: +SKIP
     (5559, 31)
     """
-    path = Path(path)
+    _require_rdata()
+    path = download_hourly() if path is None else Path(path)
     readings = _read_table(path)
     sites = antwerp_sites().rename(columns={"site": "station"})
     sites = sites.sort_values("station", ignore_index=True)
@@ -102,14 +106,17 @@ def read_hourly(path: Path, grid: tuple[int, int] = (32, 32)) -> CityData:
     )
 
 
+def _require_rdata() -> None:
+    if find_spec("rdata") is None:
+        raise DataError(
+            "to read the hourly means the package rdata is needed: pip install 'tritonbn[hourly]'"
+        )
+
+
 def _read_table(path: Path) -> pd.DataFrame:
     """Read the columns `time` (naive UTC, full hours), `station` (str) and `value` (float64)."""
-    try:
-        import rdata
-    except ImportError as error:
-        raise DataError(
-            f"to read {path.name} the package rdata is needed: pip install 'tritonbn[hourly]'"
-        ) from error
+    import rdata
+
     if not path.is_file():
         raise DataError(f"{path} does not exist; expected the R file with the hourly means")
     try:

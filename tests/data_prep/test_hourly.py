@@ -1,7 +1,6 @@
 import gzip
 import hashlib
 import os
-import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -195,10 +194,15 @@ def test_a_file_that_does_not_exist_is_named(tmp_path):
         read_hourly(tmp_path / "nowhere.Rda")
 
 
-def test_without_rdata_the_error_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "rdata", None)
+@pytest.mark.parametrize("path", [None, Path("nowhere.Rda")])
+def test_without_rdata_the_error_says_what_to_install(path, monkeypatch):
+    def download():
+        raise AssertionError("the file is downloaded, and cannot be read")
+
+    monkeypatch.setattr("data_prep.hourly.find_spec", lambda name: None)
+    monkeypatch.setattr("data_prep.hourly.download_hourly", download)
     with pytest.raises(DataError, match=r"pip install 'tritonbn\[hourly\]'"):
-        read_hourly(tmp_path / "nowhere.Rda")
+        read_hourly(path)
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -206,7 +210,7 @@ def test_the_command_saves_the_city_of_a_file_given_or_downloaded(
     table, tmp_path, monkeypatch, capsys, given
 ):
     path = write(tmp_path / "made_up.Rda", LCS_df_all1=table)
-    monkeypatch.setattr("data_prep.__main__.download_hourly", lambda: path)
+    monkeypatch.setattr("data_prep.hourly.download_hourly", lambda: path)
     files = [str(path)] if given else []
     out = tmp_path / "out"
     assert main(["hourly", *files, "--out", str(out), "--grid", "8x8"]) == 0

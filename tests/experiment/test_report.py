@@ -100,10 +100,17 @@ def test_both_pages_say_what_the_scores_are_made_of(results: Results) -> None:
             "300 times from 2023-01-01 00:00 to 2023-01-13 11:00",
             f"{1 - results.city.observed.mean():.1%} missing",
             "quick (steps 12, batch_size 34); wide networks: masked: steps 56",
-            "with 24 hours left out between the parts",
+            "6:2:2 in the order of time, with 24 hours left out between them",
             "The mean reading is 30.70",
         ):
             assert fact in page
+
+
+def test_both_pages_say_how_the_published_parts_are_cut(results: Results) -> None:
+    settings = {**results.facts["settings"], "parts": "161:26:46"}
+    published = replace(results, facts={**results.facts, "settings": settings})
+    for page in both_pages(published):
+        assert "161:26:46 in the order of time, with 0 hours left out between them" in page
 
 
 def test_only_synthetic_readings_are_called_so(results: Results) -> None:

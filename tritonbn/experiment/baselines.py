@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from data_prep.city import CityData
-from tritonbn.experiment.dataset import Part, Windows
+from tritonbn.experiment.dataset import DEFAULT_PARTS, Part, Windows
 from tritonbn.experiment.folds import TESTED_PARTS, Fold
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.rivals import RIVALS, Rival, Training
@@ -28,7 +28,7 @@ def estimate_by_rival(
     city: CityData,
     protocol: str,
     test_times: int | None = None,
-    parts: str = "6:2:2",
+    parts: str = DEFAULT_PARTS,
 ) -> dict[Part, pd.DataFrame]:
     """Fit a rival on the training part of a city, in each fold anew, and test it.
 

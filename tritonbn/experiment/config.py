@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple, get_args
 
-from tritonbn.experiment.dataset import PARTS, SCALINGS
+from tritonbn.experiment.dataset import DEFAULT_PARTS, PARTS, SCALINGS
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.models.head import HeadName
 
@@ -247,7 +247,7 @@ class RunConfig:
     hidden: int = 1000
     dropout: float = 0.5
     scaling: str = "maximum"
-    parts: str = "6:2:2"
+    parts: str = DEFAULT_PARTS
     steps: int = 1200
     batch_size: int = 128
     learning_rate: float = 1e-3

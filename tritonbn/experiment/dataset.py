@@ -41,8 +41,10 @@ PARTS = {"6:2:2": PURGE, "161:26:46": np.timedelta64(0, "h")}
 """Shares of training, validation and test, and what is left out between them: this package's, and
 the published ones, in days."""
 
+DEFAULT_PARTS = "6:2:2"
 
-def split(city: CityData, parts: str = "6:2:2") -> dict[Part, slice]:
+
+def split(city: CityData, parts: str = DEFAULT_PARTS) -> dict[Part, slice]:
     """Cut the times of a city into train, validation and test, in their order.
 
     Parameters
@@ -86,7 +88,7 @@ class Scaler:
     maximum: float
 
     @classmethod
-    def fit(cls, city: CityData, scaling: str = "maximum", parts: str = "6:2:2") -> "Scaler":
+    def fit(cls, city: CityData, scaling: str = "maximum", parts: str = DEFAULT_PARTS) -> "Scaler":
         """Take both from observed readings.
 
         Parameters
@@ -133,7 +135,9 @@ class Windows:
         at one place.
     """
 
-    def __init__(self, city: CityData, timesteps: int, horizon: int, parts: str = "6:2:2") -> None:
+    def __init__(
+        self, city: CityData, timesteps: int, horizon: int, parts: str = DEFAULT_PARTS
+    ) -> None:
         if len(city.stations) < 2:
             raise DataError(f"{city.name} has one station; interpolation needs at least two")
         self.city = city

@@ -4,7 +4,7 @@ import numpy as np
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.config import RunConfig
-from tritonbn.experiment.dataset import BoolArray, IntArray, Part, Windows
+from tritonbn.experiment.dataset import DEFAULT_PARTS, BoolArray, IntArray, Part, Windows
 from tritonbn.experiment.protocol import PROTOCOLS
 
 LEAST_KNOWN = 2
@@ -58,7 +58,7 @@ class Fold:
         protocol: str,
         number: int = 0,
         timesteps: int = 1,
-        parts: str = "6:2:2",
+        parts: str = DEFAULT_PARTS,
     ) -> None:
         stations, folds = len(city.stations), PROTOCOLS[protocol].folds
         if stations < folds:

@@ -11,7 +11,7 @@ import pandas as pd
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.checkpoint import identity
 from tritonbn.experiment.config import PRESETS, WIDE
-from tritonbn.experiment.dataset import Part, Scaler
+from tritonbn.experiment.dataset import DEFAULT_PARTS, Part, Scaler
 from tritonbn.experiment.folds import TESTED_PARTS, Fold
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.results import CONFIG, FORMAT, Results, write_json
@@ -115,7 +115,7 @@ def _require_trainable(
 ) -> None:
     """Raise `DataError` where training or test would, before any time is spent on them."""
     for protocol in protocols:
-        parts = settings.get("parts", "6:2:2")
+        parts = settings.get("parts", DEFAULT_PARTS)
         numbers = range(PROTOCOLS[protocol].folds)
         folds = [Fold(city, protocol, number, parts=parts) for number in numbers]
         for fold in folds:

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from data_prep.files import atomic_path
 from tritonbn.experiment.breakdown import breakdown_rows
 from tritonbn.experiment.config import NETWORKS, lacks_of
-from tritonbn.experiment.dataset import PURGE
+from tritonbn.experiment.dataset import DEFAULT_PARTS, PARTS
 from tritonbn.experiment.ensemble import ensemble_rows
 from tritonbn.experiment.plots import label, unit
 from tritonbn.experiment.results import Results
@@ -44,14 +44,15 @@ def facts(results: Results) -> dict[str, str]:
     first, last = (np.datetime_as_string(city.times[k], "m").replace("T", " ") for k in (0, -1))
     settings = _words(results.facts["settings"])
     wide = "; ".join(f"{name}: {_words(of)}" for name, of in results.facts["wide"].items())
+    parts = results.facts["settings"].get("parts", DEFAULT_PARTS)
     runs = results.runs()
     return {
         "Data": f"{label(city)}; --data {results.facts['data']}",
         "Readings": f"{len(city.stations)} stations in {city.grid[0]} x {city.grid[1]} cells, "
         f"{len(city.times):,} times from {first} to {last}, {1 - city.observed.mean():.1%} missing",
         "Preset": f"{results.facts['preset']} ({settings}); wide networks: {wide}",
-        "Split": f"6:2:2 in the order of time, with {PURGE} left out between the parts; all scores "
-        "but validation are of the last part",
+        "Split": f"{parts} in the order of time, with {PARTS[parts]} left out between them; all "
+        "scores but validation are of the last part",
         "spRMSE": f"the RMSE of each station over time while it is hidden, averaged over "
         f"{runs['stations'].max()} stations, in {unit(city)}; spMAE likewise; RMSE of a time: that "
         "over the stations, averaged over time; lower is better. "

@@ -22,7 +22,7 @@ from tritonbn.experiment.config import (
     is_wide,
     lacks_of,
 )
-from tritonbn.experiment.dataset import Part
+from tritonbn.experiment.dataset import DEFAULT_PARTS, Part
 from tritonbn.experiment.evaluate import TrainedRun, evaluate
 from tritonbn.experiment.folds import TESTED_PARTS
 from tritonbn.experiment.protocol import PROTOCOLS
@@ -173,7 +173,7 @@ class Results:
             return _read_json(directory / "result.json")
         started = perf_counter()
         settings = self.facts["settings"]
-        count, parts = settings.get("test_times"), settings.get("parts", "6:2:2")
+        count, parts = settings.get("test_times"), settings.get("parts", DEFAULT_PARTS)
         estimates = estimate_by_rival(name, self.city, protocol, count, parts)
         key = {"protocol": protocol, "model": name, "norm": "-", "seed": 0}
         costs = {"steps": 0, "seconds": perf_counter() - started, "device": "cpu"}

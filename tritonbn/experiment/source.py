@@ -37,10 +37,9 @@ def load_city(data: str, grid: tuple[int, int] | None = None) -> CityData:
 
         return read_archive(download(), grid=grid or GRID)
     if data == "senseurcity-hourly":
-        from data_prep.download import download_hourly
         from data_prep.hourly import read_hourly
 
-        return read_hourly(download_hourly(), grid=grid or GRID)
+        return read_hourly(grid=grid or GRID)
     return _read_path(Path(data), grid)
 
 
