@@ -7,7 +7,7 @@ known stations at some validation times, at its best, and the first step at whic
 below that of the mean of all training readings (`-`: never). "Spread" is the standard deviation
 over samples of the numbers that the dense layers read, averaged over cells, before anything is
 learned. "Active units" are the hidden units of the dense layers, of 1,000, that are positive for
-any sample of the batch at step 100: all others have no gradient there.
+any sample of the batch at step 100. With a ReLU, all others have no gradient there.
 """
 
 import csv
@@ -48,6 +48,7 @@ NAMES = ["changed", "spread", "active units", "best spRMSE", "learns at step"]
 AT_STEP = 100
 """When the active units are counted."""
 
+SCALED = {"model": "convlstm", "norm": "scaled"}
 CHANGES: dict[str, Mapping[str, Any]] = {
     "nothing, as published": {},
     "the 99th percentile in place of the maximum": {"scaling": "percentile"},
@@ -62,8 +63,10 @@ CHANGES: dict[str, Mapping[str, Any]] = {
     "global normalization": {"norm": "global"},
     "local normalization": {"norm": "local"},
     "the ConvLSTM": {"model": "convlstm"},
-    "the ConvLSTM, readings scaled by station": {"model": "convlstm", "norm": "scaled"},
-    "the same with a leaky ReLU": {"model": "convlstm", "norm": "scaled", "ReLU": nn.LeakyReLU},
+    "the ConvLSTM, readings scaled by station": SCALED,
+    "that, and a leaky ReLU in place of the ReLU": {**SCALED, "ReLU": nn.LeakyReLU},
+    "that, and a half subtracted from the sigmoid": {**SCALED, "Sigmoid": Centred},
+    "that, and learning rate 0.0001": {**SCALED, "learning_rate": 1e-4},
 }
 """Arguments of `RunConfig`, and layers of the head by the name of what they replace."""
 
