@@ -85,6 +85,12 @@ def scores(cities: Mapping[str, str], protocols: Sequence[str], models: Sequence
     return _markdown(_score_rows(cities, protocols, models, ["sprmse"]), RIGHT)
 
 
+def each_seed(cities: Mapping[str, str], protocols: Sequence[str], models: Sequence[str]) -> str:
+    """Tabulate the spRMSE of each seed, in their order; the parameters are those of `scores`."""
+    rows = _score_rows(cities, protocols, models, ["sprmse"], _each)
+    return _markdown([row[:-1] for row in rows], LEFT)
+
+
 def scores_beside_published(
     cities: Mapping[str, str], protocols: Sequence[str], models: Sequence[str] = ()
 ) -> str:
@@ -132,20 +138,28 @@ TABLES: dict[str, Callable[[], str]] = {
         scores, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED, "ridge", "idw"]
     ),
     "antwerp/scores": partial(
-        scores, ANTWERP, ["masked", "paper", "unseen"], [*DENSE, *REPAIRED, *CONVOLUTION, *RIVALS]
+        scores,
+        ANTWERP,
+        ["masked", "paper", "unseen"],
+        [*DENSE, *REPAIRED, *CONVOLUTION, *RIVALS],
     ),
+    "antwerp/seeds": partial(each_seed, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED]),
     "antwerp/published": partial(scores_beside_published, ANTWERP, ["paper"], DENSE),
     "antwerp/differences": partial(
         differences,
         ANTWERP,
-        ["masked"],
+        ["masked", "paper"],
         [
             *(
                 (model, "local", other)
                 for model in DENSE
                 for other in ("none", "global", "offset", "scaled", "idw")
             ),
-            *((model, "local", other) for model in REPAIRED for other in ("none", "global", "idw")),
+            *(
+                (model, "local", other)
+                for model in (*REPAIRED, *CONVOLUTION)
+                for other in ("none", "global", "idw")
+            ),
         ],
     ),
     "antwerp/suspects": partial(as_measured, "antwerp-suspects", RIGHT),
@@ -229,11 +243,23 @@ def _columns(cities: Mapping[str, str], protocols: Sequence[str]) -> dict[str, A
     }
 
 
+def _score(runs: pd.DataFrame | None, measure: str) -> str:
+    if runs is None:
+        return "-"
+    mean = f"{runs[measure].mean():.2f}"
+    return mean if len(runs) == 1 else f"{mean} ± {runs[measure].std():.2f}"
+
+
+def _each(runs: pd.DataFrame | None, measure: str) -> str:
+    return "-" if runs is None else ", ".join(f"{score:.2f}" for score in runs[measure])
+
+
 def _score_rows(
     cities: Mapping[str, str],
     protocols: Sequence[str],
     models: Sequence[str],
     measures: Sequence[str],
+    show: Callable[[pd.DataFrame | None, str], str] = _score,
 ) -> Rows:
     columns = _columns(cities, protocols)
     there = {arm for arms in columns.values() for arm in arms}
@@ -250,16 +276,9 @@ def _score_rows(
             if (model, norm) not in there:
                 continue
             found = [arms.get((model, norm)) for arms in columns.values()]
-            cells = [_score(runs, measure) for measure in measures for runs in found]
+            cells = [show(runs, measure) for measure in measures for runs in found]
             rows.append([_title(model, norm), *cells, "-" if norm == "-" else _seeds(found)])
     return rows
-
-
-def _score(runs: pd.DataFrame | None, measure: str) -> str:
-    if runs is None:
-        return "-"
-    mean = f"{runs[measure].mean():.2f}"
-    return mean if len(runs) == 1 else f"{mean} ± {runs[measure].std():.2f}"
 
 
 def _seeds(columns: Sequence[pd.DataFrame | None]) -> str:

@@ -158,6 +158,15 @@ def test_scores_are_means_and_deviations_over_seeds(collected: ModuleType) -> No
     ]
 
 
+def test_the_score_of_each_seed_can_be_told(collected: ModuleType) -> None:
+    assert collected.each_seed(CITIES, ["paper", "masked"], ["cnn-dense"]).splitlines() == [
+        "| model | paper | masked |",
+        "| --- | --- | --- |",
+        "| CNN (dense), none | 11.00, 12.00 | 11.00 |",
+        "| CNN (dense), local | 5.50, 6.50 | - |",
+    ]
+
+
 def test_several_cities_have_a_column_each(collected: ModuleType) -> None:
     copy = collected.RESULTS / "copy.csv"
     copy.write_text(
