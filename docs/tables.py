@@ -138,10 +138,7 @@ TABLES: dict[str, Callable[[], str]] = {
         scores, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED, "ridge", "idw"]
     ),
     "antwerp/scores": partial(
-        scores,
-        ANTWERP,
-        ["masked", "paper", "unseen"],
-        [*DENSE, *REPAIRED, *CONVOLUTION, *RIVALS],
+        scores, ANTWERP, ["masked", "paper", "unseen"], [*DENSE, *REPAIRED, *CONVOLUTION, *RIVALS]
     ),
     "antwerp/seeds": partial(each_seed, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED]),
     "antwerp/published": partial(scores_beside_published, ANTWERP, ["paper"], DENSE),
