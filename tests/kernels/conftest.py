@@ -33,7 +33,7 @@ def small_tiles(monkeypatch):
         return Config(rows, 4, 1)
 
     monkeypatch.setattr(tuning, "choose", choose)
-    monkeypatch.setattr(merging, "merge_config", lambda entries, channels_last: Config(4, 2, 1))
+    monkeypatch.setattr(merging, "merge_config", lambda entries: Config(4, 2, 1))
 
 
 @pytest.fixture

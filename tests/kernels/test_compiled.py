@@ -65,8 +65,7 @@ def test_every_shipped_configuration_is_compiled(of_target):
                 configs = one_pass_configs(kernel, dtype, entries)
                 shipped |= {(kernel, name, config) for config in configs}
         for kernel in ("merge_statistics", "merge_sums"):
-            for configs in MERGE_CONFIGS.values():
-                shipped |= {(kernel, name, config) for config in configs}
+            shipped |= {(kernel, name, config) for config in MERGE_CONFIGS}
     assert compiled == shipped
 
 

@@ -38,8 +38,9 @@ def column_statistics(
 ):
     """Write the mean (float64) and the sum of squared deviations of each split and column.
 
-    Each slot holds Welford's recurrence (1962) for the deviations from its first value, so that a
-    large mean costs no digits. With a mask, the counts of each split and cell are written, too.
+    Each slot holds Welford's recurrence (1962) for the deviations from a pivot, so that a large
+    mean costs no digits. The pivot is the first row of the split; with a mask it is the first value
+    of each slot that counts, and the counts of each split and cell are written, too.
     """
     column, offset, channel, cell, exists = locate_columns(
         tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS
@@ -47,35 +48,55 @@ def column_statistics(
     split = tl.program_id(1)
     first = split * rows_per_split
     last = tl.minimum(first + rows_per_split, rows)
+    slot = tl.arange(0, BLOCK_ROWS)
 
-    pivot = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
     mean = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
     m2 = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
     if mask is None:
-        count = tl.zeros([BLOCK_ROWS, 1], COMPUTE)
+        start_of_first = row_start(first.to(tl.int64), frames, C, CELLS, CHANNELS_LAST)
+        pivot = tl.load(x + start_of_first + offset, mask=exists, other=0).to(COMPUTE)[None, :]
+        whole = (last - first) // BLOCK_ROWS
+        count = tl.zeros([1, 1], COMPUTE)
+        for turn in range(whole):
+            row = (first + turn * BLOCK_ROWS + slot).to(tl.int64)
+            place = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None] + offset[None, :]
+            value = tl.load(x + place, mask=exists[None, :], other=0).to(COMPUTE) - pivot
+            count += 1
+            delta = value - mean
+            mean += delta * (1 / count)
+            m2 += delta * (value - mean)
+        row = (first + whole * BLOCK_ROWS + slot).to(tl.int64)
+        inside = (row < last)[:, None]
+        if whole * BLOCK_ROWS < last - first:
+            place = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None] + offset[None, :]
+            value = tl.load(x + place, mask=inside & exists[None, :], other=0).to(COMPUTE) - pivot
+            delta = tl.where(inside, value - mean, 0.0)
+            mean += delta * (1 / (count + 1))
+            m2 += delta * (value - mean)
+        count += tl.where(inside, 1.0, 0.0).to(COMPUTE)
+        center = tl.reshape(pivot, [BLOCK_COLUMNS])
     else:
         count = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
-    for start in range(first, last, BLOCK_ROWS):
-        row = start + tl.arange(0, BLOCK_ROWS)
-        inside = (row < last)[:, None]
-        row = row.to(tl.int64)
-        place = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None] + offset[None, :]
-        value = tl.load(x + place, mask=inside & exists[None, :], other=0).to(COMPUTE)
-        if mask is not None:
+        pivot = tl.zeros([BLOCK_ROWS, BLOCK_COLUMNS], COMPUTE)
+        for start in range(first, last, BLOCK_ROWS):
+            row = start + slot
+            inside = (row < last)[:, None] & exists[None, :]
+            row = row.to(tl.int64)
+            place = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None] + offset[None, :]
+            value = tl.load(x + place, mask=inside, other=0).to(COMPUTE)
             counted_start = mask_start(row, frames, mask_sample, mask_frame)[:, None]
-            inside = inside & exists[None, :]
             inside = load_counted(mask, counted_start, cell[None, :], inside, CELLS, CHANNELS_LAST)
-        pivot = tl.where(inside & (count == 0), value, pivot)
-        count += tl.where(inside, 1.0, 0.0)
-        delta = tl.where(inside, value - pivot - mean, 0.0)
-        mean += delta * (1 / tl.maximum(count, 1.0))
-        m2 += delta * tl.where(inside, value - pivot - mean, 0.0)
+            pivot = tl.where(inside & (count == 0), value, pivot)
+            count += tl.where(inside, 1.0, 0.0)
+            delta = tl.where(inside, value - pivot - mean, 0.0)
+            mean += delta * (1 / tl.maximum(count, 1.0))
+            m2 += delta * tl.where(inside, value - pivot - mean, 0.0)
+        used = tl.where(count > 0, 1.0, 0.0)
+        center = tl.sum(pivot * used, 0) / tl.maximum(tl.sum(used, 0), 1.0)
+        mean = tl.where(count > 0, pivot - center[None, :] + mean, 0.0)
 
     total = tl.sum(count, 0)
     some = tl.maximum(total, 1.0)
-    used = tl.where(count > 0, 1.0, 0.0)
-    center = tl.sum(pivot * used, 0) / tl.maximum(tl.sum(used, 0), 1.0)
-    mean = tl.where(count > 0, pivot - center[None, :] + mean, 0.0)
     common = tl.sum(count * mean, 0) / some
     distance = mean - common[None, :]
     m2 = tl.sum(m2 + count * distance * distance, 0)

@@ -1,6 +1,7 @@
 """The configurations that the kernels are shipped with, and which of them suit a problem."""
 
 from functools import lru_cache
+from itertools import product
 from typing import Literal, NamedTuple
 
 import torch
@@ -26,10 +27,16 @@ _TILE_VALUES = {  # of a thread, in float32; more would be more than its registe
     "normalize": 16,
     "column_sums": 8,
     "input_gradient": 8,
-    "one_pass_forward": 16,
-    "one_pass_backward": 8,
 }
-_MAX_WARPS = 16
+_WARPS = {  # of a program, and how many of them lie beside one another
+    "column_statistics": ((2, 2), (4, 4), (4, 2)),
+    "normalize": ((4, 1), (4, 2), (8, 1), (8, 2)),
+    "column_sums": ((4, 4), (2, 2), (4, 2)),
+    "input_gradient": ((4, 1), (4, 2), (8, 1), (8, 2)),
+}
+_ONE_PASS_VALUES = {"one_pass_forward": (32, 16, 64), "one_pass_backward": (16, 32)}
+_MAX_TILE = 1 << 13  # values in float32; with larger ones too few programs run at once
+_MAX_WARPS = 8
 _REGISTERS = 1 << 16  # of a multiprocessor
 _MOST_REGISTERS = 255  # of a thread
 
@@ -54,8 +61,8 @@ class Config(NamedTuple):
         return {"num_warps": self.warps, "maxnreg": registers}
 
 
-def _values(kernel: Kernel, dtype: torch.dtype) -> int:
-    return _TILE_VALUES[kernel] // (4 if dtype == torch.float64 else 1)
+def _values(in_float32: int, dtype: torch.dtype) -> int:
+    return in_float32 // 4 if dtype == torch.float64 else in_float32
 
 
 def tile_configs(kernel: TileKernel, dtype: torch.dtype) -> list[Config]:
@@ -64,26 +71,27 @@ def tile_configs(kernel: TileKernel, dtype: torch.dtype) -> list[Config]:
     A warp reads 512 neighbouring bytes; the warps lie beside or below one another.
     """
     access = _ACCESS_BYTES // dtype.itemsize
-    per_thread = max(1, _values(kernel, dtype) // access)
+    per_thread = max(1, _values(_TILE_VALUES[kernel], dtype) // access)
     return [
         Config(warps // across * per_thread, across * _LANES * access, warps)
-        for warps, across in ((4, 1), (4, 2), (4, 4), (8, 1), (8, 2))
+        for warps, across in _WARPS[kernel]
     ]
 
 
 def one_pass_configs(kernel: OnePassKernel, dtype: torch.dtype, entries: int) -> list[Config]:
     """Return the configurations for columns of that many entries, the default first.
 
-    A row of a tile has 128, 64 or 32 bytes; there are none where not even the last fits on chip.
+    A row of a tile has 64 or 32 bytes; there are none where no tile fits on the chip.
     """
-    values = _values(kernel, dtype)
     rows = max(16, _power_of_two(entries))
     configs = []
-    for row_bytes in (128, 64, 32):
+    for values, row_bytes in product(_ONE_PASS_VALUES[kernel], (64, 32)):
         columns = row_bytes // dtype.itemsize
-        warps = max(1, rows * columns // (values * _LANES))
-        if warps <= _MAX_WARPS:
-            configs.append(Config(rows, columns, warps))
+        warps = max(1, rows * columns // (_values(values, dtype) * _LANES))
+        config = Config(rows, columns, warps)
+        fits = warps <= _MAX_WARPS and rows * columns <= _values(_MAX_TILE, dtype)
+        if fits and config not in configs:
+            configs.append(config)
     return configs
 
 
@@ -120,17 +128,13 @@ def suitable_kernels(problem: Problem) -> list[Kernel]:
     return [*forward, "normalize", *backward]
 
 
-MERGE_CONFIGS = {
-    False: [Config(16, 16, 2), Config(128, 16, 4), Config(1024, 2, 4)],
-    True: [Config(16, 16, 2), Config(128, 16, 4), Config(256, 16, 8)],
-}
-"""The configurations of stage 2 by `channels_last`, in rising number of entries."""
+MERGE_CONFIGS = [Config(16, 32, 2), Config(64, 16, 4), Config(256, 4, 4)]
+"""The configurations of stage 2, in rising number of entries."""
 
 
-def merge_config(entries: int, channels_last: bool) -> Config:
+def merge_config(entries: int) -> Config:
     """Return the configuration that merges segments of that many entries, at most."""
-    configs = MERGE_CONFIGS[channels_last]
-    return next((config for config in configs if config.rows >= entries), configs[-1])
+    return next((config for config in MERGE_CONFIGS if config.rows >= entries), MERGE_CONFIGS[-1])
 
 
 def _power_of_two(least: int) -> int:

@@ -60,9 +60,9 @@ def merge_statistics(
     cells = tl.load(offsets + segment + 1) - begin
     channel = tl.program_id(1) * BLOCK_CHANNELS + tl.arange(0, BLOCK_CHANNELS)
 
-    slot_count = tl.zeros([BLOCK_ENTRIES, 1], tl.float64)
-    slot_mean = tl.zeros([BLOCK_ENTRIES, BLOCK_CHANNELS], tl.float64)
-    slot_m2 = tl.zeros([BLOCK_ENTRIES, BLOCK_CHANNELS], tl.float64)
+    total = tl.zeros([1], tl.float64)
+    merged_mean = tl.zeros([BLOCK_CHANNELS], tl.float64)
+    merged = tl.zeros([BLOCK_CHANNELS], tl.float64)
     for start in range(0, splits * cells, BLOCK_ENTRIES):
         split, cell, exists = locate_entries(
             start, begin, cells, splits, members, CELLS, BLOCK_ENTRIES
@@ -78,17 +78,18 @@ def merge_statistics(
         entry_mean = tl.load(column_mean + place, mask=wanted, other=0).to(tl.float64)
         entry_m2 = tl.load(column_m2 + place, mask=wanted, other=0).to(tl.float64)
         entry_count = entry_count.to(tl.float64)[:, None]
-        portion = entry_count / tl.maximum(slot_count + entry_count, 1.0)
-        delta = tl.where(wanted, entry_mean - slot_mean, 0.0)
-        slot_mean += delta * portion
-        slot_m2 += entry_m2 + delta * delta * (portion * slot_count)
-        slot_count += entry_count
 
-    total = tl.sum(slot_count, 0)  # [1]
+        added = tl.sum(entry_count, 0)  # [1]
+        added_mean = tl.sum(entry_count * entry_mean, 0) / tl.maximum(added, 1.0)
+        distance = entry_mean - added_mean[None, :]
+        added_m2 = tl.sum(entry_m2 + entry_count * distance * distance, 0)
+        portion = added / tl.maximum(total + added, 1.0)
+        delta = added_mean - merged_mean
+        merged_mean += delta * portion
+        merged += added_m2 + delta * delta * (portion * total)
+        total += added
+
     some = tl.maximum(total, 1.0)
-    merged_mean = tl.sum(slot_count * slot_mean, 0) / some
-    distance = slot_mean - merged_mean[None, :]
-    merged = tl.sum(slot_m2 + slot_count * distance * distance, 0)
     if FINAL:
         place = channel.to(tl.int64) * S + segment
         merged = merged / some

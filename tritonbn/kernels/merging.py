@@ -29,7 +29,7 @@ class _Level(NamedTuple):
 
     def launch(self, problem: Problem) -> tuple[tuple[int, int], dict[str, Any]]:
         """Return the grid of programs and the constants."""
-        config = merge_config(self.entries, self.channels_last)
+        config = merge_config(self.entries)
         return (self.programs, ceil(problem.channels / config.columns)), {
             "splits": self.splits,
             "C": problem.channels,

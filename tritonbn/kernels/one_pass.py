@@ -56,8 +56,10 @@ def locate_tile(
     -------
     place, inside, counted : [BLOCK_ENTRIES, BLOCK_COLUMNS]
         Offset in x, whether the entry exists, and whether it exists and counts.
-    channel, segment, exists : [BLOCK_COLUMNS]
-        With segment -1 for cells in none.
+    entries : scalar
+        How many of each column exist.
+    first, channel, segment, exists : [BLOCK_COLUMNS]
+        Offset of the first entry; with segment -1 for cells in none.
     """
     entry = tl.arange(0, BLOCK_ENTRIES)
     if SINGLE_CELLS:
@@ -65,6 +67,8 @@ def locate_tile(
             tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS
         )
         segment = tl.load(ids + cell, mask=exists, other=-1)
+        entries = rows
+        first = offset
         row = entry.to(tl.int64)
         place = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None] + offset[None, :]
         inside = (row < rows)[:, None] & exists[None, :]
@@ -75,8 +79,9 @@ def locate_tile(
         begin = tl.load(offsets + tl.minimum(number, S)) + tl.maximum(number - S, 0) * largest
         end = tl.load(offsets + tl.minimum(number, S) + 1)
         cells = tl.minimum(end - begin, largest)
+        entries = rows * cells
         row = (entry // cells).to(tl.int64)
-        cell = tl.load(members + begin + entry % cells, mask=entry < rows * cells, other=0)
+        cell = tl.load(members + begin + entry % cells, mask=entry < entries, other=0)
         channel = (tl.program_id(1) * BLOCK_COLUMNS + tl.arange(0, BLOCK_COLUMNS)).to(tl.int64)
         exists = channel < C
         segment = tl.where(number < S, number, -1) + tl.zeros([BLOCK_COLUMNS], tl.int64)
@@ -84,10 +89,11 @@ def locate_tile(
         column = column_number(channel[None, :], cell[:, None], C, CELLS, CHANNELS_LAST)
         _, _, offset = locate_column(column, frames, C, CELLS, CHANNELS_LAST)
         place = begin_row + offset
-        inside = (entry < rows * cells)[:, None] & exists[None, :]
+        first = column_number(channel, tl.load(members + begin), C, CELLS, CHANNELS_LAST)
+        inside = (entry < entries)[:, None] & exists[None, :]
         counted_start = mask_start(row, frames, mask_sample, mask_frame)[:, None]
         counted = load_counted(mask, counted_start, cell[:, None], inside, CELLS, CHANNELS_LAST)
-    return place, inside, counted, channel, segment, exists
+    return place, inside, counted, entries, first, channel, segment, exists
 
 
 @triton.jit(do_not_specialize=["rows", "largest"])
@@ -124,29 +130,35 @@ def forward(
     BLOCK_COLUMNS: tl.constexpr,
 ):
     """Write y, and mean, variance and count of each segment; update the running statistics."""
-    place, inside, counted, channel, segment, exists = locate_tile(
+    place, inside, counted, entries, first, channel, segment, exists = locate_tile(
         ids, members, offsets, mask, mask_sample, mask_frame, rows, frames, largest,
         C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS,
     )  # fmt: skip
     value = tl.load(x + place, mask=inside, other=0).to(COMPUTE)
-    m = tl.sum(tl.where(counted, 1.0, 0.0).to(COMPUTE), 0)
-    some = tl.maximum(m, 1.0)
-    center = tl.sum(tl.where(counted, value, 0.0), 0) / some
-    deviation = value - center[None, :]
-    low = tl.sum(tl.where(counted, deviation, 0.0), 0) / some
-    distance = tl.where(counted, deviation - low[None, :], 0.0)
-    variance = tl.sum(distance * distance, 0) / some
-
     member = exists & (segment >= 0)
-    present = member & (m > 0)
+    if mask is None:
+        m = tl.zeros([BLOCK_COLUMNS], COMPUTE) + entries
+        present = member
+        center = tl.load(x + first, mask=member, other=0).to(COMPUTE)
+    else:
+        m = tl.sum(tl.where(counted, 1.0, 0.0).to(COMPUTE), 0)
+        present = member & (m > 0)
+        center = tl.sum(tl.where(counted, value, 0.0), 0) / tl.maximum(m, 1.0)
+        center = tl.where(present, center, 0.0)
+    part = 1.0 / tl.maximum(m, 1.0)
+    deviation = value - center[None, :]
+    low = tl.sum(tl.where(counted, deviation, 0.0), 0) * part
+    low = tl.where(present, low, 0.0)
+    deviation -= low[None, :]
+    distance = tl.where(counted, deviation, 0.0)
+    variance = tl.sum(distance * distance, 0) * part
+
     parameter = channel * S + segment
-    exact_variance = variance.to(tl.float64)
-    _, scale, shift = load_affine(exact_variance, weight, bias, parameter, present, eps, COMPUTE)
-    centered = value - tl.where(present, center, 0.0)[None, :]
-    z = (centered - tl.where(present, low, 0.0)[None, :]) * scale[None, :] + shift[None, :]
-    result = activate(z, ACTIVATION)
+    _, scale, shift = load_affine(variance, weight, bias, parameter, present, eps, COMPUTE)
+    result = activate(deviation * scale[None, :] + shift[None, :], ACTIVATION)
     tl.store(y + place, result.to(y.dtype.element_ty), mask=inside)
 
+    exact_variance = variance.to(tl.float64)
     exact_mean = center.to(tl.float64) + low.to(tl.float64)
     tl.store(mean + parameter, exact_mean, mask=member)
     tl.store(var + parameter, exact_variance, mask=member)
@@ -191,17 +203,17 @@ def backward(
     BLOCK_COLUMNS: tl.constexpr,
 ):
     """Write dx and the gradients of weight and bias."""
-    place, inside, counted, channel, segment, exists = locate_tile(
+    place, inside, counted, entries, _, channel, segment, exists = locate_tile(
         ids, members, offsets, mask, mask_sample, mask_frame, rows, frames, largest,
         C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS,
     )  # fmt: skip
     parameter = channel * S + segment
-    center, low, variance, present = load_statistics(
-        mean, var, count, parameter, segment, exists, COMPUTE
-    )
-    rstd, scale, shift = load_affine(variance, weight, bias, parameter, present, eps, COMPUTE)
     gradient = tl.load(dy + place, mask=inside, other=0).to(COMPUTE)
     value = tl.load(x + place, mask=inside, other=0).to(COMPUTE)
+    center, low, variance, present = load_statistics(
+        mean, var, None if mask is None else count, parameter, segment, exists, COMPUTE
+    )
+    rstd, scale, shift = load_affine(variance, weight, bias, parameter, present, eps, COMPUTE)
     deviation = value - center[None, :]
     if ACTIVATION is not None:
         z = (deviation - low[None, :]) * scale[None, :] + shift[None, :]
@@ -216,7 +228,10 @@ def backward(
     sum_dy = tl.where(present, sum_dy, 0.0)
     sum_dy_x = tl.where(present, sum_dy_x, 0.0)
 
-    m = tl.load(count + segment, mask=present, other=1).to(COMPUTE)
+    if mask is None:
+        m = tl.zeros([BLOCK_COLUMNS], COMPUTE) + entries
+    else:
+        m = tl.load(count + segment, mask=present, other=1).to(COMPUTE)
     slope, constant = statistics_gradient(m, sum_dy_x, sum_dy, low, rstd, scale)
     through = tl.where(
         counted & present[None, :], deviation * slope[None, :] + constant[None, :], 0.0

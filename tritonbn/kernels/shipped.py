@@ -100,7 +100,7 @@ def _one_pass_cases(
 def _merge_cases(dtype: torch.dtype, channels_last: bool) -> Iterator[Case]:
     problem = _problem(dtype, channels_last, rows=4096, largest=1)
     scratch = Scratch(problem, _META)
-    for config in MERGE_CONFIGS[channels_last]:
+    for config in MERGE_CONFIGS:
         splits = config.rows
         first = torch.empty(splits, problem.columns, dtype=torch.float64, device=_META)
         second = first.to(problem.compute_dtype)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from math import ceil
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -34,6 +35,8 @@ from tritonbn.kernels.scratch import Scratch
 
 _log = logging.getLogger("tritonbn")
 _FILE = "config.json"
+_ROUNDS, _LAUNCHES = 5, 8
+_SLEEP_CYCLES = 4_000_000  # about 2 ms
 _KERNELS: dict[Kernel, Any] = {
     "column_statistics": columns.column_statistics,
     "column_sums": columns.column_sums,
@@ -77,8 +80,26 @@ def kind_of(kernel: Kernel, problem: Problem) -> Problem:
 
 
 def measure(run: Callable[[], object]) -> float:
-    """Return the median milliseconds that a launch takes."""
-    return float(triton.testing.do_bench(run, warmup=5, rep=30, return_mode="median"))
+    """Return the median milliseconds that a launch takes on the GPU.
+
+    The GPU sleeps until all launches are issued, which may take longer than to run them.
+    """
+    run()
+    times = []
+    for _ in range(_ROUNDS):
+        start, end = _event(), _event()
+        torch.cuda._sleep(_SLEEP_CYCLES)  # type: ignore[no-untyped-call]
+        start.record()
+        for _ in range(_LAUNCHES):
+            run()
+        end.record()
+        end.synchronize()
+        times.append(float(start.elapsed_time(end)) / _LAUNCHES)
+    return median(times)
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
 def _can_measure(device: torch.device) -> bool:

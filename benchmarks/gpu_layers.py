@@ -1,0 +1,153 @@
+"""The cases that are measured on a GPU, and the layers that are compared on them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import product
+from math import prod
+from typing import Literal
+from unittest.mock import patch
+
+import torch
+from gpu_timing import CALLS
+from torch import Tensor, nn
+
+from tritonbn import LocalBN, Segments, local_batch_norm
+from tritonbn.kernels import launch
+from tritonbn.kernels.problem import Problem
+
+FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
+CONTIGUOUS, CHANNELS_LAST = torch.contiguous_format, torch.channels_last
+Backend = Literal["native", "reference"]
+Shape = tuple[int, int, int, int]
+Case = tuple[Shape, torch.dtype, torch.memory_format, str]
+SHAPES: dict[Shape, tuple[tuple[torch.dtype, ...], tuple[torch.memory_format, ...]]] = {
+    (128, 64, 32, 32): ((FLOAT32, BFLOAT16), (CONTIGUOUS, CHANNELS_LAST)),
+    (8, 16, 16, 16): ((FLOAT32,), (CONTIGUOUS,)),
+    (1024, 16, 64, 64): ((FLOAT32, BFLOAT16), (CONTIGUOUS,)),
+    (32, 256, 256, 256): ((FLOAT32,), (CONTIGUOUS, CHANNELS_LAST)),
+}
+SEGMENTS = ("single", "32 nearest", "per cell")
+THREE_STAGES = "LocalBN, three stages"
+_CACHE_BYTES = 200 << 20
+
+
+def cases() -> Iterator[Case]:
+    """List shape, type, memory format and segments."""
+    for shape, (dtypes, formats) in SHAPES.items():
+        yield from product([shape], dtypes, formats, SEGMENTS)
+
+
+def segments_of(name: str, grid: tuple[int, int]) -> Segments:
+    """Make the segments of a case."""
+    if name == "single":
+        return Segments.single(grid)
+    if name == "per cell":
+        return Segments.per_cell(grid)
+    cells = prod(grid)
+    return Segments.nearest(range(cells // 64, cells, cells // 32), grid)
+
+
+def problem_of(case: Case) -> Problem:
+    """Describe a case as the kernels see it."""
+    (batch, channels, *grid), dtype, memory_format, name = case
+    cells = prod(grid)
+    segments = segments_of(name, (grid[0], grid[1]))
+    largest = int(segments.cell_counts.max())
+    counts = (cells, segments.num_segments, largest, 0)
+    return Problem(batch, 1, channels, *counts, dtype, memory_format == CHANNELS_LAST)
+
+
+def name_of(value: object) -> str:
+    """Shorten the name of a type or a memory format."""
+    return str(value).removeprefix("torch.").removesuffix("_format")
+
+
+@contextmanager
+def three_stages() -> Iterator[None]:
+    """Take three stages where one pass would do, too."""
+    with patch.object(launch, "fits_one_pass", return_value=False):
+        yield
+
+
+class Layers:
+    """The layers that are compared on a case, and their inputs."""
+
+    def __init__(self, case: Case) -> None:
+        (batch, channels, *grid), dtype, memory_format, name = case
+        self.shape = (batch, channels, *grid)
+        self.segments = segments_of(name, (grid[0], grid[1]))
+        self.per_cell = name == "per cell"
+        bytes_of_x = prod(self.shape) * dtype.itemsize
+        self.calls = max(1, min(CALLS, -(-_CACHE_BYTES // bytes_of_x)))
+        if bytes_of_x < 1 << 20:
+            self.calls = CALLS
+        make = partial(torch.randn, self.shape, device="cuda")
+        self.xs, self.dys = (
+            [make().to(dtype).contiguous(memory_format=memory_format) for _ in range(self.calls)]
+            for _ in range(2)
+        )
+        for x in self.xs:
+            x.requires_grad_()
+
+    def layers(self, compiled: bool) -> dict[str, nn.Module]:
+        """Return the layers by name; their parameters are in float32, as under autocast."""
+        channels, grid = self.shape[1], self.segments.grid
+        local = partial(LocalBN, channels, self.segments, device="cuda")
+        layers: dict[str, nn.Module] = {"LocalBN": local()}
+        layers[THREE_STAGES] = local()
+        layers["nn.BatchNorm2d"] = nn.BatchNorm2d(channels, device="cuda")
+        if self.per_cell:
+            layers["nn.BatchNorm1d on the view"] = Flat(channels * prod(grid))
+        if compiled:
+            layers["LocalBN, native"] = OnBackend(local(), "native")
+            reference = OnBackend(local(), "reference")
+            layers["the definition, compiled"] = compiled_layer(reference)
+            layers["nn.BatchNorm2d, compiled"] = compiled_layer(
+                nn.BatchNorm2d(channels, device="cuda")
+            )
+        return layers
+
+    def forward(self, layer: nn.Module, number: int) -> Tensor:
+        """Normalize a buffer."""
+        y: Tensor = layer(self.xs[number])
+        return y
+
+    def step(self, layer: nn.Module, number: int) -> tuple[Tensor, ...]:
+        """Normalize a buffer, and find all gradients."""
+        y = layer(self.xs[number])
+        return y, *torch.autograd.grad(y, (self.xs[number], *layer.parameters()), self.dys[number])
+
+
+def compiled_layer(layer: nn.Module) -> nn.Module:
+    """Compile a layer for the sizes that it meets."""
+    layer.compile(dynamic=False)
+    return layer
+
+
+class OnBackend(nn.Module):
+    """A layer on a backend of its own choice."""
+
+    def __init__(self, layer: LocalBN, backend: Backend) -> None:
+        super().__init__()
+        self.layer, self.backend = layer, backend
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize x."""
+        layer = self.layer
+        return local_batch_norm(
+            x, layer.segments, layer.running_mean, layer.running_var, layer.weight, layer.bias,
+            training=True, backend=self.backend,
+        )  # fmt: skip
+
+
+class Flat(nn.Module):
+    """One feature for each channel and cell: what a user can do with PyTorch alone."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__()
+        self.layer = nn.BatchNorm1d(columns, device="cuda")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize x (N, C, H, W) as (N, C * H * W)."""
+        return self.layer(x.flatten(1)).view(x.shape)  # type: ignore[no-any-return]
