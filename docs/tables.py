@@ -129,19 +129,28 @@ def differences(
 
 
 ANTWERP = {"antwerp": "Antwerp"}
+ANTWERP_LONG = {"antwerp-paper": "Antwerp"}
+OTHER_CITIES = {"mexico-city": "Mexico City", "kolkata": "Kolkata"}
 DENSE = ["convlstm-dense", "cnn-dense"]
 REPAIRED = [f"{model}-percentile" for model in DENSE]
 CONVOLUTION = ["convlstm-convolution", "cnn-convolution"]
+WIDE = ["wide-convlstm", "wide-cnn"]
 
 TABLES: dict[str, Callable[[], str]] = {
     "antwerp/summary": partial(
-        scores, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED, "ridge", "idw"]
+        scores, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED, *WIDE, "ridge", "idw"]
     ),
     "antwerp/scores": partial(
-        scores, ANTWERP, ["masked", "paper", "unseen"], [*DENSE, *REPAIRED, *CONVOLUTION, *RIVALS]
+        scores,
+        ANTWERP,
+        ["masked", "paper", "unseen"],
+        [*DENSE, "cnn-lstm-dense", *REPAIRED, *CONVOLUTION, *WIDE, *RIVALS],
     ),
     "antwerp/seeds": partial(each_seed, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED]),
     "antwerp/published": partial(scores_beside_published, ANTWERP, ["paper"], DENSE),
+    "antwerp/paper-preset": partial(
+        scores_beside_published, ANTWERP_LONG, ["paper"], [*DENSE, "ridge", "idw"]
+    ),
     "antwerp/differences": partial(
         differences,
         ANTWERP,
@@ -160,6 +169,13 @@ TABLES: dict[str, Callable[[], str]] = {
         ],
     ),
     "antwerp/suspects": partial(as_measured, "antwerp-suspects", RIGHT),
+    "cities/dense": partial(scores, OTHER_CITIES, ["masked", "paper"], [*DENSE, "ridge", "idw"]),
+    "cities/dense-differences": partial(
+        differences,
+        OTHER_CITIES,
+        ["masked", "paper"],
+        [(model, "local", other) for model in DENSE for other in ("none", "global", "idw")],
+    ),
     "earlier/summary": partial(as_measured, "earlier/summary", RIGHT),
     "earlier/scores": partial(as_measured, "earlier/scores", RIGHT),
     "earlier/differences": partial(as_measured, "earlier/differences", LEFT),
