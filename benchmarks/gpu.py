@@ -195,6 +195,8 @@ def main() -> None:
     if arguments.once:
         once()
         return
+    if arguments.record is None:
+        parser.error("name the file of the record")
     started = time.perf_counter()
     jobs = os.cpu_count() or 1
     major, minor = torch.cuda.get_device_capability()

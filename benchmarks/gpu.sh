@@ -4,16 +4,20 @@
 set -uo pipefail
 folder=${1:?usage: bash benchmarks/gpu.sh FOLDER}
 mkdir -p "$folder"
+folder=$(realpath "$folder")
+failed=0
 cd "$(dirname "$0")/.."
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 python=${PYTHON:-python3}
-workers=$("$python" -c "import xdist" 2>/dev/null && echo "-n $(($(nproc) - 2))")
+workers=$("$python" -c "import xdist" 2>/dev/null && echo "-n $(nproc)")
 
 step() { # name, seconds at most, command
     local name=$1 limit=$2 start=$SECONDS
     shift 2
     timeout -k 5 "$limit" "$@" >"$folder/$name.log" 2>&1
-    echo "== $name: exit $?, $((SECONDS - start)) s"
+    local code=$?
+    ((code == 0)) || failed=1
+    echo "== $name: exit $code, $((SECONDS - start)) s"
 }
 
 step tests "${TESTS_S:-150}" env TRITONBN_AUTOTUNE=0 "$python" -m pytest $workers -q -p no:cacheprovider \
@@ -35,3 +39,4 @@ if command -v compute-sanitizer >/dev/null; then
         -p no:cacheprovider tests/gpu -k "definition and float32 and (nearest or per_cell) and True-"
     grep -aE "ERROR SUMMARY|passed|failed" "$folder/sanitizer.log"
 fi
+exit "$failed"

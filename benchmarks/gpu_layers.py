@@ -80,8 +80,6 @@ class Layers:
         self.per_cell = name == "per cell"
         bytes_of_x = prod(self.shape) * dtype.itemsize
         self.calls = max(1, min(CALLS, -(-_CACHE_BYTES // bytes_of_x)))
-        if bytes_of_x < 1 << 20:
-            self.calls = CALLS
         make = partial(torch.randn, self.shape, device="cuda")
         self.xs, self.dys = (
             [make().to(dtype).contiguous(memory_format=memory_format) for _ in range(self.calls)]

@@ -1,8 +1,8 @@
 """How long the GPU takes, and how long it takes to keep it busy.
 
-Times are of the GPU alone: calls on buffers of their own, so that none finds its input in cache,
-are captured in a CUDA graph, and its replay is timed with events. What a call takes to be issued is
-measured for itself.
+Times are of the GPU alone: calls on up to eight buffers, together larger than its cache where x is
+larger than 25 MB, are captured in a CUDA graph, and its replay is timed with events. What a call
+takes to be issued is measured for itself.
 """
 
 import time

@@ -35,6 +35,11 @@ def is_transformed() -> bool:
     return torch._C._are_functorch_transforms_active()
 
 
+def wants_more_than_gradients() -> bool:
+    """Whether a backward pass is itself differentiated or transformed."""
+    return torch.is_grad_enabled() or is_transformed() or forward_ad._current_level >= 0
+
+
 def wants_other_derivatives() -> bool:
     """Whether derivatives are forward-mode, or of `torch.func` and nested or compiled."""
     if forward_ad._current_level >= 0:

@@ -159,8 +159,7 @@ class _EagerForward(torch.autograd.Function):
                 "local batch normalization has no batched gradients for is_grads_batched and "
                 'vectorize=True; use torch.func.jacrev, or backend="reference"'
             )
-        differentiable = torch.is_grad_enabled() or caller.is_transformed()
-        function = _EagerBackward.apply if differentiable else _backward
+        function = _EagerBackward.apply if caller.wants_more_than_gradients() else _backward
         dx, _, *others = _differentiate(function, ctx, dy)
         return dx, None, *others, None
 

@@ -55,6 +55,16 @@ def refuse_or_hold(norm, function, expected):
     norm.backend = "native"
 
 
+def test_a_gradient_is_not_differentiated_forward_in_silence(pair, x):
+    norm, _ = pair("training")
+    leaf = x.clone().requires_grad_()
+    y = norm(leaf)
+    with forward_ad.dual_level():
+        dy = forward_ad.make_dual(torch.ones_like(y), torch.ones_like(y))
+        with pytest.raises(RuntimeError, match="jvp"):
+            torch.autograd.grad(y, leaf, dy)
+
+
 @KINDS
 def test_jacobian(kind, pair, x):
     norm, twin = pair(kind)

@@ -39,8 +39,9 @@ def column_statistics(
     """Write the mean (float64) and the sum of squared deviations of each split and column.
 
     Each slot holds Welford's recurrence (1962) for the deviations from a pivot, so that a large
-    mean costs no digits. The pivot is the first row of the split; with a mask it is the first value
-    of each slot that counts, and the counts of each split and cell are written, too.
+    mean costs no digits. The pivot is each column's value in the first row of the split. A mask may
+    leave that out; with one it is the first value of each slot that counts, and the counts of each
+    split and cell are written, too.
     """
     column, offset, channel, cell, exists = locate_columns(
         tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS
@@ -55,19 +56,19 @@ def column_statistics(
     if mask is None:
         start_of_first = row_start(first.to(tl.int64), frames, C, CELLS, CHANNELS_LAST)
         pivot = tl.load(x + start_of_first + offset, mask=exists, other=0).to(COMPUTE)[None, :]
-        whole = (last - first) // BLOCK_ROWS
+        whole_tiles = (last - first) // BLOCK_ROWS
         count = tl.zeros([1, 1], COMPUTE)
-        for turn in range(whole):
-            row = (first + turn * BLOCK_ROWS + slot).to(tl.int64)
+        for tile in range(whole_tiles):
+            row = (first + tile * BLOCK_ROWS + slot).to(tl.int64)
             place = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None] + offset[None, :]
             value = tl.load(x + place, mask=exists[None, :], other=0).to(COMPUTE) - pivot
             count += 1
             delta = value - mean
             mean += delta * (1 / count)
             m2 += delta * (value - mean)
-        row = (first + whole * BLOCK_ROWS + slot).to(tl.int64)
+        row = (first + whole_tiles * BLOCK_ROWS + slot).to(tl.int64)
         inside = (row < last)[:, None]
-        if whole * BLOCK_ROWS < last - first:
+        if whole_tiles * BLOCK_ROWS < last - first:
             place = row_start(row, frames, C, CELLS, CHANNELS_LAST)[:, None] + offset[None, :]
             value = tl.load(x + place, mask=inside & exists[None, :], other=0).to(COMPUTE) - pivot
             delta = tl.where(inside, value - mean, 0.0)

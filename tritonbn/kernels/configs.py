@@ -36,8 +36,7 @@ _WARPS = {  # of a program, and how many of them lie beside one another
 }
 _ONE_PASS_VALUES = {"one_pass_forward": (32, 16, 64), "one_pass_backward": (16, 32)}
 _MAX_TILE = 1 << 13  # values in float32; with larger ones too few programs run at once
-_MAX_WARPS = 8
-_REGISTERS = 1 << 16  # of a multiprocessor
+_MAX_WARPS = 8  # their threads can have that many registers each
 _MOST_REGISTERS = 255  # of a thread
 
 
@@ -52,13 +51,12 @@ class Config(NamedTuple):
     def options(self) -> dict[str, int]:
         """What Triton is told of the warps.
 
-        With the number of registers that they can have, an NVIDIA assembler does not spill some to
+        With all the registers that a thread can have, an NVIDIA assembler does not spill some to
         make room for other programs.
         """
         if torch.version.hip is not None:
             return {"num_warps": self.warps}
-        registers = min(_MOST_REGISTERS, _REGISTERS // (self.warps * _LANES))
-        return {"num_warps": self.warps, "maxnreg": registers}
+        return {"num_warps": self.warps, "maxnreg": _MOST_REGISTERS}
 
 
 def _values(in_float32: int, dtype: torch.dtype) -> int:
@@ -106,7 +104,7 @@ def suitable_configs(kernel: Kernel, problem: Problem) -> tuple[Config, ...]:
     else:
         configs = tile_configs(kernel, problem.dtype)
     narrow = [config for config in configs if config.columns < 2 * across]
-    return tuple(narrow or configs[-1:])
+    return tuple(narrow or [min(configs, key=lambda config: (config.columns, config.warps))])
 
 
 @lru_cache(maxsize=1024)  # every launch asks

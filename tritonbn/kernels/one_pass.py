@@ -59,7 +59,8 @@ def locate_tile(
     entries : scalar
         How many of each column exist.
     first, channel, segment, exists : [BLOCK_COLUMNS]
-        Offset of the first entry; with segment -1 for cells in none.
+        Offset of the first entry, channel, segment (-1 for cells in none), and whether there is
+        such a column.
     """
     entry = tl.arange(0, BLOCK_ENTRIES)
     if SINGLE_CELLS:
@@ -149,7 +150,10 @@ def forward(
     deviation = value - center[None, :]
     low = tl.sum(tl.where(counted, deviation, 0.0), 0) * part
     low = tl.where(present, low, 0.0)
-    deviation -= low[None, :]
+    pivot = center  # from here on the mean, rounded, and what is left of it
+    center += low
+    low -= center - pivot
+    deviation = (value - center[None, :]) - low[None, :]
     distance = tl.where(counted, deviation, 0.0)
     variance = tl.sum(distance * distance, 0) * part
 

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from math import ceil
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -36,7 +35,7 @@ from tritonbn.kernels.scratch import Scratch
 _log = logging.getLogger("tritonbn")
 _FILE = "config.json"
 _ROUNDS, _LAUNCHES = 5, 8
-_SLEEP_CYCLES = 4_000_000  # about 2 ms
+_SLEEP_CYCLES = 4_000_000
 _KERNELS: dict[Kernel, Any] = {
     "column_statistics": columns.column_statistics,
     "column_sums": columns.column_sums,
@@ -80,9 +79,10 @@ def kind_of(kernel: Kernel, problem: Problem) -> Problem:
 
 
 def measure(run: Callable[[], object]) -> float:
-    """Return the median milliseconds that a launch takes on the GPU.
+    """Return the least milliseconds that a launch takes on the GPU, of some rounds.
 
-    The GPU sleeps until all launches are issued, which may take longer than to run them.
+    The GPU sleeps about 2 ms before each round, in which the launches are issued; where that takes
+    longer, a round is too long. As in a network, small inputs are in the cache.
     """
     run()
     times = []
@@ -95,7 +95,7 @@ def measure(run: Callable[[], object]) -> float:
         end.record()
         end.synchronize()
         times.append(float(start.elapsed_time(end)) / _LAUNCHES)
-    return median(times)
+    return min(times)
 
 
 def _event() -> torch.cuda.Event:
