@@ -33,7 +33,7 @@ PAGES = [
 FACTS = [*KEYS, "sprmse", "spmae", "skill", "validation_sprmse", "steps", "seconds"]
 """The first columns of a file of `collect`; then comes the RMSE at each station."""
 
-MEASURES = {"sprmse": "spRMSE", "spmae": "spMAE"}
+MEASURES = {"sprmse": "spRMSE", "spmae": "spMAE", "skill": "skill"}
 
 BEGIN, END = "<!-- table: ", "<!-- end of table -->"
 BLOCK = re.compile(rf"^({BEGIN}(\S+) -->\n).*?^({END})$", re.DOTALL | re.MULTILINE)
@@ -83,6 +83,13 @@ def scores(cities: Mapping[str, str], protocols: Sequence[str], models: Sequence
         Networks and rivals in the order of the rows. Default all that any of the files has.
     """
     return _markdown(_score_rows(cities, protocols, models, ["sprmse"]), RIGHT)
+
+
+def other_measures(
+    cities: Mapping[str, str], protocols: Sequence[str], models: Sequence[str] = ()
+) -> str:
+    """Tabulate spMAE and skill; the parameters are those of `scores`."""
+    return _markdown(_score_rows(cities, protocols, models, ["spmae", "skill"]), RIGHT)
 
 
 def each_seed(cities: Mapping[str, str], protocols: Sequence[str], models: Sequence[str]) -> str:
@@ -135,6 +142,7 @@ DENSE = ["convlstm-dense", "cnn-dense"]
 REPAIRED = [f"{model}-percentile" for model in DENSE]
 CONVOLUTION = ["convlstm-convolution", "cnn-convolution"]
 WIDE = ["wide-convlstm", "wide-cnn"]
+ALL_ON_ANTWERP = [*DENSE, "cnn-lstm-dense", *REPAIRED, *CONVOLUTION, *WIDE, *RIVALS]
 
 TABLES: dict[str, Callable[[], str]] = {
     "antwerp/summary": partial(
@@ -144,7 +152,10 @@ TABLES: dict[str, Callable[[], str]] = {
         scores,
         ANTWERP,
         ["masked", "paper", "unseen"],
-        [*DENSE, "cnn-lstm-dense", *REPAIRED, *CONVOLUTION, *WIDE, *RIVALS],
+        ALL_ON_ANTWERP,
+    ),
+    "antwerp/other-measures": partial(
+        other_measures, ANTWERP, ["masked", "paper", "unseen"], ALL_ON_ANTWERP
     ),
     "antwerp/seeds": partial(each_seed, ANTWERP, ["masked", "paper"], [*DENSE, *REPAIRED]),
     "antwerp/published": partial(scores_beside_published, ANTWERP, ["paper"], DENSE),
