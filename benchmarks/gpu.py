@@ -15,7 +15,6 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
-from math import prod
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -36,6 +35,7 @@ from gpu_layers import (
     problem_of,
     three_stages,
 )
+from gpu_table import pass_us
 from gpu_timing import ceilings, graph_times, host_time, summary
 from torch import nn
 
@@ -43,7 +43,7 @@ from tritonbn import LocalBN, Segments
 from tritonbn.bench import PublishedLayers
 from tritonbn.kernels import tuning
 from tritonbn.kernels.compiled import compiling_for
-from tritonbn.kernels.configs import fits_one_pass, suitable_configs, suitable_kernels
+from tritonbn.kernels.configs import suitable_configs, suitable_kernels
 from tritonbn.kernels.scratch import Scratch
 from tritonbn.models import build_model
 
@@ -84,16 +84,8 @@ def measure_case(case: Case) -> Iterator[dict[str, Any]]:
         "segments": name,
         "calls": inputs.calls,
     }
-    compiled = shape == (128, 64, 32, 32) and memory_format == CONTIGUOUS and name != "single"
-    problem = problem_of(case)
-    for label, layer in inputs.layers(compiled and dtype == FLOAT32).items():
+    for label, layer in inputs.layers().items():
         forced = label == THREE_STAGES
-        if forced and not fits_one_pass("one_pass_forward", problem):
-            continue
-        if label == "nn.BatchNorm2d" and name != "single":
-            continue
-        if label == "nn.BatchNorm1d on the view" and memory_format == CHANNELS_LAST:
-            continue
         row = {**words, "layer": label}
         try:
             with three_stages() if forced else nullcontext():
@@ -177,8 +169,7 @@ def show(row: dict[str, Any], ceiling: float) -> None:
     if "error" in row:
         print(what, row["error"][:80])
         return
-    itemsize = 4 if row["dtype"] == "float32" else 2
-    floor = prod(row["shape"]) * itemsize / ceiling / 1e3
+    floor = pass_us(row, ceiling)
     forward, step = (row[key]["median_us"] for key in ("forward", "step"))
     print(
         f"{what} {forward:9.1f} {step:9.1f} us  host {row['host_step_us']:7.1f}"

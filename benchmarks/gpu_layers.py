@@ -5,20 +5,19 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import product
 from math import prod
-from typing import Literal
 from unittest.mock import patch
 
 import torch
 from gpu_timing import CALLS
 from torch import Tensor, nn
 
-from tritonbn import LocalBN, Segments, local_batch_norm
+from tritonbn import LocalBN, Segments
 from tritonbn.kernels import launch
+from tritonbn.kernels.configs import fits_one_pass
 from tritonbn.kernels.problem import Problem
 
 FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
 CONTIGUOUS, CHANNELS_LAST = torch.contiguous_format, torch.channels_last
-Backend = Literal["native", "reference"]
 Shape = tuple[int, int, int, int]
 Case = tuple[Shape, torch.dtype, torch.memory_format, str]
 SHAPES: dict[Shape, tuple[tuple[torch.dtype, ...], tuple[torch.memory_format, ...]]] = {
@@ -28,6 +27,7 @@ SHAPES: dict[Shape, tuple[tuple[torch.dtype, ...], tuple[torch.memory_format, ..
     (32, 256, 256, 256): ((FLOAT32,), (CONTIGUOUS, CHANNELS_LAST)),
 }
 SEGMENTS = ("single", "32 nearest", "per cell")
+SLOW_LAYERS_AT = ((128, 64, 32, 32), FLOAT32, CONTIGUOUS)
 THREE_STAGES = "LocalBN, three stages"
 _CACHE_BYTES = 200 << 20
 
@@ -75,9 +75,9 @@ class Layers:
 
     def __init__(self, case: Case) -> None:
         (batch, channels, *grid), dtype, memory_format, name = case
+        self.case = case
         self.shape = (batch, channels, *grid)
         self.segments = segments_of(name, (grid[0], grid[1]))
-        self.per_cell = name == "per cell"
         bytes_of_x = prod(self.shape) * dtype.itemsize
         self.calls = max(1, min(CALLS, -(-_CACHE_BYTES // bytes_of_x)))
         make = partial(torch.randn, self.shape, device="cuda")
@@ -88,19 +88,24 @@ class Layers:
         for x in self.xs:
             x.requires_grad_()
 
-    def layers(self, compiled: bool) -> dict[str, nn.Module]:
-        """Return the layers by name; their parameters are in float32, as under autocast."""
+    def layers(self) -> dict[str, nn.Module]:
+        """Return the layers by name; their parameters are in float32, as under autocast.
+
+        Those that take minutes to compile, or very long to run, are there for one size only.
+        """
+        shape, dtype, memory_format, name = self.case
         channels, grid = self.shape[1], self.segments.grid
         local = partial(LocalBN, channels, self.segments, device="cuda")
         layers: dict[str, nn.Module] = {"LocalBN": local()}
-        layers[THREE_STAGES] = local()
-        layers["nn.BatchNorm2d"] = nn.BatchNorm2d(channels, device="cuda")
-        if self.per_cell:
+        if fits_one_pass("one_pass_forward", problem_of(self.case)):
+            layers[THREE_STAGES] = local()
+        if name == "single":
+            layers["nn.BatchNorm2d"] = nn.BatchNorm2d(channels, device="cuda")
+        if name == "per cell" and memory_format == CONTIGUOUS:
             layers["nn.BatchNorm1d on the view"] = Flat(channels * prod(grid))
-        if compiled:
-            layers["LocalBN, native"] = OnBackend(local(), "native")
-            reference = OnBackend(local(), "reference")
-            layers["the definition, compiled"] = compiled_layer(reference)
+        if (shape, dtype, memory_format) == SLOW_LAYERS_AT and name != "single":
+            layers["LocalBN, native"] = local(backend="native")
+            layers["the definition, compiled"] = compiled_layer(local(backend="reference"))
             layers["nn.BatchNorm2d, compiled"] = compiled_layer(
                 nn.BatchNorm2d(channels, device="cuda")
             )
@@ -121,22 +126,6 @@ def compiled_layer(layer: nn.Module) -> nn.Module:
     """Compile a layer for the sizes that it meets."""
     layer.compile(dynamic=False)
     return layer
-
-
-class OnBackend(nn.Module):
-    """A layer on a backend of its own choice."""
-
-    def __init__(self, layer: LocalBN, backend: Backend) -> None:
-        super().__init__()
-        self.layer, self.backend = layer, backend
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalize x."""
-        layer = self.layer
-        return local_batch_norm(
-            x, layer.segments, layer.running_mean, layer.running_var, layer.weight, layer.bias,
-            training=True, backend=self.backend,
-        )  # fmt: skip
 
 
 class Flat(nn.Module):

@@ -16,6 +16,13 @@ def _key(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(row[name]) for name in KEY)
 
 
+def pass_us(row: dict[str, Any], gb_per_s: float) -> float:
+    """Return the microseconds that it takes to read or write x once at that speed."""
+    itemsize = {"float32": 4, "bfloat16": 2}[row["dtype"]]
+    values: int = prod(row["shape"])
+    return values * itemsize / gb_per_s / 1e3
+
+
 def main() -> None:
     """Print the table in Markdown; times in microseconds."""
     record, *earlier = (json.loads(Path(path).read_text("utf-8")) for path in sys.argv[1:])
@@ -27,8 +34,7 @@ def main() -> None:
     for row in record["layers"]:
         if "error" in row:
             continue
-        itemsize = {"float32": 4, "bfloat16": 2}[row["dtype"]]
-        floor = 5 * prod(row["shape"]) * itemsize / copied / 1e3
+        floor = 5 * pass_us(row, copied)
         step = row["step"]["median_us"]
         words = [str(tuple(row["shape"])), row["dtype"], row["memory_format"], row["segments"]]
         numbers = [f"{row['forward']['median_us']:,.0f}", f"{step:,.0f}", f"{step / floor:.2f}"]
