@@ -4,8 +4,7 @@ Knows nothing of torch. ``python -m data_prep`` does the same from the command l
 """
 
 from data_prep.city import CityData, DataError
-from data_prep.hourly import read_hourly
-from data_prep.senseurcity import read_archive
+from data_prep.senseurcity import read_archive, read_hourly
 from data_prep.synthetic import synthetic_city
 from data_prep.tidy import read_tidy
 

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from data_prep.city import CityData, DataError
 from data_prep.describe import describe
-from data_prep.download import download
-from data_prep.hourly import read_hourly
-from data_prep.senseurcity import QUANTITIES, read_archive
-from data_prep.synthetic import synthetic_city
+from data_prep.senseurcity.download import download
+from data_prep.senseurcity.hourly import read_hourly
+from data_prep.senseurcity.readings import QUANTITIES, read_archive
+from data_prep.synthetic.archive import synthetic_city
 from data_prep.tidy import read_tidy
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from data_prep.city import DataError
 from data_prep.grid import cells_of, shared_cells
-from data_prep.sites import antwerp_sites
+from data_prep.senseurcity.sites import antwerp_sites
 
 
 @pytest.fixture

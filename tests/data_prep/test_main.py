@@ -139,7 +139,7 @@ def test_ctrl_c_exits_with_130_and_leaves_nothing(archive, tmp_path, capsys, mon
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("data_prep.senseurcity.read_device", interrupted)
+    monkeypatch.setattr("data_prep.senseurcity.readings.read_device", interrupted)
     assert main(["senseurcity", archive, "--out", str(tmp_path / "out")]) == 130
     assert capsys.readouterr().err.strip() == "interrupted"
     assert not (tmp_path / "out").exists()

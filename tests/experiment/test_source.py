@@ -59,7 +59,7 @@ def test_the_hourly_file_is_read_by_name_or_downloaded(
 ) -> None:
     path = tmp_path / "mine.Rda"
     path.write_bytes(b"no R")
-    monkeypatch.setattr("data_prep.hourly.download_hourly", lambda: path)
+    monkeypatch.setattr("data_prep.senseurcity.hourly.download_hourly", lambda: path)
     with pytest.raises(DataError, match=r"mine\.Rda cannot be read as an R file"):
         load_city(data.format(path=path))
 

@@ -32,12 +32,12 @@ def load_city(data: str, grid: tuple[int, int] | None = None) -> CityData:
 
         return synthetic_city(grid=grid or GRID)
     if data == "senseurcity":
-        from data_prep.download import download
         from data_prep.senseurcity import read_archive
+        from data_prep.senseurcity.download import download
 
         return read_archive(download(), grid=grid or GRID)
     if data == "senseurcity-hourly":
-        from data_prep.hourly import read_hourly
+        from data_prep.senseurcity import read_hourly
 
         return read_hourly(grid=grid or GRID)
     return _read_path(Path(data), grid)
@@ -61,7 +61,7 @@ def _read_path(path: Path, grid: tuple[int, int] | None) -> CityData:
 
         return read_tidy(path, grid=grid or GRID)
     if path.suffix.lower() == ".rda":
-        from data_prep.hourly import read_hourly
+        from data_prep.senseurcity import read_hourly
 
         return read_hourly(path, grid=grid or GRID)
     if path.is_file() or any(path.glob("**/dataset/*.csv")) or any(path.glob("Antwerp_*.csv")):

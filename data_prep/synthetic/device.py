@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data_prep.synthetic_air import Air
+from data_prep.synthetic.air import Air
 
 COLOCATION_SITE = "ANT_REF_R801"
 DEPLOYED_FROM = np.datetime64("2020-06-29T10:20", "m")  # the last device is deployed

@@ -5,8 +5,8 @@ import pytest
 from senseurcity_files import device_csv, stay
 
 from data_prep.city import DataError
-from data_prep.device import canonical_site, read_device, read_header
-from data_prep.sites import antwerp_sites
+from data_prep.senseurcity.device import canonical_site, read_device, read_header
+from data_prep.senseurcity.sites import antwerp_sites
 
 HOUR = "2020-07-01T10:"
 SITES = set(antwerp_sites()["site"])

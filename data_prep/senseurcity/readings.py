@@ -16,12 +16,12 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
 
-from data_prep.archive import Archive, open_archive, open_binary, size_of
 from data_prep.city import CityData, DataError
-from data_prep.device import Device, canonical_site, read_device, read_header
 from data_prep.grid import cells_of, shared_cells
-from data_prep.sites import antwerp_sites
-from data_prep.window import Moment, Window, find_window
+from data_prep.senseurcity.archive import Archive, open_archive, open_binary, size_of
+from data_prep.senseurcity.device import Device, canonical_site, read_device, read_header
+from data_prep.senseurcity.sites import antwerp_sites
+from data_prep.senseurcity.window import Moment, Window, find_window
 
 QUANTITIES = {
     "OPCN3PM1": "PM1",

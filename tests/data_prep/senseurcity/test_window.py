@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from data_prep.city import DataError
-from data_prep.device import Device
-from data_prep.window import find_window
+from data_prep.senseurcity.device import Device
+from data_prep.senseurcity.window import find_window
 
 START = np.datetime64("2020-07-01T00:00", "m")
 

@@ -23,7 +23,7 @@ def antwerp_sites() -> pd.DataFrame:
     Source: `metadata_sites.csv` of SensEURCity (Van Poppel et al., 2023,
     doi:10.5281/zenodo.7669644), CC BY 4.0. Its row VITO is left out: that is 42 km east of Antwerp.
     """
-    with files("data_prep").joinpath("antwerp_sites.csv").open(encoding="utf-8") as table:
+    with files(__package__).joinpath("antwerp_sites.csv").open(encoding="utf-8") as table:
         sites = pd.read_csv(table)
     sites["class"] = sites["site"].str.extract("_(.{3})_")[0].map(CLASSES)
     return sites

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data_prep.synthetic_air import Air
-from data_prep.synthetic_device import Log, bit, flag_words
+from data_prep.synthetic.air import Air
+from data_prep.synthetic.device import Log, bit, flag_words
 
 HEADER = (
     "date,latitude,longitude,altitude,Location.ID,BMP280,SHT31HE,SHT31TE,Absolute_humidity,"

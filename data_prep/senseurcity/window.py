@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data_prep.city import DataError
-from data_prep.device import Device
+from data_prep.senseurcity.device import Device
 
 Moment = str | np.datetime64 | pd.Timestamp
 

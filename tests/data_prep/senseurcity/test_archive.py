@@ -3,8 +3,8 @@ import zipfile
 import pytest
 from senseurcity_files import stay, write_archive
 
-from data_prep.archive import open_archive, open_binary, size_of
 from data_prep.city import DataError
+from data_prep.senseurcity.archive import open_archive, open_binary, size_of
 
 ROWS = stay("ANT_URB_WITT", "2020-07-01T10:00", [1, 2])
 FILES = {

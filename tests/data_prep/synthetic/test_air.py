@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from data_prep.fill import distances_km, idw
-from data_prep.sites import antwerp_sites
-from data_prep.synthetic_air import Source, make_air, plume, road_exposure
+from data_prep.senseurcity.sites import antwerp_sites
+from data_prep.synthetic.air import Source, make_air, plume, road_exposure
 
 
 def fortnight(seed):

@@ -9,14 +9,14 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from data_prep.archive import SYNTHETIC_COMMENT
 from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
-from data_prep.senseurcity import read_archive
-from data_prep.sites import antwerp_sites
-from data_prep.synthetic_air import Air, make_air
-from data_prep.synthetic_device import COLOCATION_SITE, DEPLOYMENT, record
-from data_prep.synthetic_layout import device_csv
+from data_prep.senseurcity.archive import SYNTHETIC_COMMENT
+from data_prep.senseurcity.readings import read_archive
+from data_prep.senseurcity.sites import antwerp_sites
+from data_prep.synthetic.air import Air, make_air
+from data_prep.synthetic.device import COLOCATION_SITE, DEPLOYMENT, record
+from data_prep.synthetic.layout import device_csv
 
 FIRST_MINUTE = np.datetime64("2020-07-06T00:00", "m")  # all devices are deployed
 DATASET = "senseurcity_data_v02/dataset"

@@ -7,7 +7,7 @@ import pytest
 from rich.progress import Progress
 
 from data_prep.city import DataError
-from data_prep.download import DOI, FILE, RECORD_URL, RETRIES, download
+from data_prep.senseurcity.download import DOI, FILE, RECORD_URL, RETRIES, download
 
 CONTENT = bytes(range(256)) * 20_000
 
@@ -152,7 +152,7 @@ def test_the_progress_bar_is_full_in_the_end(zenodo, tmp_path, monkeypatch, capf
             super().__init__(*columns, **options)
             bars.append(self)
 
-    monkeypatch.setattr("data_prep.download.Progress", Recorded)
+    monkeypatch.setattr("data_prep.senseurcity.download.Progress", Recorded)
     zenodo.broken_transfers = 1
     download(tmp_path, record_url=f"{zenodo.url}/record")
     (task,) = bars[0].tasks

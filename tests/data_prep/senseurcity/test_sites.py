@@ -1,4 +1,4 @@
-from data_prep.sites import antwerp_sites
+from data_prep.senseurcity.sites import antwerp_sites
 
 
 def test_the_table_holds_the_31_sites_with_their_kinds():

@@ -1,14 +1,12 @@
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from senseurcity_files import device_csv, stay, write_archive
 
 from data_prep.city import CityData, DataError
-from data_prep.senseurcity import ANTWERP_WINDOW, QUANTITIES, read_archive
-from data_prep.sites import antwerp_sites
+from data_prep.senseurcity.readings import ANTWERP_WINDOW, read_archive
+from data_prep.senseurcity.sites import antwerp_sites
 
 T = "2020-07-01T10:"
 NAN = float("nan")
@@ -279,36 +277,3 @@ def test_zip_and_folder_give_the_same_city_and_it_survives_saving(tmp_path, capf
         np.testing.assert_array_equal(city.times, folder.times)
         assert city.stations.equals(folder.stations)
         assert city.report == json.loads(json.dumps(folder.report)) | {"source": "data.zip"}
-
-
-EXCERPT = Path(os.environ.get("TRITONBN_REAL_DATA", "")) / "senseurcity_excerpt"
-needs_excerpt = pytest.mark.skipif(
-    not (EXCERPT / "dataset").is_dir(), reason="TRITONBN_REAL_DATA names no folder with the excerpt"
-)
-
-
-@needs_excerpt
-@pytest.mark.parametrize(
-    ("city", "stations", "rows", "minutes"),
-    [
-        ("antwerp", ["ANT_REF_R801"], 38, 18),
-        ("oslo", ["OSL_REF_KVN"], 20, 20),
-        ("zagreb", ["ZAG_REF_IMI"], 60, 20),
-    ],
-)
-def test_the_excerpt_loads_and_says_that_it_holds_warm_ups_only(city, stations, rows, minutes):
-    loaded = read_archive(EXCERPT, city=city, progress=False)
-    assert loaded.stations["station"].tolist() == stations
-    assert len(loaded.times) == minutes
-    assert not loaded.observed.any()
-    assert loaded.report["rows"] == rows
-    assert loaded.report["flags"] == {"W": loaded.report["dropped"]["flagged"]}
-    assert sum(loaded.report["dropped"].values()) == rows
-
-
-@needs_excerpt
-def test_the_excerpt_has_flags_for_every_quantity():
-    for file in (EXCERPT / "dataset").iterdir():
-        with file.open(encoding="utf-8") as lines:
-            header = set(next(lines).strip().split(","))
-        assert header >= {name for q in QUANTITIES for name in (q, f"{q}_flag")}

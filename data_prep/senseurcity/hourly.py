@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from data_prep.city import CityData, DataError
-from data_prep.device import canonical_site
-from data_prep.download import download_hourly
 from data_prep.grid import cells_of, shared_cells
-from data_prep.sites import antwerp_sites
+from data_prep.senseurcity.device import canonical_site
+from data_prep.senseurcity.download import download_hourly
+from data_prep.senseurcity.sites import antwerp_sites
 
 RANGE = 500.0
 """Up to which concentration the PMS5003 is specified, in ug/m3."""

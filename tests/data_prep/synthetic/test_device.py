@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_prep.sites import antwerp_sites
-from data_prep.synthetic_air import Air
-from data_prep.synthetic_device import DEPLOYMENT, FLAGS, flag_words, record
+from data_prep.senseurcity.sites import antwerp_sites
+from data_prep.synthetic.air import Air
+from data_prep.synthetic.device import DEPLOYMENT, FLAGS, flag_words, record
 
 SITES = antwerp_sites()
 

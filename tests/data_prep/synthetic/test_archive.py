@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from data_prep.city import DataError
-from data_prep.senseurcity import read_archive
-from data_prep.synthetic import synthetic_city, write_archive
+from data_prep.senseurcity.readings import read_archive
+from data_prep.synthetic.archive import synthetic_city, write_archive
 
 DATASET = "senseurcity_data_v02/dataset/"
 
@@ -109,7 +109,7 @@ def test_an_interrupted_archive_leaves_nothing(tmp_path, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("data_prep.synthetic.record", interrupt)
+    monkeypatch.setattr("data_prep.synthetic.archive.record", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_archive(tmp_path / "a.zip", start="2020-08-01", end="2020-08-02", progress=False)
     assert not [*tmp_path.iterdir()]
