@@ -12,7 +12,7 @@ from data_prep.describe import describe
 from data_prep.senseurcity.download import download
 from data_prep.senseurcity.hourly import read_hourly
 from data_prep.senseurcity.readings import QUANTITIES, read_archive
-from data_prep.synthetic.archive import synthetic_city
+from data_prep.synthetic import synthetic_city
 from data_prep.tidy import read_tidy
 
 

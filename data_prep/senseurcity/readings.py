@@ -114,7 +114,7 @@ def read_archive(
     places = pd.concat([sites.table, _gps_coordinates(devices, unlisted)], ignore_index=True)
     places["cell"] = cells_of(places["latitude"], places["longitude"], grid)
     stations = places[places["station"].isin(present)].reset_index(drop=True)
-    values = _station_values(devices, stations["station"].to_list(), window)
+    values = mean_over_units(devices, stations["station"].to_list(), window)
     return CityData(
         name=city.capitalize() + (" (synthetic)" if synthetic else ""),
         times=window.times,
@@ -220,7 +220,7 @@ def _gps_coordinates(devices: Sequence[Device], sites: list[str]) -> pd.DataFram
     return fixes.groupby(level=0).median().loc[sites].rename_axis("station").reset_index()
 
 
-def _station_values(
+def mean_over_units(
     devices: Sequence[Device], stations: list[str], window: Window
 ) -> npt.NDArray[np.float32]:
     """Return the readings, shape (T, S): the mean over the units that have one at that minute."""

@@ -1,5 +1,6 @@
-"""Synthetic data modelled on Antwerp, for trying things out without a download."""
+"""Synthetic data modelled on the SensEURCity campaign in Antwerp."""
 
-from data_prep.synthetic.archive import synthetic_city, write_archive
+from data_prep.synthetic.archive import write_archive
+from data_prep.synthetic.city import synthetic_city
 
 __all__ = ["synthetic_city", "write_archive"]

@@ -1,6 +1,5 @@
 """A made-up Antwerp in the true archive layout, from a seed."""
 
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -9,18 +8,15 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from data_prep.city import CityData, DataError
+from data_prep.city import DataError
 from data_prep.files import atomic_path
 from data_prep.senseurcity.archive import SYNTHETIC_COMMENT
-from data_prep.senseurcity.readings import read_archive
 from data_prep.senseurcity.sites import antwerp_sites
 from data_prep.synthetic.air import Air, make_air
-from data_prep.synthetic.device import COLOCATION_SITE, DEPLOYMENT, record
+from data_prep.synthetic.device import COLOCATION_SITE, DEPLOYMENT, WITHOUT_FLAGS, record
 from data_prep.synthetic.layout import device_csv
 
-FIRST_MINUTE = np.datetime64("2020-07-06T00:00", "m")  # all devices are deployed
 DATASET = "senseurcity_data_v02/dataset"
-COLUMNS_MISSING = {"4043A7": ("OPCN3PM25_flag",)}
 
 
 def write_archive(
@@ -72,38 +68,11 @@ def write_archive(
         )
         for device, rng in zip(devices, rngs, strict=True):
             log = record(air, sites, device, rng)
-            pieces = device_csv(air, sites, log, rng, COLUMNS_MISSING.get(device, ()))
+            without = ("OPCN3PM25_flag",) if device in WITHOUT_FLAGS else ()
+            pieces = device_csv(air, sites, log, rng, without)
             with archive.open(f"{DATASET}/Antwerp_{device}.csv", "w", force_zip64=True) as file:
                 for piece in pieces:
                     file.write(piece)
-
-
-def synthetic_city(
-    seed: int = 0, days: int = 14, grid: tuple[int, int] = (32, 32), progress: bool = True
-) -> CityData:
-    """Make a city by writing a synthetic archive to a temporary folder and reading it.
-
-    Parameters
-    ----------
-    seed : int
-        The same seed and days give the same city. Default 0.
-    days : int
-        Days of minutes, from 2020-07-06. Default 14.
-    grid : (int, int)
-        Height and width of the grid in cells. Default ``(32, 32)``.
-    progress : bool
-        Whether to show progress bars. Default True.
-
-    Returns
-    -------
-    CityData
-        Marked as synthetic. The 31 stations of Antwerp, a reading a minute.
-    """
-    end = FIRST_MINUTE + np.timedelta64(days * 1440 - 1, "m")
-    with tempfile.TemporaryDirectory(prefix="synthetic-") as folder:
-        path = Path(folder) / "senseurcity_synthetic.zip"
-        write_archive(path, start=FIRST_MINUTE, end=end, seed=seed, progress=progress)
-        return read_archive(path, start=FIRST_MINUTE, end=end, grid=grid, progress=progress)
 
 
 def _fidas_csv(air: Air, sites: pd.DataFrame) -> str:

@@ -47,6 +47,7 @@ DEPLOYMENT = {  # as in the real campaign
     "408175": "ANT_URB_WAPP",
     "408178": "ANT_TRA_AMER",
 }
+WITHOUT_FLAGS = ("4043A7",)  # the file has no column with the flags of PM2.5
 DEPLOYED_LAST = "408168"
 RECALLED_FIRST = "402B00"
 FLAGS = ("W", "Inv", "Rh.max", "Low_values", "High_values", "OutliersMin", "OutliersMax")

@@ -1,6 +1,7 @@
-"""The SensEURCity file of one device, as bytes: all columns, in the true order and format."""
+"""The file of one device, as bytes: all columns of SensEURCity, in its order and format."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -25,6 +26,14 @@ HEADER = (
     "SHT31HI_flag,SHT31TE_flag,SHT31TI_flag,Ref.Long,Ref.Lat,Ref.Press,Ref.RH,Ref.Temp,"
     "Ref.CO_ppm,Ref.CO2,Ref.NO,Ref.NO2,Ref.O3,Ref.PM10,Ref.PM2.5,Ref.PM1"
 )
+# How often `Location.ID` is spelled in which way.
+SPELLINGS = {
+    "right": 0.99,
+    "space after it": 0.005,
+    "slashes": 0.002,
+    "hyphens": 0.002,
+    "blank": 0.001,
+}
 # Columns that nobody here reads: mean, spread, and the step to which the numbers are rounded.
 FILLERS = {
     "BMP280": (1014.0, 6.0, 1 / 24),
@@ -49,6 +58,49 @@ FILLERS = {
 }
 CHUNK_ROWS = 50_000
 POOL_SIZE = 4096
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The random part of n rows of a file: everything that the log does not hold.
+
+    Parameters
+    ----------
+    jitter : array of float64, shape (3, n)
+        Standard normal noise of the GPS fixes and of the other sensors.
+    fix : array of float64, shape (n,)
+        Uniform in [0, 1); decides how good the GPS fix is.
+    spelling : array of int64, shape (n,)
+        Index into `SPELLINGS`.
+    fillers : array of int64, shape (F, n)
+        Which number of its pool each of the `FILLERS` takes.
+    """
+
+    jitter: Floats
+    fix: Floats
+    spelling: npt.NDArray[np.int64]
+    fillers: npt.NDArray[np.int64]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, count: int) -> "Noise":
+        """Draw the noise of `count` rows."""
+        return cls(
+            jitter=rng.standard_normal((3, count)),
+            fix=rng.random(count),
+            spelling=rng.choice(len(SPELLINGS), size=count, p=[*SPELLINGS.values()]),
+            fillers=rng.integers(POOL_SIZE, size=(len(FILLERS), count)),
+        )
+
+
+def blank_locations(rng: np.random.Generator, count: int) -> npt.NDArray[np.bool_]:
+    """Return in which of `count` rows `device_csv` leaves `Location.ID` blank, shape (count,).
+
+    `rng` must be in the state in which `device_csv` would get it.
+    """
+    chunks = [Noise.draw(rng, len(rows)) for rows in _chunks(count)]
+    return np.concatenate([chunk.spelling == [*SPELLINGS].index("blank") for chunk in chunks])
 
 
 def device_csv(
@@ -76,12 +128,12 @@ def device_csv(
     columns = [column for column in HEADER.split(",") if column not in without]
     empty = pa.scalar("")
     yield (",".join(columns) + "\n").encode()
-    for start in range(0, len(log.minute), CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
+    for rows in _chunks(len(log.minute)):
         chunk = Log(log.minute[rows], log.site[rows], log.pm25[rows], log.flags[rows])
-        cells = _cells(rng, air, sites, chunk)
-        for column, pool in _pools().items():
-            cells[column] = pool.take(pa.array(rng.integers(POOL_SIZE, size=len(chunk.minute))))
+        noise = Noise.draw(rng, len(rows))
+        cells = _cells(noise, air, sites, chunk)
+        for (column, pool), choice in zip(_pools().items(), noise.fillers, strict=True):
+            cells[column] = pool.take(pa.array(choice))
         ordered = [cells.get(column, empty) for column in columns]
         lines = pc.binary_join_element_wise(
             *ordered, ",", null_handling="replace", null_replacement=""
@@ -89,13 +141,14 @@ def device_csv(
         yield ("\n".join(lines.to_pylist()) + "\n").encode()
 
 
-def _cells(
-    rng: np.random.Generator, air: Air, sites: pd.DataFrame, log: Log
-) -> dict[str, pa.Array]:
+def _chunks(count: int) -> Iterator[range]:
+    return (range(count)[start : start + CHUNK_ROWS] for start in range(0, count, CHUNK_ROWS))
+
+
+def _cells(noise: Noise, air: Air, sites: pd.DataFrame, log: Log) -> dict[str, pa.Array]:
     """Return the columns that follow from the log and the air, as text."""
-    count = len(log.minute)
-    jitter = rng.standard_normal((3, count))
-    latitude, longitude = _gps(rng, sites, log, jitter)
+    jitter = noise.jitter
+    latitude, longitude = _gps(noise, sites, log)
     temperature, humidity = air.temperature[log.minute], air.humidity[log.minute]
     noisy_temperature = temperature + 0.02 * jitter[0]
     noisy_humidity = humidity + 0.1 * jitter[1]
@@ -119,7 +172,7 @@ def _cells(
     cells = {column: _text(values) for column, values in numbers.items()}
     cells |= _reference(air, sites, log)
     cells["date"] = pa.array(np.datetime_as_string(air.times[log.minute], timezone="UTC"))
-    cells["Location.ID"] = _location(rng, sites, log)
+    cells["Location.ID"] = _location(noise, sites, log)
 
     words = flag_words(log.flags)
     quoted = pa.array([f'"{word}"' if "," in word else word for word in words])
@@ -130,34 +183,27 @@ def _cells(
     return cells
 
 
-def _gps(
-    rng: np.random.Generator,
-    sites: pd.DataFrame,
-    log: Log,
-    jitter: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return fixes that are metres off, at times 150 m, and missing in 1 % of the rows."""
-    chance = rng.random(len(log.minute))
-    metres = np.where(chance < 0.01, 100.0, 4.0)
+def _gps(noise: Noise, sites: pd.DataFrame, log: Log) -> tuple[Floats, Floats]:
+    """Return GPS fixes: some metres off, in 1 % of the rows some 100 m, in 1 % missing."""
+    metres = np.where(noise.fix < 0.01, 100.0, 4.0)
     fixes = []
-    for column, noise in (("latitude", jitter[0]), ("longitude", jitter[1])):
-        fix = sites[column].to_numpy(np.float64)[log.site] + 9e-6 * metres * noise
-        fixes.append(np.where(chance > 0.99, np.nan, fix))
+    for column, jitter in zip(("latitude", "longitude"), noise.jitter[:2], strict=True):
+        fix = sites[column].to_numpy(np.float64)[log.site] + 9e-6 * metres * jitter
+        fixes.append(np.where(noise.fix > 0.99, np.nan, fix))
     return fixes[0], fixes[1]
 
 
-def _location(rng: np.random.Generator, sites: pd.DataFrame, log: Log) -> pa.Array:
-    """Return the site's name, in one row of a hundred with a slip, in one of a thousand blank."""
+def _location(noise: Noise, sites: pd.DataFrame, log: Log) -> pa.Array:
+    """Return `Location.ID`: the name of the site in one of the `SPELLINGS`."""
     names = sites["site"].to_list()
-    slips = [
+    spelled = [
         names,
         [f"{name} " for name in names],
         [name.replace("_", "/") for name in names],
         [name.replace("_", "-") for name in names],
         ["" for _ in names],
     ]
-    slip = rng.choice(len(slips), size=len(log.site), p=[0.99, 0.005, 0.002, 0.002, 0.001])
-    return pa.array(np.array(slips, dtype=object)[slip, log.site])
+    return pa.array(np.array(spelled, dtype=object)[noise.spelling, log.site])
 
 
 def _reference(air: Air, sites: pd.DataFrame, log: Log) -> dict[str, pa.Array]:

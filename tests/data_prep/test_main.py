@@ -89,7 +89,7 @@ def test_synthetic_saves_a_labelled_city(tmp_path, capsys):
         (["senseurcity", "{archive}", "--start", "2021-01-01"], "no minute in which"),
         (["tidy", "nowhere"], "nowhere"),
         (["tidy", "{tidy}", "--grid", "1x1"], "2 stations do not fit"),
-        (["synthetic", "--days", "0"], "end"),
+        (["synthetic", "--days", "0"], "days must be at least 1"),
     ],
 )
 def test_an_error_is_one_line_and_leaves_nothing(

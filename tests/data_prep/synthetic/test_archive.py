@@ -11,7 +11,7 @@ import pytest
 
 from data_prep.city import DataError
 from data_prep.senseurcity.readings import read_archive
-from data_prep.synthetic.archive import synthetic_city, write_archive
+from data_prep.synthetic import write_archive
 
 DATASET = "senseurcity_data_v02/dataset/"
 
@@ -119,18 +119,3 @@ def test_an_archive_that_is_kept_still_says_that_it_is_synthetic(archive):
     city = read_archive(archive, progress=False)
     assert city.synthetic
     assert city.name == "Antwerp (synthetic)"
-
-
-def test_the_synthetic_city_says_so_and_is_whole():
-    city = synthetic_city(seed=1, days=1, progress=False)
-    assert city.synthetic
-    assert city.name == "Antwerp (synthetic)"
-    assert city.values.shape[1] == 31
-    assert 1200 < len(city.times) <= 1440
-    assert city.step == np.timedelta64(60, "s")
-    assert city.stations.set_index("cell")["station"][621] == "ANT_REF_R803"
-    assert city.observed.mean() > 0.75
-    assert 1 < np.nanmedian(city.values) < 60
-    again = synthetic_city(seed=1, days=1, grid=(16, 20), progress=False)
-    assert again.grid == (16, 20)
-    assert again.values.tobytes() == city.values.tobytes()
