@@ -24,12 +24,12 @@ import torch
 from torch import nn
 
 from data_prep.city import CityData
+from data_prep.sources import load_city
 from tritonbn.experiment.config import RunConfig
 from tritonbn.experiment.dataset import Scaler
 from tritonbn.experiment.folds import Fold
 from tritonbn.experiment.recipe import recipe_of
 from tritonbn.experiment.scores import city_sprmse, estimates_table
-from tritonbn.experiment.source import load_city
 from tritonbn.experiment.train import train
 from tritonbn.models.head import DenseHead
 

@@ -1,10 +1,44 @@
 """Stations to cells of a grid."""
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from data_prep.city import DataError
+
+
+def parse_grid(text: str) -> tuple[int, int]:
+    """Parse the size of a grid.
+
+    Parameters
+    ----------
+    text : str
+        Height and width in cells, ``"HEIGHTxWIDTH"``.
+
+    Returns
+    -------
+    (int, int)
+        Height and width, each at least 2.
+
+    Raises
+    ------
+    ValueError
+        If `text` is anything else.
+
+    Examples
+    --------
+    >>> parse_grid("32x24")
+    (32, 24)
+    """
+    sizes = re.fullmatch("([0-9]+)x([0-9]+)", text)
+    height, width = map(int, sizes.groups()) if sizes else (0, 0)
+    if min(height, width) < 2:
+        raise ValueError(
+            f"expected a grid of at least 2x2 cells as HEIGHTxWIDTH, such as 32x32, got {text!r}"
+        )
+    return height, width
 
 
 def cells_of(

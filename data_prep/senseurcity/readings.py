@@ -20,6 +20,7 @@ from data_prep.city import CityData, DataError
 from data_prep.grid import cells_of, shared_cells
 from data_prep.senseurcity.archive import Archive, open_archive, open_binary, size_of
 from data_prep.senseurcity.device import Device, canonical_site, read_device, read_header
+from data_prep.senseurcity.download import download
 from data_prep.senseurcity.sites import antwerp_sites
 from data_prep.senseurcity.window import Moment, Window, find_window
 
@@ -43,7 +44,7 @@ ANTWERP_WINDOW = {"start": "2020-06-29T10:20", "end": "2021-02-17T07:18", "minut
 
 
 def read_archive(
-    path: Path,
+    path: Path | None = None,
     city: str = "antwerp",
     quantity: str = "OPCN3PM25",
     start: Moment | None = None,
@@ -92,7 +93,8 @@ def read_archive(
     if quantity not in QUANTITIES:
         raise DataError(f"quantity must be one of {', '.join(QUANTITIES)}, got {quantity!r}")
     city = city.lower()
-    with open_archive(Path(path)) as archive:
+    path = download(progress=progress) if path is None else Path(path)
+    with open_archive(path) as archive:
         sites = _known_sites(archive, city)
         devices, skipped = _read_devices(archive, city, quantity, sites, progress)
         synthetic = archive.synthetic

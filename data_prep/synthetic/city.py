@@ -51,15 +51,13 @@ def synthetic_city(seed: int = 0, days: int = 14, grid: tuple[int, int] = (32, 3
     >>> city.name, city.values.shape
     ('Antwerp (synthetic)', (1440, 31))
     """
-    if days < 1:
-        raise DataError(f"days must be at least 1, got {days}")
-    end = FIRST_MINUTE + np.timedelta64(days * 1440 - 1, "m")
-    times = pd.date_range(FIRST_MINUTE, end, freq="min").to_numpy("datetime64[s]")
+    start, end = period(days)
+    times = pd.date_range(start, end, freq="min").to_numpy("datetime64[s]")
     sites = antwerp_sites()
     rng_of_air, *rngs = np.random.default_rng(seed).spawn(1 + len(DEPLOYMENT))
     air = make_air(times, sites, rng_of_air)
     devices = [_device(air, sites, name, rng) for name, rng in zip(DEPLOYMENT, rngs, strict=True)]
-    window, _ = find_window(devices, FIRST_MINUTE, end)
+    window, _ = find_window(devices, start, end)
     stations = sites.rename(columns={"site": "station"})
     stations["cell"] = cells_of(stations["latitude"], stations["longitude"], grid)
     values = mean_over_units(devices, stations["station"].to_list(), window)
@@ -78,6 +76,19 @@ def synthetic_city(seed: int = 0, days: int = 14, grid: tuple[int, int] = (32, 3
             "shared_cells": shared_cells(stations, grid),
         },
     )
+
+
+def period(days: int) -> tuple[np.datetime64, np.datetime64]:
+    """Return the first and the last minute of a synthetic city.
+
+    Raises
+    ------
+    DataError
+        If `days` is less than 1.
+    """
+    if days < 1:
+        raise DataError(f"days must be at least 1, got {days}")
+    return FIRST_MINUTE, FIRST_MINUTE + np.timedelta64(days * 1440 - 1, "m")
 
 
 def _device(air: Air, sites: pd.DataFrame, name: str, rng: np.random.Generator) -> Device:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.city import DataError
-from data_prep.grid import cells_of, shared_cells
+from data_prep.grid import cells_of, parse_grid, shared_cells
 from data_prep.senseurcity.sites import antwerp_sites
 
 
@@ -102,3 +102,16 @@ def test_cells_are_distinct_and_in_the_grid(positions, grid):
     cells = cells_of(latitude, longitude, grid)
     assert len(set(cells)) == len(positions)
     assert all(0 <= cell < grid[0] * grid[1] for cell in cells)
+
+
+def test_a_grid_is_height_x_width():
+    assert parse_grid("32x24") == (32, 24)
+    assert parse_grid("2x2") == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "32", "x", "32x", "0x4", "1x4", "4x1", "-4x4", "4x4x4", " 4x4", "²x4"]
+)
+def test_anything_else_is_one_clear_error(text):
+    with pytest.raises(ValueError, match=f"at least 2x2 .* such as 32x32, got '{text}'"):
+        parse_grid(text)

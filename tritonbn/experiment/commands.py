@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from data_prep.city import DataError
+from data_prep.sources import load_city
 from tritonbn.experiment.baselines import rivals_of
 from tritonbn.experiment.compare import compare
 from tritonbn.experiment.config import (
@@ -35,7 +36,6 @@ from tritonbn.experiment.reproduce import reproduce
 from tritonbn.experiment.results import COLUMNS, REFERENCE, Results, key_of, open_run
 from tritonbn.experiment.rivals import RIVALS
 from tritonbn.experiment.runner import make_runs
-from tritonbn.experiment.source import load_city
 from tritonbn.experiment.table import station_rows
 from tritonbn.models.head import HeadName
 
@@ -172,7 +172,7 @@ def run_map(options: argparse.Namespace, console: Console) -> None:
         raise DataError("the checkpoints must be runs of one results folder")
     city = results.city
     if options.data is not None:
-        city = city.with_readings_of(load_city(options.data, city.grid))
+        city = city.with_readings_of(load_city(options.data, grid=city.grid))
     times = times_of(city, options.time)
     runs = [run for _, run in opened]
     dataset = interpolate(runs, city, times)

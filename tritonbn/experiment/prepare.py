@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from data_prep.city import CityData, DataError
+from data_prep.sources import SOURCES, is_quickly_read, load_city
 from tritonbn.experiment.checkpoint import identity
 from tritonbn.experiment.config import PRESETS, WIDE
 from tritonbn.experiment.dataset import DEFAULT_PARTS, Part, Scaler
@@ -16,7 +17,6 @@ from tritonbn.experiment.folds import TESTED_PARTS, Fold
 from tritonbn.experiment.protocol import PROTOCOLS
 from tritonbn.experiment.results import CONFIG, FORMAT, Results, write_json
 from tritonbn.experiment.scores import city_sprmse, estimates_table
-from tritonbn.experiment.source import WORDS, is_quickly_read, load_city
 
 
 def prepare(
@@ -48,7 +48,7 @@ def prepare(
         changed since, or the city cannot be prepared or is too short or too empty. Then nothing is
         written.
     """
-    if data not in WORDS:
+    if data not in SOURCES:
         data = str(Path(data).resolve())
     if not (directory / CONFIG).exists():
         _set_up(directory, data, preset, protocols, grid)
@@ -76,7 +76,7 @@ def _require_same(results: Results, **wanted: Any) -> None:
 def _require_unchanged(results: Results, data: str) -> None:
     """Raise `DataError` if a city that is quickly read is not the one of the results any more."""
     if is_quickly_read(data):
-        now = identity(load_city(data, results.city.grid))
+        now = identity(load_city(data, grid=results.city.grid))
         changed = [name for name, there in identity(results.city).items() if now[name] != there]
         if changed:
             raise DataError(
@@ -92,7 +92,7 @@ def _set_up(
     protocols: Iterable[str],
     grid: tuple[int, int] | None,
 ) -> None:
-    city = load_city(data, grid)
+    city = load_city(data, grid=grid)
     _require_trainable(city, PRESETS[preset], protocols)
     city.save(directory / "data")
     facts = {

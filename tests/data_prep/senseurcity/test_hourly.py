@@ -9,8 +9,8 @@ import rdata
 from rdata.conversion import to_r
 from rdata.parser import RObjectType
 
-from data_prep.__main__ import main
 from data_prep.city import CityData, DataError
+from data_prep.cli import main
 from data_prep.senseurcity.hourly import read_hourly
 from data_prep.tidy import read_tidy
 

@@ -1,11 +1,15 @@
+import argparse
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from rich.console import Console
 from senseurcity_files import stay, write_archive
 
-from data_prep import CityData
-from data_prep.__main__ import main
+from data_prep import CityData, read_archive
+from data_prep.cli import add_commands, main
 
 ROWS = stay("ANT_REF_R803", "2020-07-01T10:00", [1, 2, 3, 4], OPCN3PM10=30)
 
@@ -55,14 +59,14 @@ def test_senseurcity_takes_a_window_and_a_quantity(archive, tmp_path):
 
 
 def test_senseurcity_without_a_path_reads_what_was_downloaded(archive, tmp_path, monkeypatch):
-    monkeypatch.setattr("data_prep.__main__.download", lambda: archive)
+    monkeypatch.setattr("data_prep.senseurcity.readings.download", lambda progress: Path(archive))
     assert main(["senseurcity", "--out", str(tmp_path / "out")]) == 0
     assert CityData.load(tmp_path / "out").name == "Antwerp"
 
 
 def test_download_prints_the_path(tmp_path, monkeypatch, capsys):
     path = tmp_path / ("long" * 40) / "archive.zip"
-    monkeypatch.setattr("data_prep.__main__.download", lambda cache: cache / path.name)
+    monkeypatch.setattr("data_prep.cli.download", lambda cache: cache / path.name)
     assert main(["download", "--cache", str(path.parent)]) == 0
     assert capsys.readouterr().out == f"{path}\n"
 
@@ -80,6 +84,16 @@ def test_synthetic_saves_a_labelled_city(tmp_path, capsys):
     assert "synthetic" in capsys.readouterr().out
 
 
+def test_synthetic_writes_an_archive_that_reads_as_the_same_city(tmp_path, capsys):
+    archive, options = tmp_path / "archive.zip", ["--days", "1", "--seed", "2"]
+    assert main(["synthetic", *options, "--archive", str(archive)]) == 0
+    assert capsys.readouterr().out == f"saved in {archive}\n"
+    assert main(["synthetic", *options, "--out", str(tmp_path / "city")]) == 0
+    span = {"start": "2020-07-06", "end": "2020-07-06T23:59"}
+    read = read_archive(archive, progress=False, **span)
+    np.testing.assert_array_equal(read.values, CityData.load(tmp_path / "city").values)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -88,7 +102,6 @@ def test_synthetic_saves_a_labelled_city(tmp_path, capsys):
         (["senseurcity", "{archive}", "--start", "soon"], "start must be a time like"),
         (["senseurcity", "{archive}", "--start", "2021-01-01"], "no minute in which"),
         (["tidy", "nowhere"], "nowhere"),
-        (["tidy", "{tidy}", "--grid", "1x1"], "2 stations do not fit"),
         (["synthetic", "--days", "0"], "days must be at least 1"),
     ],
 )
@@ -122,10 +135,12 @@ def test_describe_wants_a_prepared_city(tmp_path, capsys):
     [
         ([], "COMMAND"),
         (["senseurcity", "x.zip"], "--out"),
-        (["tidy", "x", "--out", "y", "--grid", "32"], "expected HEIGHTxWIDTH like 32x32, got '32'"),
+        (["tidy", "x", "--out", "y", "--grid", "32"], "such as 32x32, got '32'"),
         (["tidy", "x", "--out", "y", "--grid", "0x4"], "got '0x4'"),
         (["senseurcity", "x", "--out", "y", "--quantity", "SHT31TE"], "SHT31TE"),
         (["synthetic", "--out", "y", "--days", "two"], "two"),
+        (["synthetic"], "--archive --out is required"),
+        (["synthetic", "--out", "y", "--archive", "z.zip"], "not allowed with"),
     ],
 )
 def test_wrong_options_exit_with_2(arguments, message, capsys):
@@ -150,3 +165,11 @@ def test_the_module_runs_as_a_command(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
+
+
+def test_another_command_line_offers_the_same_commands(archive, tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers())
+    options = parser.parse_args(["senseurcity", archive, "--out", str(tmp_path / "out")])
+    options.run(options, Console())
+    assert CityData.load(tmp_path / "out").values.tolist() == [[1], [2], [3], [4]]

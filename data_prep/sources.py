@@ -1,0 +1,179 @@
+"""The data sources by name, the formats of files, and `load_city`, which reads either."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from data_prep.city import CityData, DataError
+from data_prep.senseurcity import read_archive, read_hourly
+from data_prep.synthetic import synthetic_city
+from data_prep.tidy import read_tidy
+
+_SENSEURCITY = "CC BY 4.0, Van Poppel et al. (2023), SensEURCity, doi:10.5281/zenodo.7669644"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data source that has a name.
+
+    Attributes
+    ----------
+    help : str
+        What it is, in one line.
+    licence : str
+        Its licence and whom to credit.
+    read : callable
+        Returns the city. Its keyword arguments are the options of `load_city`.
+    """
+
+    help: str
+    licence: str
+    read: Callable[..., CityData]
+
+
+SOURCES = {
+    "synthetic": Source(
+        help="synthetic data modelled on Antwerp, one reading a minute",
+        licence="Apache-2.0, part of this package",
+        read=synthetic_city,
+    ),
+    "senseurcity": Source(
+        help="one-minute readings of the SensEURCity archive, downloaded from Zenodo",
+        licence=_SENSEURCITY,
+        read=read_archive,
+    ),
+    "senseurcity-hourly": Source(
+        help="hourly means of the SensEURCity readings in Antwerp, downloaded from GitHub (4 MB)",
+        licence=f"{_SENSEURCITY}; hourly means by INERIS, github.com/LaurentSpi/SensEURCity_Ineris",
+        read=read_hourly,
+    ),
+}
+"""The data sources that `load_city` knows by name."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of files that `load_city` recognizes.
+
+    Attributes
+    ----------
+    help : str
+        What it is, in a few words.
+    matches : callable
+        Whether the file or folder at a path, which exists, has this format.
+    read : callable
+        Reads it. Its keyword arguments are the options of `load_city`.
+    quick : bool
+        Whether reading takes a second at most. Default False.
+    """
+
+    help: str
+    matches: Callable[[Path], bool]
+    read: Callable[..., CityData]
+    quick: bool = False
+
+
+def _load_prepared(path: Path, grid: tuple[int, int] | None = None) -> CityData:
+    city = CityData.load(path)
+    if grid not in (None, city.grid):
+        raise DataError(f"the city in {path} was prepared for the grid {city.grid}, not {grid}")
+    return city
+
+
+def _is_senseurcity(path: Path) -> bool:
+    return path.is_file() or any(path.glob("**/dataset/*.csv")) or any(path.glob("Antwerp_*.csv"))
+
+
+FORMATS = (
+    Format(
+        "a prepared city (city.json)",
+        lambda path: (path / "city.json").exists(),
+        _load_prepared,
+        quick=True,
+    ),
+    Format(
+        "a tidy city (stations.csv and readings.parquet or readings.csv)",
+        lambda path: (path / "stations.csv").exists(),
+        read_tidy,
+        quick=True,
+    ),
+    Format(
+        "the hourly means of SensEURCity (.Rda)",
+        lambda path: path.suffix.lower() == ".rda",
+        read_hourly,
+    ),
+    Format("a SensEURCity zip or folder", _is_senseurcity, read_archive),
+)
+"""The formats of files. The first that matches is the format of a path."""
+
+
+def load_city(data: str | Path, *, grid: tuple[int, int] | None = None, **options: Any) -> CityData:
+    """Load a city from a data source or from files.
+
+    Parameters
+    ----------
+    data : str or Path
+        The name of a data source (a key of `SOURCES`): ``"synthetic"``, ``"senseurcity"`` or
+        ``"senseurcity-hourly"``; the last two are downloaded once and then read from the cache.
+        Or the path of a prepared city (`CityData.save`), of a tidy city (`read_tidy`), of a
+        SensEURCity zip or folder (`read_archive`), or of its hourly means (`read_hourly`).
+    grid : (int, int), optional
+        Height and width of the grid in cells. Default: ``(32, 32)``; for a prepared city, its own.
+    **options
+        Further keyword arguments of the function that reads the data: ``seed`` and ``days`` of
+        `synthetic_city`; ``city``, ``quantity``, ``start``, ``end`` and ``progress`` of
+        `read_archive`; ``name`` of `read_tidy`.
+
+    Returns
+    -------
+    CityData
+
+    Raises
+    ------
+    DataError
+        If `data` is neither a name nor the path of such data, the data cannot be read, or a
+        prepared city has another grid.
+    TypeError
+        If the data has no such option.
+
+    Examples
+    --------
+    >>> city = load_city("synthetic", days=1, grid=(16, 16))
+    >>> city.grid, len(city.stations)
+    ((16, 16), 31)
+    >>> load_city("synthetic", hours=1)
+    Traceback (most recent call last):
+    TypeError: the options of 'synthetic' are seed, days, got hours
+    """
+    if isinstance(data, str) and data in SOURCES:
+        return _call(SOURCES[data].read, repr(data), grid, options)
+    path = Path(data)
+    if not path.exists():
+        names = ", ".join(map(repr, SOURCES))
+        raise DataError(f"data must be {names} or the path of a file or folder, got {str(data)!r}")
+    for format_ in FORMATS:
+        if format_.matches(path):
+            return _call(partial(format_.read, path), str(path), grid, options)
+    expected = ", ".join(format_.help for format_ in FORMATS)
+    raise DataError(f"{path} has no known format; expected one of: {expected}")
+
+
+def is_quickly_read(data: str | Path) -> bool:
+    """Return whether `data` is the path of a city that takes no time to load again."""
+    return any(format_.quick and format_.matches(Path(data)) for format_ in FORMATS)
+
+
+def _call(
+    read: Callable[..., CityData], what: str, grid: tuple[int, int] | None, options: dict[str, Any]
+) -> CityData:
+    """Call a reading function after a check of the options; without a grid it takes its own."""
+    allowed = [name for name in signature(read).parameters if name not in ("path", "grid")]
+    unknown = [name for name in options if name not in allowed]
+    if unknown:
+        raise TypeError(
+            f"the options of {what} are {', '.join(allowed) or 'none'}, got {', '.join(unknown)}"
+        )
+    return read(**options | ({} if grid is None else {"grid": grid}))
