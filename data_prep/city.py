@@ -4,13 +4,16 @@ import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from data_prep.files import atomic_path
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 STATION_COLUMNS = ("station", "latitude", "longitude", "cell")
 
@@ -19,7 +22,7 @@ class DataError(ValueError):
     """The data given is not what was expected; the message says what and where."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CityData:
     """Readings of T times at S stations that stand in the cells of an (H, W) grid.
 
@@ -85,6 +88,16 @@ class CityData:
             raise DataError(f"cells must lie in the grid {self.grid}, got {cells.tolist()}")
         if len(np.unique(cells)) != len(cells):
             raise DataError(f"two stations share a cell: {cells.tolist()}")
+
+    def __repr__(self) -> str:
+        from data_prep.display import one_line
+
+        return one_line(self)
+
+    def _repr_html_(self) -> str:
+        from data_prep.display import html
+
+        return html(self)
 
     @cached_property
     def observed(self) -> npt.NDArray[np.bool_]:
@@ -184,3 +197,52 @@ class CityData:
             return cls(times=times, stations=stations, values=values, **facts)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{directory} does not hold a prepared city: {error}") from error
+
+    def to_xarray(self) -> "xr.Dataset":
+        """Return the city as a dataset with coordinates and units.
+
+        Returns
+        -------
+        xarray.Dataset
+            Variable `reading` of shape (T, S), dimensions `time` and `station`. The columns of
+            `stations` are coordinates. Attributes hold the rest: what NetCDF cannot hold, `report`
+            above all, as JSON. Names and units are those of the CF conventions where there are any.
+
+        Examples
+        --------
+        >>> from data_prep import synthetic_city
+        >>> dataset = synthetic_city(days=1).to_xarray()
+        >>> dict(dataset.sizes)
+        {'time': 1440, 'station': 31}
+        >>> dataset["reading"].attrs["units"]
+        'ug/m3'
+        """
+        from data_prep.conversion import to_dataset
+
+        return to_dataset(self)
+
+    @classmethod
+    def from_xarray(cls, dataset: "xr.Dataset") -> "CityData":
+        """Return the city of a dataset that `to_xarray` made, also through a NetCDF file.
+
+        Parameters
+        ----------
+        dataset : xarray.Dataset
+            As `to_xarray` returned it, or a part of it.
+
+        Raises
+        ------
+        DataError
+            If something is missing in `dataset` or does not fit together.
+
+        Examples
+        --------
+        >>> from data_prep import synthetic_city
+        >>> dataset = synthetic_city(days=1).to_xarray()
+        >>> city = CityData.from_xarray(dataset.sel(time=slice("2020-07-06T12", None)))
+        >>> city.values.shape
+        (720, 31)
+        """
+        from data_prep.conversion import from_dataset
+
+        return from_dataset(dataset)
