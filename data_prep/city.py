@@ -1,4 +1,4 @@
-"""`CityData`: the readings of one city, the one data type between preparation and experiment."""
+"""`CityData`: the readings of one city. Data sources return it and the experiment uses it."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -19,41 +19,69 @@ STATION_COLUMNS = ("station", "latitude", "longitude", "cell")
 
 
 class DataError(ValueError):
-    """The data given is not what was expected; the message says what and where."""
+    """The data is not as expected. The message says what was given and what was expected.
+
+    Examples
+    --------
+    >>> from data_prep.grid import cells_of
+    >>> cells_of(latitude=[], longitude=[])
+    Traceback (most recent call last):
+    data_prep.city.DataError: latitude must be one finite number per station, got []
+    """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CityData:
-    """Readings of T times at S stations that stand in the cells of an (H, W) grid.
-
-    Readings are kept per station, never as a dense (T, H, W) cube.
+    """Readings at T times and S stations, each of which has a cell of an (H, W) grid.
 
     Parameters
     ----------
     name : str
-        The city, as shown in tables and figures.
+        Name of the city, as shown in tables and figures.
     times : array of datetime64[s], shape (T,)
-        Strictly increasing. Steps may be absent between them.
+        Strictly increasing. Gaps are allowed.
     stations : DataFrame, S rows
         Columns `station` (name), `latitude` and `longitude` (degrees) and `cell`
-        (``row * width + column``, row 0 in the south), and whatever else is known of a station.
+        (``row * width + column``, row 0 in the south). Further columns are kept.
     values : array of float32, shape (T, S)
-        Readings in `unit`; NaN where there is none.
+        Readings in `unit`, NaN where missing.
     grid : (int, int)
         Height and width of the grid in cells.
     quantity, unit : str
-        What was measured. Defaults ``"PM2.5"`` and ``"ug/m3"``.
+        Measured quantity and its unit. Default ``"PM2.5"`` and ``"ug/m3"``.
     synthetic : bool
-        Whether the readings were made by a generator. Shown wherever the data is shown.
+        Whether the readings are synthetic, which figures and tables mention. Default False.
     report : dict
-        What the preparation dropped and why, counted. Anything JSON can hold.
+        How many readings the preparation dropped and why. Must be serializable as JSON.
     interval : timedelta64, optional
-        The `step`, where the times do not tell it. Default: they do.
+        The `step`, if it cannot be derived from `times`. Default: derived.
 
     Raises
     ------
     DataError
-        If shapes, types, order or cells do not fit together.
+        If shapes, types, order or cells are inconsistent.
+
+    Examples
+    --------
+    >>> city = CityData(
+    ...     name="Antwerp",
+    ...     times=np.array(["2020-07-01T10:00", "2020-07-01T11:00"], "datetime64[s]"),
+    ...     stations=pd.DataFrame(
+    ...         {
+    ...             "station": ["Borgerhout", "Park Spoor Noord"],
+    ...             "latitude": [51.2096, 51.2286],
+    ...             "longitude": [4.4318, 4.4285],
+    ...             "cell": [366, 621],
+    ...         }
+    ...     ),
+    ...     values=np.array([[7.5, 5.0], [8.0, np.nan]], np.float32),
+    ...     grid=(32, 32),
+    ... )
+    >>> city  # doctest: +ELLIPSIS
+    <CityData Antwerp: 2 stations, 2 times, ..., step 60 min, grid 32x32, 25.0% missing>
+    >>> city.observed
+    array([[ True,  True],
+           [ True, False]])
     """
 
     name: str
@@ -70,7 +98,7 @@ class CityData:
     def __post_init__(self) -> None:
         missing = [column for column in STATION_COLUMNS if column not in self.stations]
         if missing:
-            raise DataError(f"stations lacks the columns {missing}; it has {[*self.stations]}")
+            raise DataError(f"stations must have the columns {missing}, got {[*self.stations]}")
         expected = (len(self.times), len(self.stations))
         if self.values.shape != expected or self.values.dtype != np.float32:
             raise DataError(
@@ -101,7 +129,7 @@ class CityData:
 
     @cached_property
     def observed(self) -> npt.NDArray[np.bool_]:
-        """Mask of real readings, shape (T, S); False = missing."""
+        """Mask of readings that exist, shape (T, S); False where missing."""
         return ~np.isnan(self.values)
 
     @property
@@ -111,29 +139,49 @@ class CityData:
 
     @property
     def step(self) -> np.timedelta64:
-        """The distance between two times that is most common: a minute, an hour."""
-        if self.interval is not None:
-            return self.interval
-        if len(self.times) < 2:
-            raise DataError(f"{self.name} has {len(self.times)} times; a step needs two")
-        distances, counts = np.unique(np.diff(self.times), return_counts=True)
-        return np.timedelta64(distances[counts.argmax()])
-
-    def select(self, stations: npt.NDArray[np.bool_]) -> "CityData":
-        """Return the city as it is without the other stations; `stations` is a mask, shape (S,)."""
-        kept = self.stations[stations].reset_index(drop=True)
-        return replace(self, stations=kept, values=self.values[:, stations])
-
-    def with_readings_of(self, other: "CityData") -> "CityData":
-        """Return this city with the times and readings of another, its stations found by name.
-
-        Stations of which `other` knows nothing have no readings. The step stays that of this city.
+        """The most common distance between two times.
 
         Raises
         ------
         DataError
-            If the two have no station in common, or one stands elsewhere (by 0.01 degrees or
-            more), or quantity or unit differ.
+            If there is only one time and no `interval`.
+        """
+        if self.interval is not None:
+            return self.interval
+        if len(self.times) < 2:
+            raise DataError(
+                f"the step of {self.name} needs at least two times, got {len(self.times)}"
+            )
+        distances, counts = np.unique(np.diff(self.times), return_counts=True)
+        return np.timedelta64(distances[counts.argmax()])
+
+    def select(self, stations: npt.NDArray[np.bool_]) -> "CityData":
+        """Return the city with some of its stations only.
+
+        Parameters
+        ----------
+        stations : array of bool, shape (S,)
+            True for the stations to keep.
+        """
+        kept = self.stations[stations].reset_index(drop=True)
+        return replace(self, stations=kept, values=self.values[:, stations])
+
+    def with_readings_of(self, other: "CityData") -> "CityData":
+        """Return this city with the times and readings of another one.
+
+        Stations are matched by name. Those that `other` lacks have no readings. The step remains
+        that of this city.
+
+        Parameters
+        ----------
+        other : CityData
+            Has the same quantity and unit, and at least one common station.
+
+        Raises
+        ------
+        DataError
+            If there is no common station, a common station differs in position by 0.01 degrees or
+            more, or quantity or unit differ.
         """
         if (self.quantity, self.unit) != (other.quantity, other.unit):
             raise DataError(
@@ -142,22 +190,29 @@ class CityData:
         found = pd.Index(other.stations["station"]).get_indexer(self.stations["station"])
         known = found >= 0
         if not known.any():
-            raise DataError(f"{other.name} has no station of {self.name}")
+            raise DataError(f"{other.name} and {self.name} have no common station")
         places = ["latitude", "longitude"]
         here = self.stations.loc[known, places].to_numpy(np.float64)
         there = other.stations.iloc[found[known]][places].to_numpy(np.float64)
         moved = (np.abs(here - there) >= 0.01).any(axis=1)
         if moved.any():
             names = self.stations["station"][known][moved].to_list()
-            raise DataError(f"stations stand elsewhere than in {self.name}: {names}")
+            raise DataError(
+                f"stations of {other.name} have other positions in {self.name}: {names}"
+            )
         values = np.full((len(other.times), len(found)), np.nan, np.float32)
         values[:, known] = other.values[:, found[known]]
         return replace(self, times=other.times, values=values, interval=self.step)
 
     def save(self, directory: Path) -> None:
-        """Write `readings.parquet`, `stations.parquet` and `city.json` into `directory`.
+        """Write `readings.parquet`, `stations.parquet` and `city.json` to a folder.
 
-        `city.json` is written last: a folder that has it is complete.
+        `city.json` is written last, so a folder that contains it is complete.
+
+        Parameters
+        ----------
+        directory : Path
+            Is created if necessary.
         """
         directory = Path(directory)
         (directory / "city.json").unlink(missing_ok=True)
@@ -179,7 +234,7 @@ class CityData:
 
     @classmethod
     def load(cls, directory: Path) -> "CityData":
-        """Read what `save` wrote.
+        """Read a city from the folder that `save` wrote.
 
         Raises
         ------
@@ -199,23 +254,20 @@ class CityData:
             raise DataError(f"{directory} does not hold a prepared city: {error}") from error
 
     def to_xarray(self) -> "xr.Dataset":
-        """Return the city as a dataset with coordinates and units.
+        """Convert the city to a dataset with coordinates and units.
 
         Returns
         -------
         xarray.Dataset
-            Variable `reading` of shape (T, S), dimensions `time` and `station`. The columns of
-            `stations` are coordinates. Attributes hold the rest: what NetCDF cannot hold, `report`
-            above all, as JSON. Names and units are those of the CF conventions where there are any.
+            The variable `reading` has the dimensions `time` and `station`. The columns of
+            `stations` are coordinates. Everything else is in the attributes, `report` as JSON.
+            Standard names follow the CF conventions. It can be written as NetCDF.
 
         Examples
         --------
         >>> from data_prep import synthetic_city
-        >>> dataset = synthetic_city(days=1).to_xarray()
-        >>> dict(dataset.sizes)
+        >>> dict(synthetic_city(days=1).to_xarray().sizes)
         {'time': 1440, 'station': 31}
-        >>> dataset["reading"].attrs["units"]
-        'ug/m3'
         """
         from data_prep.conversion import to_dataset
 
@@ -223,17 +275,17 @@ class CityData:
 
     @classmethod
     def from_xarray(cls, dataset: "xr.Dataset") -> "CityData":
-        """Return the city of a dataset that `to_xarray` made, also through a NetCDF file.
+        """Convert a dataset back to a city.
 
         Parameters
         ----------
         dataset : xarray.Dataset
-            As `to_xarray` returned it, or a part of it.
+            From `to_xarray` or a NetCDF file of it; it may be a selection of times and stations.
 
         Raises
         ------
         DataError
-            If something is missing in `dataset` or does not fit together.
+            If `dataset` lacks something or is inconsistent.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""What a city holds, in a few lines."""
+"""A description of a city for the terminal."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from data_prep.city import CityData
 
 
 def describe(city: CityData) -> Group:
-    """Describe a city: span, coverage, median, p99, shared cells, the report, each station.
+    """Describe a city: its period, coverage, quantiles and report, and each of its stations.
 
     Parameters
     ----------
@@ -21,7 +21,14 @@ def describe(city: CityData) -> Group:
     Returns
     -------
     rich.console.Group
-        To be printed with a `rich.console.Console`.
+        To be printed by a `rich.console.Console`.
+
+    Examples
+    --------
+    >>> from data_prep import synthetic_city
+    >>> from rich.console import Console
+    >>> Console().print(describe(synthetic_city(days=1)))  # doctest: +ELLIPSIS
+    city ...
     """
     height, width = city.grid
     facts = Table.grid(padding=(0, 2))
@@ -70,7 +77,7 @@ def _quantile(values: npt.NDArray[np.float32], q: float) -> str:
 
 
 def _report_lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what the preparation reports in words and numbers; details by device are left out."""
+    """Yield names and values of the report; details of single devices are left out."""
     for key, value in report.items():
         name = key.replace("_", " ")
         if key == "window":

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing: a file is written completely or not at all."""
 
 import os
 import tempfile
@@ -9,18 +9,26 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that replaces it when the block ends without an error.
+    """Yield a temporary path, which replaces `path` if the block ends without an error.
 
     Parameters
     ----------
     path : Path
-        The file to write. Its folder is made if it is missing.
+        The file to write. Its folder is created if necessary.
 
     Yields
     ------
     Path
-        Where to write. Same folder and same ending as `path`. After an error it is removed, and
-        whatever was at `path` before is still there.
+        Where to write, in the folder of `path` and with its suffix. After an error this file is
+        removed and `path` is unchanged.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_path(Path(folder, "a.txt")) as path:
+    ...         _ = path.write_text("complete")
+    ...     Path(folder, "a.txt").read_text()
+    'complete'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Inverse distance weighting (IDW): estimates from the other stations' readings of that time."""
+"""Inverse distance weighting (IDW): estimates from simultaneous readings of other stations."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,19 +12,24 @@ def distances_km(
     longitude: npt.ArrayLike,
     to: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Return the great-circle distance of each station to every station, or to other places.
+    """Return the great-circle distances between stations, or from stations to other places.
 
     Parameters
     ----------
     latitude, longitude : array of float, shape (S,)
         Degrees.
     to : (array of float, array of float), shapes (P,), optional
-        Latitudes and longitudes of other places. Default: the stations.
+        Latitudes and longitudes of other places in degrees. Default: the stations.
 
     Returns
     -------
     array of float64, shape (S, P)
-        Kilometres, nowhere below 0.05: two stations on one corner must not outweigh the city.
+        Kilometres, at least 0.05, so that two adjacent stations do not outweigh all others.
+
+    Examples
+    --------
+    >>> distances_km([51.0, 52.0], [4.0, 4.0]).round(2).tolist()
+    [[0.05, 111.2], [111.2, 0.05]]
     """
     phi, lam = (np.radians(np.asarray(axis, np.float64))[:, None] for axis in (latitude, longitude))
     phi_to, lam_to = (
@@ -49,11 +54,11 @@ def idw(
     Parameters
     ----------
     values : array of float, shape (..., S)
-        Readings; NaN = missing. A row is one time.
+        Readings, NaN where missing. A row is one time.
     distances : array of float, shape (S, S)
         From `distances_km`.
     power : float
-        A reading weighs ``distance ** -power``. Default 2.
+        The weight of a reading is ``distance ** -power``. Default 2.
     visible : array of bool, shape (..., S), optional
         Readings that may be used; the others count as missing. Default: all.
 
@@ -61,6 +66,12 @@ def idw(
     -------
     array of float32, shape (..., S)
         NaN where no other station has a reading that may be used.
+
+    Examples
+    --------
+    >>> distances = np.array([[0.05, 1.0, 2.0], [1.0, 0.05, 1.0], [2.0, 1.0, 0.05]])
+    >>> idw(np.array([[10.0, np.nan, 20.0]]), distances)
+    array([[20., 15., 10.]], dtype=float32)
     """
     known = _known(values, visible)
     weights = distances.astype(np.float64) ** -power
@@ -77,14 +88,20 @@ def fill(
     power: float = 2.0,
     visible: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Replace what is missing, or not visible, by its `idw` estimate.
+    """Replace readings that are missing or not visible by their `idw` estimates.
 
-    Parameters and shapes are those of `idw`.
+    The parameters are those of `idw`.
 
     Returns
     -------
     array of float32, shape (..., S)
-        The readings where they may be used, estimates elsewhere; NaN where there is neither.
+        Readings where they may be used, otherwise estimates; NaN where there is neither.
+
+    Examples
+    --------
+    >>> distances = np.array([[0.05, 1.0, 2.0], [1.0, 0.05, 1.0], [2.0, 1.0, 0.05]])
+    >>> fill(np.array([[10.0, np.nan, 20.0]]), distances)
+    array([[10., 15., 20.]], dtype=float32)
     """
     known = _known(values, visible)
     estimate = idw(values, distances, power, visible)

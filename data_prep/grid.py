@@ -1,4 +1,4 @@
-"""Stations to cells of a grid."""
+"""The grid: its size, and the cells of the stations."""
 
 import re
 
@@ -44,29 +44,34 @@ def parse_grid(text: str) -> tuple[int, int]:
 def cells_of(
     latitude: npt.ArrayLike, longitude: npt.ArrayLike, grid: tuple[int, int] = (32, 32)
 ) -> npt.NDArray[np.int64]:
-    """Give each station a cell of its own.
+    """Assign each station to a cell of its own.
 
-    The grid spans the stations, so a row is ``floor((H - 1) * (lat - lat_min) / (lat_max -
-    lat_min))``, and a column the same with longitude. Where two stations fall into one cell, the
-    first in the order given keeps it and the later one moves to the nearest cell in which no
-    station stands: Euclidean distance in cells, ties to the lower number.
+    The grid spans the stations: the row is ``floor((H - 1) * (lat - lat_min) / (lat_max -
+    lat_min))``, and the column follows from the longitude in the same way. Where two stations
+    share a cell, the first one keeps it and the later one moves to the nearest empty cell
+    (Euclidean distance in cells; ties go to the lower cell number).
 
     Parameters
     ----------
     latitude, longitude : array of float, shape (S,)
-        Degrees. The order of the stations is the order of precedence.
+        Degrees, in order of precedence.
     grid : (int, int)
         Height H and width W in cells. Default ``(32, 32)``.
 
     Returns
     -------
     array of int64, shape (S,)
-        ``row * W + column``, row 0 in the south, column 0 in the west. No number occurs twice.
+        ``row * W + column``, with row 0 in the south and column 0 in the west. All are different.
 
     Raises
     ------
     DataError
         If there is no station, a coordinate is not finite, or there are more stations than cells.
+
+    Examples
+    --------
+    >>> cells_of([51.0, 51.5, 52.0], [4.0, 4.0, 5.0], grid=(3, 3))
+    array([0, 3, 8])
     """
     cells = _cells_by_position(latitude, longitude, grid)
     if len(cells) > grid[0] * grid[1]:
@@ -85,7 +90,7 @@ def cells_of(
 
 
 def shared_cells(stations: pd.DataFrame, grid: tuple[int, int] = (32, 32)) -> list[list[str]]:
-    """List the stations whose positions fall into one cell.
+    """List the stations whose positions fall into the same cell.
 
     Parameters
     ----------
@@ -97,7 +102,16 @@ def shared_cells(stations: pd.DataFrame, grid: tuple[int, int] = (32, 32)) -> li
     Returns
     -------
     list of lists of str
-        One list for each shared cell. Its first station stands there; `cells_of` moved the others.
+        One list for each shared cell. `cells_of` assigns the cell to the first station of the list
+        and moves the others.
+
+    Examples
+    --------
+    >>> stations = pd.DataFrame(
+    ...     {"station": ["a", "b", "c"], "latitude": [51, 51.1, 52], "longitude": [4, 4, 5]}
+    ... )
+    >>> shared_cells(stations, grid=(3, 3))
+    [['a', 'b']]
     """
     cells = _cells_by_position(stations["latitude"], stations["longitude"], grid)
     groups = stations["station"].groupby(cells)
@@ -107,14 +121,14 @@ def shared_cells(stations: pd.DataFrame, grid: tuple[int, int] = (32, 32)) -> li
 def _cells_by_position(
     latitude: npt.ArrayLike, longitude: npt.ArrayLike, grid: tuple[int, int]
 ) -> npt.NDArray[np.int64]:
-    """Apply the rule of the grid to positions alone; two stations may get one cell."""
+    """Return the cell at each position; stations may share a cell."""
     row = _scale_to_index(latitude, "latitude", grid[0])
     column = _scale_to_index(longitude, "longitude", grid[1])
     return row * grid[1] + column
 
 
 def _scale_to_index(degrees: npt.ArrayLike, name: str, size: int) -> npt.NDArray[np.int64]:
-    """Scale coordinates to ``0 .. size - 1``; all of them to 0 where they are all the same."""
+    """Scale coordinates to ``0 .. size - 1``, or to 0 if all are equal."""
     values = np.asarray(degrees, dtype=np.float64)
     if not values.size or not np.isfinite(values).all():
         raise DataError(f"{name} must be one finite number per station, got {values.tolist()}")

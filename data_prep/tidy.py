@@ -1,4 +1,4 @@
-"""Any city, from a table of readings and a table of stations."""
+"""Tidy data of any city: a table of readings and a table of stations."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ MISSING_CODES = (-99.0, -999.0, -9999.0)
 
 
 def read_tidy(
-    directory: Path, grid: tuple[int, int] = (32, 32), name: str | None = None
+    directory: str | Path, grid: tuple[int, int] = (32, 32), name: str | None = None
 ) -> CityData:
     """Read a city from `readings.parquet` (or `.csv`) and `stations.csv`.
 
@@ -22,27 +22,41 @@ def read_tidy(
     ----------
     directory : Path
         The folder with the two files. The readings have the columns `time` (ISO 8601), `station`
-        and one more with the numbers, in ug/m3: `value`, or the only other numeric column. The
-        stations have `station`, `latitude` and `longitude` (degrees); other columns are kept.
+        and `value` (ug/m3); without `value`, the only other numeric column is read. The stations
+        have the columns `station`, `latitude` and `longitude` (degrees); further columns are kept.
     grid : (int, int)
         Height and width of the grid in cells. Default ``(32, 32)``.
     name : str, optional
-        The city. Default: the folder's name.
+        Name of the city. Default: that of the folder.
 
     Returns
     -------
     CityData
-        Stations in the order of `stations.csv`, times as the readings have them: sorted, absent
-        hours stay absent, times with a UTC offset become UTC. Readings of one station at one time
-        are averaged. Infinite values and the codes -99, -999 and -9999 are missing; other negative
-        values are kept, since a monitor's noise around zero is real. Readings of unknown stations
-        and stations without a reading are dropped. `report` counts all of this.
+        Stations are in the order of `stations.csv`. Times are those of the readings, sorted; gaps
+        remain, and times with a UTC offset are converted to UTC. Several readings of a station at
+        the same time are averaged. Infinite values and the codes -99, -999 and -9999 count as
+        missing; other negative values are kept, since they are noise around zero. Readings of
+        unknown stations and stations without readings are dropped. `report` counts all of this.
 
     Raises
     ------
     DataError
-        If a file or a column is missing, a time or a number cannot be read, a station occurs twice
-        or has no position on earth, or no station has a reading.
+        If a file or a column is missing, a time or a number is invalid, a station occurs twice or
+        has no valid position, or no station has a reading.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> stations = pd.DataFrame({"station": ["a", "b"], "latitude": [51, 52], "longitude": [4, 5]})
+    >>> times = ["2024-01-01T00:00", "2024-01-01T01:00"]
+    >>> readings = pd.DataFrame({"time": times, "station": ["a", "b"], "value": [4.0, 5.0]})
+    >>> with TemporaryDirectory() as folder:
+    ...     stations.to_csv(Path(folder, "stations.csv"), index=False)
+    ...     readings.to_csv(Path(folder, "readings.csv"), index=False)
+    ...     city = read_tidy(folder)
+    >>> city.values
+    array([[ 4., nan],
+           [nan,  5.]], dtype=float32)
     """
     directory = Path(directory)
     stations = _read_stations(directory / "stations.csv")
@@ -54,7 +68,7 @@ def read_tidy(
     station = pd.Index(stations["station"]).get_indexer(readings["station"])
     known = station >= 0
     if not known.any():
-        raise DataError(f"{path} has no reading of a station that stations.csv names")
+        raise DataError(f"{path} has no reading of a station in stations.csv")
     unknown_stations = sorted(readings["station"][~known].dropna().unique())
     values = readings["value"].to_numpy()[known]
     infinite = np.isinf(values)
@@ -98,7 +112,7 @@ def _read_stations(path: Path) -> pd.DataFrame:
     beyond = (places["latitude"].abs() > 90) | (places["longitude"].abs() > 180)
     for wrong, expected in (
         (places.isna().any(axis=1), "every station needs a name and a position"),
-        (beyond, "latitude and longitude must be degrees"),
+        (beyond, "latitude must be within 90 and longitude within 180 degrees"),
     ):
         if wrong.any():
             raise DataError(f"{path}: {expected}, got {places[wrong].iloc[0].to_dict()}")
@@ -115,8 +129,8 @@ def _read_readings(path: Path) -> pd.DataFrame:
     candidates = ["value"] if "value" in others else [*others.select_dtypes("number")]
     if len(candidates) != 1:
         raise DataError(
-            f"{path} must have one column with the readings, `value` or a single numeric one "
-            f"beside time and station; it has {[*others]}"
+            f"{path} must have a column `value` or a single numeric column besides time and "
+            f"station, got {[*others]}"
         )
     text = table["time"]
     raw_time = text if pd.api.types.is_datetime64_any_dtype(text) else text.astype(str)
@@ -138,7 +152,7 @@ def _read_readings(path: Path) -> pd.DataFrame:
 
 
 def _read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
-    """Read CSV or Parquet with the columns `required`; `station` holds strings."""
+    """Read a CSV or Parquet file that has the columns `required`; `station` becomes text."""
     try:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)
@@ -146,13 +160,13 @@ def _read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
             table = pd.read_csv(path, dtype={"station": str})
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} not found; a city needs stations.csv and readings.parquet or readings.csv"
+            f"{path} does not exist; expected stations.csv and readings.parquet or readings.csv"
         ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     missing = [column for column in required if column not in table]
     if missing:
-        raise DataError(f"{path} lacks the columns {missing}; it has {[*table]}")
+        raise DataError(f"{path} must have the columns {missing}, got {[*table]}")
     table["station"] = table["station"].map(str, na_action="ignore")
     return table
 
@@ -163,7 +177,7 @@ def _pivot(
     values: npt.NDArray[np.float64],
     shape: tuple[int, int],
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Average the readings of each time and station, and count them: two (T, S) arrays."""
+    """Return the mean and the number of readings of each time and station, both of shape (T, S)."""
     real = ~np.isnan(values)
     place = np.ravel_multi_index((time[real], station[real]), shape)
     counts = np.bincount(place, minlength=shape[0] * shape[1])

@@ -1,4 +1,4 @@
-"""The files of a SensEURCity archive: a zip, which is never unpacked, or a folder."""
+"""The files of a SensEURCity archive, which is a zip or a folder. A zip is not unpacked."""
 
 import re
 import zipfile
@@ -14,7 +14,7 @@ import pandas as pd
 from data_prep.city import DataError
 
 SYNTHETIC_COMMENT = b"synthetic"
-"""The comment of a zip whose readings were made by a generator."""
+"""The comment of a zip file whose readings are synthetic."""
 
 File = Path | zipfile.Path
 _DEVICE = re.compile(r"(?P<city>[A-Za-z]+)_[0-9A-Za-z]+\.csv")
@@ -29,11 +29,11 @@ class Archive:
     name : str
         The name of the zip or folder.
     dataset : Path or zipfile.Path
-        The folder with one CSV per device.
+        The folder with one CSV file per device.
     metadata : Path or zipfile.Path
-        The folder around it, or itself.
+        The parent folder of `dataset`, or `dataset` itself.
     synthetic : bool
-        Whether the zip says that its readings were made by a generator.
+        Whether the zip is marked as synthetic.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Archive:
         Raises
         ------
         DataError
-            If there is none; the message says which cities there are.
+            If there are none. The message lists the cities of the archive.
         """
         cities = {file: match["city"].lower() for file in self._tables() if (match := _match(file))}
         devices = [file for file in cities if cities[file] == city.lower()]
@@ -61,13 +61,13 @@ class Archive:
         return devices
 
     def strays(self) -> list[str]:
-        """Return the names of the other CSV files, such as a reference station's."""
+        """Return the names of CSV files that are not devices, such as a reference station."""
         return [file.name for file in self._tables() if not _match(file)]
 
     def site_table(self) -> pd.DataFrame:
         """Return `metadata_sites.csv`: columns `site`, `city`, `latitude` and `longitude`.
 
-        Rows whose coordinates are no degrees are left out; without the file there is no row.
+        Rows without valid coordinates are left out. Without the file, the table is empty.
         """
         columns = {
             "location_id": "site",
@@ -78,7 +78,7 @@ class Archive:
         for folder in (self.dataset, self.metadata, self.metadata / "metadata"):
             file = folder / "metadata_sites.csv"
             if file.is_file():
-                with open_binary(file) as source:  # the units in it are no UTF-8
+                with open_binary(file) as source:  # the units in it are not UTF-8
                     table = pd.read_csv(source, usecols=[*columns], encoding="latin-1")
                 table = table.rename(columns=columns)[[*columns.values()]]
                 for name, limit in (("latitude", 90), ("longitude", 180)):
@@ -95,12 +95,12 @@ class Archive:
 def open_archive(path: Path) -> Iterator[Archive]:
     """Open the zip or folder at `path`.
 
-    The device files lie in `dataset/`, in `<any folder>/dataset/`, or directly in `path`.
+    The device files are in `dataset/`, in `<any folder>/dataset/` or directly in `path`.
 
     Raises
     ------
     DataError
-        If `path` does not exist, is no readable zip, or has no such folder.
+        If `path` does not exist, is not a readable zip file, or has no such folder.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist; expected a SensEURCity zip or folder")
@@ -110,19 +110,19 @@ def open_archive(path: Path) -> Iterator[Archive]:
     try:
         archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        raise DataError(f"{path} is not a whole zip file: {error}") from error
+        raise DataError(f"{path} is not a complete zip file: {error}") from error
     with archive:
         found = _find(zipfile.Path(archive), path.name)
         yield replace(found, synthetic=archive.comment == SYNTHETIC_COMMENT)
 
 
 def open_binary(file: File) -> BinaryIO:
-    """Open a file of the archive to read its bytes."""
+    """Open a file of the archive for reading bytes."""
     return cast(BinaryIO, file.open("rb"))
 
 
 def size_of(file: File) -> int:
-    """Return the size of a file in bytes, unpacked."""
+    """Return the unpacked size of a file in bytes."""
     if isinstance(file, zipfile.Path):
         return file.root.getinfo(file.at).file_size
     return file.stat().st_size
@@ -134,7 +134,7 @@ def _find(root: File, name: str) -> Archive:
     for dataset, metadata in (*places, (root, root)):
         if dataset.is_dir() and any(_csv_files(dataset)):
             return Archive(name, dataset, metadata)
-    raise DataError(f"{name} is no SensEURCity archive: it has no dataset folder with CSV files")
+    raise DataError(f"{name} is not a SensEURCity archive: it has no dataset folder with CSV files")
 
 
 def _csv_files(folder: File) -> Iterator[File]:

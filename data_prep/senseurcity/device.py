@@ -1,4 +1,4 @@
-"""One SensEURCity device: which of its rows are readings, and where it stood."""
+"""The file of one SensEURCity device: its valid readings and its sites."""
 
 import csv
 import zipfile
@@ -17,32 +17,32 @@ from pyarrow import csv as pa_csv
 
 from data_prep.city import DataError
 
-_WORDS = pa.dictionary(pa.int32(), pa.string())  # few different strings in many rows
+_WORDS = pa.dictionary(pa.int32(), pa.string())  # many rows have few different strings
 _BLOCK_BYTES = 4 << 20
-_ALIASES = {"ANT_TRA_KIPD": "ANT_URB_KIPD"}  # one site; the latter is its name in the site table
+_ALIASES = {"ANT_TRA_KIPD": "ANT_URB_KIPD"}  # two names of one site; the site table has the second
 
 
 @dataclass(frozen=True)
 class Device:
-    """What one device measured at known sites: n entries, one for each minute and site.
+    """The readings of one device at known sites, one entry for each minute and site.
 
     Attributes
     ----------
     name : str
-        As its file, without the ending.
+        Name of its file without the suffix.
     sites : list of str
-        Where it stood.
+        Sites at which it stood.
     minute : array of int32, shape (n,)
         Minutes since 1970-01-01 00:00 UTC, increasing.
     site : array of int16, shape (n,)
         Index into `sites`.
     value : array of float32, shape (n,)
-        Mean of the valid readings of that minute; NaN where there is none.
+        Mean of the valid readings in that minute, NaN where there are none.
     fixes : DataFrame
-        Index site, columns `latitude` and `longitude`: the median of its GPS fixes in degrees.
-        Empty unless asked for.
+        Median of its GPS fixes in degrees: index site, columns `latitude` and `longitude`. Empty
+        unless requested.
     report : dict
-        Rows, and how many of them were dropped for which reason.
+        Number of rows, and how many of them were dropped for which reason.
     """
 
     name: str
@@ -55,10 +55,16 @@ class Device:
 
 
 def canonical_site(location: str) -> str:
-    """Return a `Location.ID` without its noise: ``"osl-urb-sgt "`` is ``"OSL_URB_SGT"``.
+    """Return the name of a site from a `Location.ID`, which is spelled in various ways.
 
-    Blanks around it go, `/` and `-` become `_`; what then holds no name, like ``"-"``, is ``""``.
-    A site with two names, Kipdorp in Antwerp, gets the one of the site table.
+    Names are in capitals and without surrounding spaces, with `_` in place of `/` and `-`. If
+    nothing remains, the name is empty. A site that has two names (Kipdorp in Antwerp) gets the one
+    of the site table.
+
+    Examples
+    --------
+    >>> canonical_site("osl-urb-sgt "), canonical_site("-")
+    ('OSL_URB_SGT', '')
     """
     site = location.upper().replace("/", "_").replace("-", "_").strip("_ \t\r\n")
     return _ALIASES.get(site, site)
@@ -70,14 +76,14 @@ def read_header(source: BinaryIO, name: str) -> list[str]:
     Raises
     ------
     DataError
-        If it is empty or lacks `date` or `Location.ID`.
+        If the file is empty or lacks the column `date` or `Location.ID`.
     """
     with _naming(name):
         line = source.readline().decode("utf-8-sig", errors="replace")
     header = next(csv.reader([line]), [])
     missing = [column for column in ("date", "Location.ID") if column not in header]
     if missing:
-        raise DataError(f"{name} is empty or no device file: its header lacks {missing}")
+        raise DataError(f"{name} is empty or not a device file: its header lacks {missing}")
     return header
 
 
@@ -89,32 +95,32 @@ def read_device(
     accepts: Callable[[str], bool],
     with_fixes: bool = False,
 ) -> Device:
-    """Read one device file, block by block, and of it only the columns needed.
+    """Read the necessary columns of one device file, block by block.
 
-    A reading is kept when it is a finite number and its flag is empty. It belongs to the site at
-    which the device stood in that minute. Seconds are cut off; the readings of one minute at one
-    site are averaged.
+    A reading is valid if it is a finite number and its flag is empty. It belongs to the site at
+    which the device stood in that minute. Times are rounded down to minutes, and the readings of
+    the same minute and site are averaged.
 
     Parameters
     ----------
     source : binary file
-        The CSV, from its beginning.
+        The CSV file, from its beginning.
     name : str
-        Its file name, for messages.
+        Name of the file, for messages.
     header : list of str
-        Its column names. `quantity` is one of them.
+        Its column names, from `read_header`. They include `quantity`.
     quantity : str
-        The column to read; its flags are in ``<quantity>_flag``, and without that column no
-        reading is flagged.
+        The column to read. Its flags are in the column ``<quantity>_flag``; without that column,
+        no reading is flagged.
     accepts : callable
-        Says whether a name (as `canonical_site` gives it) is a site.
+        Returns whether a name (from `canonical_site`) is a site of the city.
     with_fixes : bool
         Whether to keep the GPS fixes. Default False.
 
     Raises
     ------
     DataError
-        If the file is truncated, damaged, or has no rows; the message names it.
+        If the file is truncated, damaged or has no rows. The message names the file.
     """
     flag = f"{quantity}_flag"
     types = {
@@ -193,7 +199,7 @@ def _read_columns(source: BinaryIO, name: str, types: dict[str, pa.DataType]) ->
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Name the file when its bytes turn out to be bad."""
+    """Turn errors about damaged bytes into a `DataError` that names the file."""
     try:
         yield
     except (pa.ArrowInvalid, zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -204,7 +210,7 @@ def _naming(name: str) -> Iterator[None]:
 def _average(
     minute: npt.NDArray[np.int64], site: npt.NDArray[np.int64], value: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Sort the rows by minute and average those of one minute at one site, NaN left out."""
+    """Sort the rows by minute, and average those of the same minute and site without the NaN."""
     several = site.max(initial=0) + 1
     moment, row = np.unique(minute * several + site, return_inverse=True)
     readings = np.bincount(row, weights=np.isfinite(value))
@@ -214,7 +220,7 @@ def _average(
 
 
 def _encode(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Return a column of words as codes and the words they stand for; an empty cell is ``""``."""
+    """Return the codes of a column of words, and the words; the word of an empty cell is ``""``."""
     encoded = column.unify_dictionaries().combine_chunks()
     words = encoded.dictionary.to_pylist()
     return encoded.indices.fill_null(len(words)).to_numpy(), [*words, ""]
@@ -227,7 +233,7 @@ def _split(flag: str) -> list[str]:
 def _count(
     codes: npt.NDArray[np.int32], words: list[str], split: Callable[[str], list[str]]
 ) -> dict[str, int]:
-    """Count in how many rows each part of a word occurs."""
+    """Count the rows in which each part of a word occurs."""
     counts: Counter[str] = Counter()
     for word, count in zip(words, np.bincount(codes, minlength=len(words)).tolist(), strict=True):
         if count:

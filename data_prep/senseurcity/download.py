@@ -1,4 +1,4 @@
-"""What is downloaded: the SensEURCity archive from Zenodo, and the hourly means made from it."""
+"""Download of the SensEURCity archive from Zenodo and of its hourly means from GitHub."""
 
 from pathlib import Path
 
@@ -25,31 +25,31 @@ RETRIES = 3
 def download(
     cache: Path | None = None, *, record_url: str = RECORD_URL, progress: bool = True
 ) -> Path:
-    """Download the SensEURCity archive, unless it is already there and right.
+    """Download the SensEURCity archive, unless it is in the cache with the correct checksum.
 
-    The checksum is the one that the Zenodo record states. It is kept beside the archive, so that
-    an archive that is there needs no network. A broken transfer starts again, up to 3 times; a
-    file appears only once its checksum is right.
+    The checksum is that of the Zenodo record. It is kept in the cache, so that a cached archive
+    needs no network. A failed transfer is repeated up to 3 times. The file appears only after its
+    checksum was verified.
 
     Parameters
     ----------
     cache : Path, optional
-        The folder to keep it in. Default: the environment variable ``TRITONBN_DATA``, else the
+        Folder of the cache. Default: the environment variable ``TRITONBN_DATA``, otherwise the
         cache folder of the operating system.
     record_url : str
-        Where the record is described. Default: Zenodo.
+        Address of the record. Default: Zenodo.
     progress : bool
         Whether to show a progress bar on stderr. Default True.
 
     Returns
     -------
     Path
-        The zip.
+        The zip file.
 
     Raises
     ------
     DataError
-        If the record or the file cannot be had, or its checksum is wrong.
+        If the record or the file cannot be downloaded, or its checksum is wrong.
     """
     files = _cache(cache)
     registry = files.abspath / "senseurcity_registry.txt"
@@ -69,21 +69,21 @@ def download(
 def download_hourly(
     cache: Path | None = None, *, progress: bool = True, url: str = HOURLY_URL
 ) -> Path:
-    """Download the hourly means of Antwerp (4 MB), unless they are already there and right.
+    """Download the hourly means of Antwerp (4 MB), unless the cache has them.
 
-    They are a file of the repository LaurentSpi/SensEURCity_Ineris at a fixed commit, with a fixed
-    checksum. A broken transfer starts again, up to 3 times; a file appears only once its checksum
-    is right.
+    The file is taken from a fixed commit of the repository LaurentSpi/SensEURCity_Ineris and has a
+    known checksum. A failed transfer is repeated up to 3 times. The file appears only after its
+    checksum was verified.
 
     Parameters
     ----------
     cache : Path, optional
-        The folder to keep it in. Default: the environment variable ``TRITONBN_DATA``, else the
+        Folder of the cache. Default: the environment variable ``TRITONBN_DATA``, otherwise the
         cache folder of the operating system.
     progress : bool
         Whether to show a progress bar on stderr. Default True.
     url : str
-        Where the file is. Default: GitHub.
+        Address of the file. Default: GitHub.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def download_hourly(
     Raises
     ------
     DataError
-        If the file cannot be had, or its checksum is wrong.
+        If the file cannot be downloaded, or its checksum is wrong.
     """
     files = _cache(cache)
     files.registry[HOURLY_FILE], files.urls[HOURLY_FILE] = f"sha256:{HOURLY_SHA256}", url
@@ -101,18 +101,18 @@ def download_hourly(
 
 
 def _cache(folder: Path | None) -> pooch.Pooch:
-    """Return the folder in which downloads are kept; it knows of no file yet."""
+    """Return the cache for a folder, without any files registered."""
     pooch.get_logger().setLevel("WARNING")
     return pooch.create(
         path=folder or pooch.os_cache("tritonbn"),
-        base_url="",  # every file has an address of its own
+        base_url="",  # each file has its own address
         env=None if folder else "TRITONBN_DATA",
         retry_if_failed=RETRIES,
     )
 
 
 def _fetch(files: pooch.Pooch, name: str, progress: bool) -> Path:
-    """Return the path of a file, downloaded if it is not there or wrong."""
+    """Return the path of a file, which is downloaded if it is missing or has another checksum."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -130,7 +130,7 @@ def _fetch(files: pooch.Pooch, name: str, progress: bool) -> Path:
 
 
 def _look_up(record_url: str) -> tuple[str, str]:
-    """Return the checksum and the address that the record states for the archive."""
+    """Return the checksum and the address of the archive from its record."""
     try:
         response = requests.get(record_url, timeout=30)
         response.raise_for_status()
@@ -141,7 +141,7 @@ def _look_up(record_url: str) -> tuple[str, str]:
 
 
 class _Bar:
-    """One line of a rich progress bar, as pooch wants it: the few methods of tqdm it calls."""
+    """A rich progress bar with the few methods of tqdm that pooch calls."""
 
     def __init__(self, progress: Progress, name: str) -> None:
         self._progress = progress
@@ -149,7 +149,7 @@ class _Bar:
 
     @property
     def total(self) -> float | None:
-        """Bytes expected. Pooch sets it at the start of every attempt."""
+        """Size of the file in bytes. Pooch sets it at the start of every attempt."""
         return self._progress.tasks[self._task].total
 
     @total.setter

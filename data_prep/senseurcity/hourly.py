@@ -1,4 +1,4 @@
-"""SensEURCity's hourly means: the real Antwerp in one small file of R."""
+"""Hourly means of the SensEURCity readings in Antwerp, from a small R file."""
 
 import warnings
 from importlib.util import find_spec
@@ -14,48 +14,59 @@ from data_prep.senseurcity.download import download_hourly
 from data_prep.senseurcity.sites import antwerp_sites
 
 RANGE = 500.0
-"""Up to which concentration the PMS5003 is specified, in ug/m3."""
+"""Upper limit of the measuring range of the PMS5003 in ug/m3."""
 
 COLUMN = "PMS_PM25"
 _COLUMNS = ("date", "Location.ID", COLUMN)
 
 
 def read_hourly(path: Path | None = None, grid: tuple[int, int] = (32, 32)) -> CityData:
-    """Read `LCS_df_all.Rda`, the hourly means of the Antwerp devices as INERIS published them.
+    """Read `LCS_df_all.Rda`, the hourly means of the devices in Antwerp, published by INERIS.
 
-    They are means of SensEURCity's one-minute readings, PM2.5 of the PMS5003 (`5325CAT` of the
-    archive, not the `OPCN3PM25` that `read_archive` takes by default).
+    They are means of the one-minute SensEURCity readings of PM2.5 by the PMS5003 (column `5325CAT`
+    of the archive; `read_archive` reads `OPCN3PM25` by default).
 
-    A reading is kept when it is at least 0 and below `RANGE`: two devices report up to 3,333
-    ug/m3 for days. Units that stand together are averaged, over those that have a reading.
-    The times are the hours in which all sites run: from the latest first row over the sites to the
-    earliest last one, which itself is left out, since it is the mean of a single minute.
+    A reading is valid if it is at least 0 and below `RANGE`, since two devices report up to 3,333
+    ug/m3 for days. The valid readings of units at the same site are averaged. The hours are those
+    in which devices run at all sites: from the latest first row over the sites to the earliest last
+    row. The last hour is left out, since it is the mean of a single minute.
 
     Parameters
     ----------
     path : Path, optional
-        The file. Needs the package `rdata`: ``pip install 'tritonbn[hourly]'``. Default: what
-        `download_hourly` returns.
+        The file. Default: it is downloaded. Reading it needs the package `rdata`:
+        ``pip install 'tritonbn[hourly]'``.
     grid : (int, int)
-        Height and width of the grid in cells; it spans the stations. Default ``(32, 32)``.
+        Height and width in cells of the grid, which spans the stations. Default ``(32, 32)``.
 
     Returns
     -------
     CityData
-        Stations sorted by name, with the coordinates of `antwerp_sites`; times in UTC, an hour
-        apart, each the beginning of its hour. `report` counts what was dropped and why.
+        Stations are sorted by name and have the coordinates of `antwerp_sites`. Times are in UTC,
+        an hour apart, each the beginning of its hour. `report` counts the dropped readings.
 
     Raises
     ------
     DataError
-        If `rdata` is not installed, which is found before anything is downloaded, `path` is no such
-        file, or nothing is left to read.
+        If `rdata` is not installed (checked before the download), `path` is not such a file, or no
+        reading remains.
 
     Examples
     --------
-    >>> city = read_hourly()  # doctest: +SKIP
-    >>> city.values.shape  # doctest: +SKIP
-    (5559, 31)
+    >>> import rdata
+    >>> from tempfile import TemporaryDirectory
+    >>> hours = pd.date_range("2020-07-01T10:00", periods=4, freq="h")
+    >>> table = pd.DataFrame({"date": hours.to_numpy("datetime64[s]").astype(float)})
+    >>> table["PMS_PM25"] = [5.0, 6.0, 3333.0, 7.0]
+    >>> table["Location.ID"] = pd.Series(["ANT_REF_R803"] * 4, dtype=object)
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "LCS_df_all.Rda")
+    ...     rdata.write_rda(path, {"LCS_df_all1": table})
+    ...     city = read_hourly(path)
+    >>> city.values
+    array([[ 5.],
+           [ 6.],
+           [nan]], dtype=float32)
     """
     _require_rdata()
     path = download_hourly() if path is None else Path(path)
@@ -71,7 +82,9 @@ def read_hourly(path: Path | None = None, grid: tuple[int, int] = (32, 32)) -> C
     inside = readings["time"].between(start, end, inclusive="left")
     kept = located & within & inside
     if not kept.any():
-        raise DataError(f"{path} has no reading of an hour in which all its Antwerp sites run")
+        raise DataError(
+            f"{path} has no valid reading in an hour in which devices run at all sites in Antwerp"
+        )
 
     means = readings[kept].groupby(["time", "station"])["value"].mean().unstack()
     hours = pd.date_range(start, end, freq="h", inclusive="left")
@@ -109,35 +122,41 @@ def read_hourly(path: Path | None = None, grid: tuple[int, int] = (32, 32)) -> C
 def _require_rdata() -> None:
     if find_spec("rdata") is None:
         raise DataError(
-            "to read the hourly means the package rdata is needed: pip install 'tritonbn[hourly]'"
+            "reading the hourly means needs the package rdata: pip install 'tritonbn[hourly]'"
         )
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """Read the columns `time` (naive UTC, full hours), `station` (str) and `value` (float64)."""
+    """Read the columns `time` (UTC, full hours), `station` (str) and `value` (float64)."""
     import rdata
 
     if not path.is_file():
         raise DataError(f"{path} does not exist; expected the R file with the hourly means")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # classes unknown to rdata: POSIXct and data.table
+            warnings.simplefilter(
+                "ignore"
+            )  # rdata does not know the classes POSIXct and data.table
             objects = rdata.read_rda(path)
-    except Exception as error:  # whatever a parser may stumble over in bytes that are no R file
+    except (
+        Exception
+    ) as error:  # the parser raises errors of many types if the bytes are not an R file
         raise DataError(f"{path} cannot be read as an R file: {error!r}") from error
     tables = [*objects.values()] if isinstance(objects, dict) else []
     if len(tables) != 1 or not isinstance(tables[0], pd.DataFrame):
-        raise DataError(f"{path} must hold one table, as save() of R writes it")
+        raise DataError(f"{path} must contain exactly one table, as written by save() in R")
     (table,) = tables
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
-        raise DataError(f"{path} lacks the columns {missing}; it has {[*table]}")
+        raise DataError(f"{path} must have the columns {missing}, got {[*table]}")
     try:
         seconds, value = (
             table[column].to_numpy(np.float64, na_value=np.nan) for column in ("date", COLUMN)
         )
     except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: date and {COLUMN} must hold numbers: {error}") from error
+        raise DataError(
+            f"{path}: the columns date and {COLUMN} must contain numbers: {error}"
+        ) from error
     undated = int((~np.isfinite(seconds)).sum())
     if undated:
         raise DataError(f"{path} is damaged: {undated} rows have no date")

@@ -1,7 +1,6 @@
-"""SensEURCity: from the archive of one-minute sensor readings to a `CityData`.
+"""The one-minute readings of the SensEURCity archive, which has one CSV file per device.
 
-The data set (Van Poppel et al., 2023, doi:10.5281/zenodo.7669644, CC BY 4.0) has one CSV per
-device. Devices move between sites, so a station is a site, not a device.
+Devices move between sites, so a station is a site, not a device.
 """
 
 from collections import Counter
@@ -35,12 +34,13 @@ QUANTITIES = {
     "5325CST": "PM2.5",
     "5310CST": "PM10",
 }
-"""Columns that can be read, all in ug/m3: of the optical counter OPC-N3, and of the PMS5003
-(``CAT`` atmospheric, ``CST`` standard particles). Temperature and humidity are not among them:
-the columns ``SHT31TE`` and ``SHT31HE`` are swapped in versions 1 and 2 of the data set."""
+"""Columns that can be read, and their quantities in ug/m3. The optical particle counter OPC-N3
+measures the first three, the PMS5003 the others (``CAT``: atmospheric particles, ``CST``: standard
+particles). Temperature and humidity are left out, since their columns ``SHT31TE`` and ``SHT31HE``
+are swapped in versions 1 and 2 of the data set."""
 
 ANTWERP_WINDOW = {"start": "2020-06-29T10:20", "end": "2021-02-17T07:18", "minutes": 335_339}
-"""The window of the published experiment, for comparison with the one found in the data."""
+"""The window of the published experiment, for comparison with that found in the data."""
 
 
 def read_archive(
@@ -52,43 +52,55 @@ def read_archive(
     grid: tuple[int, int] = (32, 32),
     progress: bool = True,
 ) -> CityData:
-    """Read one city of a SensEURCity archive.
+    """Read one city of a SensEURCity archive (Van Poppel et al., 2023, doi:10.5281/zenodo.7669644).
 
-    A reading is kept when its flag is empty. It belongs to the site at which the device stood in
-    that minute; units that stand together are averaged, over those with a valid reading. The
-    stations are the sites at which a device stood in the window, the times all its minutes.
+    A reading is valid if its flag is empty. It belongs to the site at which the device stood in
+    that minute. The valid readings of units at the same site are averaged. The stations are the
+    sites at which a device stood in the window; the times are all minutes of the window.
 
-    Coordinates are those of the site table: for Antwerp the one in this package, for other cities
-    `metadata_sites.csv` of the archive. A site that it does not list stands at the median of its
-    GPS fixes; in Antwerp it is no site.
+    Coordinates are taken from the site table: for Antwerp that of this package, for other cities
+    `metadata_sites.csv` of the archive. A site that the table lacks has the median of its GPS fixes
+    as coordinates; in Antwerp it is dropped.
 
     Parameters
     ----------
-    path : Path
-        The zip, which is not unpacked, or a folder; with the device files in `dataset/`, in
-        `senseurcity_data_v02/dataset/`, or directly in it.
+    path : Path, optional
+        The zip, which is not unpacked, or a folder. The device files are in `dataset/`, in
+        `senseurcity_data_v02/dataset/` or directly in it. Default: it is downloaded.
     city : str
-        How the names of the device files begin. Default ``"antwerp"``.
+        Name of the city, as in the names of the device files. Default ``"antwerp"``.
     quantity : str
         The column to read, one of `QUANTITIES`. Default ``"OPCN3PM25"``.
     start, end : str or datetime64, optional
-        First and last minute, UTC. Without them the window of all stations is used: from the
-        latest first row to the earliest last row over the sites at which devices were deployed.
+        First and last minute, UTC. Default: the period in which devices run at all sites, from the
+        latest first row to the earliest last row over the sites of the deployment.
     grid : (int, int)
-        Height and width in cells; it spans the site table. Default ``(32, 32)``.
+        Height and width in cells of the grid, which spans the site table. Default ``(32, 32)``.
     progress : bool
         Whether to show a progress bar on stderr. Default True.
 
     Returns
     -------
     CityData
-        Its `report` says what was dropped and why, for each device.
+        Its `report` counts the dropped readings of each device by reason.
 
     Raises
     ------
     DataError
-        If `path` is no archive, a device file is damaged (the message names it), no device of the
-        city has the quantity or stood at a known site, or the window is empty.
+        If `path` is not an archive, a device file is damaged (the message names it), no device of
+        the city has the quantity or stood at a known site, or the window is empty.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from data_prep.synthetic import write_archive
+    >>> span = {"start": "2020-08-01T00:00", "end": "2020-08-01T00:59"}
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "archive.zip")
+    ...     write_archive(path, **span, progress=False)
+    ...     city = read_archive(path, quantity="OPCN3PM10", progress=False)
+    >>> city.quantity, city.synthetic, len(city.stations)
+    ('PM10', True, 31)
     """
     if quantity not in QUANTITIES:
         raise DataError(f"quantity must be one of {', '.join(QUANTITIES)}, got {quantity!r}")
@@ -145,16 +157,16 @@ def read_archive(
 
 @dataclass(frozen=True)
 class _Sites:
-    """The sites of a city that are known beforehand.
+    """The known sites of a city.
 
     Attributes
     ----------
     table : DataFrame
-        Columns `station`, `latitude`, `longitude`, and more where more is known.
+        Columns `station`, `latitude` and `longitude`; there may be further columns.
     complete : bool
-        Whether a name that `table` lacks is no site.
+        Whether `table` has all sites, so that any other name is invalid.
     elsewhere : frozenset of str
-        Names of sites in other cities.
+        Names of the sites of other cities.
     """
 
     table: pd.DataFrame
@@ -162,7 +174,7 @@ class _Sites:
     elsewhere: frozenset[str] = frozenset()
 
     def accepts(self, name: str) -> bool:
-        """Say whether devices that stand at `name` stand at a site of the city."""
+        """Return whether `name` is a site of the city."""
         if self.complete:
             return name in self.table["station"].array
         return name not in self.elsewhere
@@ -180,7 +192,7 @@ def _known_sites(archive: Archive, city: str) -> _Sites:
 def _read_devices(
     archive: Archive, city: str, quantity: str, sites: _Sites, progress: bool
 ) -> tuple[list[Device], dict[str, str]]:
-    """Read one device after the other; return them, and why which files were not read."""
+    """Read the devices; return them, and the reasons why other files were skipped."""
     files = archive.devices(city)
     skipped = dict.fromkeys(archive.strays(), "not a device")
     devices = []
@@ -212,20 +224,20 @@ def _inside(device: Device, window: Window) -> npt.NDArray[np.bool_]:
 
 
 def _gps_coordinates(devices: Sequence[Device], sites: list[str]) -> pd.DataFrame:
-    """Return where sites are: the median over the devices of the median of each one's fixes."""
+    """Return the median over the devices at each site of the median GPS fix of each device."""
     if not sites:
         return pd.DataFrame()
     fixes = pd.concat([device.fixes for device in devices]).dropna()
     lost = sorted(set(sites).difference(fixes.index))
     if lost:
-        raise DataError(f"no coordinates for {lost}: neither in the site table nor as a GPS fix")
+        raise DataError(f"no coordinates for {lost}: neither in the site table nor from GPS")
     return fixes.groupby(level=0).median().loc[sites].rename_axis("station").reset_index()
 
 
 def mean_over_units(
     devices: Sequence[Device], stations: list[str], window: Window
 ) -> npt.NDArray[np.float32]:
-    """Return the readings, shape (T, S): the mean over the units that have one at that minute."""
+    """Return the mean of the valid readings at each station, shape (T, S), NaN where none is."""
     sums = np.zeros((len(window), len(stations)))
     units = np.zeros(sums.shape, np.uint8)
     for device in devices:
@@ -239,7 +251,7 @@ def mean_over_units(
 
 
 def _dropped(devices: Sequence[Device], window: Window) -> dict[str, Any]:
-    """Return what was dropped and why, summed over the devices and for each of them."""
+    """Count the dropped readings by reason, in total and for each device."""
     reports = {}
     for device in devices:
         valid = np.isfinite(device.value)

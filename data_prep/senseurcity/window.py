@@ -1,4 +1,4 @@
-"""The window of a campaign: the minutes in which all its stations run."""
+"""The window of a campaign: the period in which devices run at all sites."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Moment = str | np.datetime64 | pd.Timestamp
 
 @dataclass(frozen=True)
 class Window:
-    """The minutes from `start` to `end`, both included, since 1970-01-01 00:00 UTC."""
+    """The minutes from `start` to `end`, both inclusive, since 1970-01-01 00:00 UTC."""
 
     start: int
     end: int
@@ -26,26 +26,26 @@ class Window:
 
     @property
     def times(self) -> npt.NDArray[np.datetime64]:
-        """Every minute, datetime64[s], shape (T,)."""
+        """All minutes, datetime64[s] of shape (T,)."""
         minutes = np.arange(self.start, self.end + 1).astype("datetime64[m]")
         return minutes.astype("datetime64[s]")
 
     def report(self) -> dict[str, Any]:
-        """Return both ends as text and the number of minutes."""
+        """Return the first and the last minute as text, and the number of minutes."""
         return {"start": _text(self.start), "end": _text(self.end), "minutes": len(self)}
 
 
 def deployments(devices: Sequence[Device]) -> pd.DataFrame:
-    """Find the sites at which devices were deployed, and when they ran.
+    """Find the sites at which devices were deployed, and the period of each deployment.
 
-    A device first stands at a reference station, is then deployed at its site, and comes back to
-    the reference station in the end. Where it has most of its rows, there it was deployed.
+    A device first stands at a reference station, is then deployed at its site and finally returns
+    to the reference station. The site with most of its rows is taken as that of its deployment.
 
     Returns
     -------
     DataFrame
-        Index site; `first` and `last`, the first and last minute (since 1970-01-01 00:00 UTC) of
-        its devices there, and `devices`, a list of their names.
+        Index site; columns `first` and `last`, the first and the last minute of its devices (since
+        1970-01-01 00:00 UTC), and `devices`, the list of their names.
     """
     rows = []
     for device in devices:
@@ -60,25 +60,25 @@ def deployments(devices: Sequence[Device]) -> pd.DataFrame:
 def find_window(
     devices: Sequence[Device], start: Moment | None = None, end: Moment | None = None
 ) -> tuple[Window, dict[str, Any]]:
-    """Find the window in which all sites run: latest first minute to earliest last minute.
+    """Find the window: from the latest first minute to the earliest last minute over the sites.
 
     Parameters
     ----------
     devices : sequence of Device
-        At least one of them stood at a known site.
+        At least one of them has a row at a known site.
     start, end : str or datetime64, optional
-        Used instead of what the data says: UTC, both included, cut to where there is data.
+        First and last minute in UTC, limited to the period of the data. Default: from the data.
 
     Returns
     -------
     Window
     dict
-        The window, what decided its ends, and when each site ran, for a report.
+        The window, the reason for its start and end, and the period of each site, for a report.
 
     Raises
     ------
     DataError
-        If that leaves no minute, or `start` or `end` is no time.
+        If the window is empty, or `start` or `end` is not a time.
     """
     sites = deployments(devices)
     reasons = {
@@ -96,7 +96,7 @@ def find_window(
     )
     if window.start > window.end:
         raise DataError(
-            f"there is no minute in which all sites run: the window would start "
+            f"there is no minute in which devices run at all sites: the window would start "
             f"{_text(window.start)} ({reasons['start']}) and end {_text(window.end)} "
             f"({reasons['end']}); choose another start and end"
         )

@@ -1,4 +1,4 @@
-"""The air of a made-up Antwerp: what a perfect instrument at each site would read."""
+"""Synthetic air: the true concentrations at the sites in Antwerp, and the weather."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from data_prep.fill import distances_km
 
 Floats = npt.NDArray[np.float64]
 
-KNOT_MINUTES = 10  # the air is computed at knots and linear in between
+KNOT_MINUTES = 10  # the air is computed at these steps and interpolated linearly between them
 KNOTS_PER_HOUR = 60 // KNOT_MINUTES
 KM_PER_DEGREE = 111.2
 
 
 @dataclass(frozen=True)
 class Air:
-    """PM2.5 and weather, minute by minute.
+    """PM2.5 at the sites and the weather of the city, a value a minute.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Air:
     pm25 : array of float32, shape (T, S)
         Concentration at each site in ug/m3, positive.
     temperature, humidity : array of float32, shape (T,)
-        Of the whole city, in degrees C and percent relative humidity.
+        Air temperature in degrees Celsius and relative humidity in percent.
     """
 
     times: npt.NDArray[np.datetime64]
@@ -37,7 +37,19 @@ class Air:
 
 @dataclass(frozen=True)
 class Source:
-    """A place that emits fine dust, all day or in the evenings of the cold season mostly."""
+    """A source of PM2.5 emissions.
+
+    Parameters
+    ----------
+    latitude, longitude : float
+        Degrees.
+    grams_per_second : float
+        Mean emission.
+    half_width_km : float
+        Width of the plume at the source.
+    evenings_only : bool
+        Whether it emits mostly in the evenings of the cold season. Default False.
+    """
 
     latitude: float
     longitude: float
@@ -59,11 +71,12 @@ SOURCES = (
 def make_air(
     times: npt.NDArray[np.datetime64], sites: pd.DataFrame, rng: np.random.Generator
 ) -> Air:
-    """Make the air of a period.
+    """Simulate the air of a period.
 
-    The concentration at a site is the city's background (seasonal, weekly and daily cycles and
-    episodes of some days), times patches of a few kilometres and hours, times the site's gain;
-    plus plumes of a few sources, carried along a turning wind; plus the traffic of its street.
+    The concentration at a site is the background of the city (seasonal, weekly and daily cycles
+    and episodes of a few days) multiplied by correlated fluctuations over some kilometres and hours
+    and by a gain of the site. Added to it are the plumes of the `SOURCES`, carried by a wind that
+    turns, and the traffic of the street.
 
     Parameters
     ----------
@@ -72,7 +85,7 @@ def make_air(
     sites : DataFrame, S rows
         As `antwerp_sites` gives it.
     rng : Generator
-        For all that is random about the air.
+        Source of the random numbers.
 
     Returns
     -------
@@ -109,9 +122,10 @@ def make_air(
 
 
 def road_exposure(sites: pd.DataFrame) -> Floats:
-    """Return how much each site is exposed to its street, shape (S,).
+    """Return the relative exposure of each site to the traffic of its street, shape (S,).
 
-    Grows with the traffic, falls with the distance to the road; 0 where no traffic was counted.
+    It grows with the traffic and decreases with the distance to the road. It is 0 where the traffic
+    is unknown.
     """
     thousands = sites["traffic_per_hour"].fillna(0).to_numpy(np.float64) / 1000
     distance = sites["distance_to_road_m"].to_numpy(np.float64)
@@ -120,7 +134,7 @@ def road_exposure(sites: pd.DataFrame) -> Floats:
 
 
 def _red_noise(rng: np.random.Generator, shape: tuple[int, ...], hours: float) -> Floats:
-    """Draw a stationary AR(1) process of unit variance along the first axis, with this memory."""
+    """Draw a stationary AR(1) process of unit variance and this decay time along the first axis."""
     keep = np.exp(-1 / (hours * KNOTS_PER_HOUR))
     noise: Floats = rng.standard_normal(shape)
     noise[1:] *= np.sqrt(1 - keep**2)
@@ -130,7 +144,7 @@ def _red_noise(rng: np.random.Generator, shape: tuple[int, ...], hours: float) -
 
 
 def _wind(rng: np.random.Generator, count: int) -> Floats:
-    """Draw the velocity (towards east, towards north) in km/h, shape (K, 2): mostly from SW."""
+    """Draw the wind velocity (eastward, northward) in km/h, shape (K, 2), mostly from the SW."""
     velocity: Floats = np.array([7.0, 5.0]) + 10 * _red_noise(rng, (count, 2), hours=30)
     speed = np.hypot(*velocity.T)[:, None]
     velocity *= np.maximum(speed, 3.0) / speed
@@ -144,7 +158,7 @@ def _background(
     weekend: npt.NDArray[np.bool_],
     calm: Floats,
 ) -> Floats:
-    """Draw the level of the whole city in ug/m3, shape (K,)."""
+    """Draw the background concentration of the city in ug/m3, shape (K,)."""
     season = 1 + 0.2 * winter
     week = np.where(weekend, 0.92, 1.0)
     day = 1 + 0.15 * np.cos(4 * np.pi * (hour - 8) / 24)
@@ -153,7 +167,7 @@ def _background(
 
 
 def _patches(rng: np.random.Generator, count: int, sites: pd.DataFrame) -> Floats:
-    """Draw factors around 1 that near sites have in common, shape (K, S)."""
+    """Draw factors around 1 that are correlated between nearby sites, shape (K, S)."""
     covariance = np.exp(-distances_km(sites["latitude"], sites["longitude"]) / 4)
     np.fill_diagonal(covariance, 1.0)
     independent = _red_noise(rng, (count, len(sites)), hours=3)
@@ -161,7 +175,7 @@ def _patches(rng: np.random.Generator, count: int, sites: pd.DataFrame) -> Float
 
 
 def _rush_hours(hour: Floats, weekend: npt.NDArray[np.bool_]) -> Floats:
-    """Return the traffic as a multiple of its daily mean, about, shape (K,)."""
+    """Return the traffic as an approximate multiple of its daily mean, shape (K,)."""
     rush = np.exp(-(((hour - 8) / 1.5) ** 2)) + np.exp(-(((hour - 17.5) / 2) ** 2))
     daytime = (hour > 6) & (hour < 22)
     return np.where(weekend, 0.6, 1.0) * (0.3 + 0.6 * daytime + 1.2 * rush)
@@ -175,10 +189,10 @@ def plume(
     hour: Floats,
     winter: Floats,
 ) -> Floats:
-    """Return what one source adds at each site in ug/m3, shape (K, S).
+    """Return the concentration that a source adds at each site in ug/m3, shape (K, S).
 
-    A Gaussian plume at ground level along the wind of the moment, of what the source emitted when
-    the air that is now at the site passed it. Spread as for neutral air over a city.
+    It is a Gaussian plume at ground level along the present wind, with the spread of neutral air
+    over a city. The emission is that of the time at which the air passed the source.
     """
     speed = np.hypot(*wind_km_h.T)[:, None]
     north = KM_PER_DEGREE * (sites["latitude"].to_numpy(np.float64) - source.latitude)
@@ -196,7 +210,7 @@ def plume(
 
     width = source.half_width_km + 0.12 * along.clip(0)
     height = 0.03 + 0.06 * along.clip(0)
-    # g/s over km2 * km/h is 3600 / 1000 ug/m3, and the ground mirrors the lower half.
+    # g/s divided by km2 * km/h is 3.6 ug/m3. The ground reflects the lower half of the plume.
     peak = 3.6 * emitted / (np.pi * width * height * speed)
     return np.where(along > 0, peak * np.exp(-0.5 * (across / width) ** 2), 0.0)
 

@@ -1,4 +1,4 @@
-"""A made-up Antwerp in the true archive layout, from a seed."""
+"""Synthetic data as an archive in the layout of SensEURCity."""
 
 import zipfile
 from pathlib import Path
@@ -27,24 +27,39 @@ def write_archive(
     seed: int = 0,
     progress: bool = True,
 ) -> None:
-    """Write an archive of 34 devices on the 31 Antwerp sites, as SensEURCity publishes them.
+    """Write synthetic data of 34 devices as an archive in the layout of SensEURCity.
+
+    The archive has the columns, the flags and the irregularities of the published one, and is
+    marked as synthetic. `synthetic_city` returns the same readings without a file.
 
     Parameters
     ----------
     path : Path
-        The zip to write, whole or not at all. A day takes 26 MB unpacked and 9 MB in the zip.
+        The zip file to write. After an error there is no file. A day takes 9 MB, 26 MB unpacked.
     start, end : str or datetime64
-        First and last minute, UTC. Devices are deployed from June 2020 to February 2021 and
-        stand together at one reference station before and after.
+        First and last minute, UTC. The devices are deployed from June 2020 to February 2021;
+        before and after, they stand together at one reference station.
     seed : int
-        The same arguments give the same bytes. Default 0.
+        Seed of the random numbers; the same arguments give an identical file. Default 0.
     progress : bool
-        Whether to show a progress bar. Default True.
+        Whether to show a progress bar on stderr. Default True.
 
     Raises
     ------
     DataError
         If `end` is not after `start`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from data_prep import read_archive
+    >>> span = {"start": "2020-08-01T00:00", "end": "2020-08-01T00:59"}
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "archive.zip")
+    ...     write_archive(path, **span, progress=False)
+    ...     city = read_archive(path, **span, progress=False)
+    >>> city.values.shape
+    (60, 31)
     """
     times = pd.date_range(start, end, freq="min").to_numpy("datetime64[s]")
     if len(times) < 2:
@@ -76,7 +91,7 @@ def write_archive(
 
 
 def _fidas_csv(air: Air, sites: pd.DataFrame) -> str:
-    """Return the hourly file of a reference instrument that lies among the devices."""
+    """Return the hourly file of a reference instrument, which is stored among the device files."""
     site = sites["site"].to_list().index(COLOCATION_SITE)
     table = pd.DataFrame({"date": air.times[::60], "PM2.5": air.pm25[::60, site].round(1)})
     return table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ", lineterminator="\n")

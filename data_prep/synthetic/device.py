@@ -1,4 +1,4 @@
-"""The devices of the made-up Antwerp: where each stands when, and what it records."""
+"""Synthetic devices: when each stands where, and what it records."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ import pandas as pd
 from data_prep.synthetic.air import Air
 
 COLOCATION_SITE = "ANT_REF_R801"
-DEPLOYED_FROM = np.datetime64("2020-06-29T10:20", "m")  # the last device is deployed
-DEPLOYED_UNTIL = np.datetime64("2021-02-17T07:18", "m")  # the first one is still there
-DEPLOYMENT = {  # as in the real campaign
+DEPLOYED_FROM = np.datetime64("2020-06-29T10:20", "m")  # when the last device is deployed
+DEPLOYED_UNTIL = np.datetime64("2021-02-17T07:18", "m")  # when the first device is collected
+DEPLOYMENT = {  # device to site, as in the real campaign
     "402723": "ANT_URB_MAER",
     "402B00": "ANT_URB_BRED",
     "4043A7": "ANT_REF_R802",
@@ -61,7 +61,7 @@ FAULT_MINUTES = 20
 
 @dataclass(frozen=True)
 class Log:
-    """What one device recorded: n rows, one for each minute in which it ran.
+    """The rows that one device recorded, one for each minute in which it ran.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ class Log:
     site : array of int64, shape (n,)
         Index into the site table.
     pm25 : array of float32, shape (n,)
-        ug/m3, never negative; NaN where the sensor gave nothing.
+        ug/m3, never negative; NaN where there is no reading.
     flags : array of int64, shape (n,)
-        Bit k is set where ``FLAGS[k]`` applies.
+        Bit k is set where the flag ``FLAGS[k]`` applies.
     """
 
     minute: npt.NDArray[np.int64]
@@ -82,7 +82,7 @@ class Log:
 
 
 def record(air: Air, sites: pd.DataFrame, device: str, rng: np.random.Generator) -> Log:
-    """Let one device record the air.
+    """Simulate what one device records.
 
     It stands at a reference station until its deployment in June 2020 and again from February
     2021, is off while it is moved and in some outages, warms up after each start, and measures
@@ -97,7 +97,7 @@ def record(air: Air, sites: pd.DataFrame, device: str, rng: np.random.Generator)
     device : str
         A key of `DEPLOYMENT`.
     rng : Generator
-        For all that is random about the device.
+        Source of the random numbers.
 
     Returns
     -------
@@ -127,12 +127,12 @@ def record(air: Air, sites: pd.DataFrame, device: str, rng: np.random.Generator)
 
 
 def bit(flag: str) -> int:
-    """Return the bit that stands for a flag in `Log.flags`."""
+    """Return the bit of a flag in `Log.flags`."""
     return 1 << FLAGS.index(flag)
 
 
 def flag_words(flags: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-    """Spell flags as the archive does: empty where valid, else tokens with commas between."""
+    """Return flags as text: empty where valid, otherwise their names separated by commas."""
     words = [
         ",".join(flag for k, flag in enumerate(FLAGS) if code >> k & 1)
         for code in range(2 ** len(FLAGS))
@@ -141,7 +141,7 @@ def flag_words(flags: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
 
 
 def _deployment_span(rng: np.random.Generator, device: str) -> list[np.datetime64]:
-    """Draw the first minute of the deployment and the first one after it."""
+    """Draw the first minute of the deployment and the first minute after it."""
     days_earlier, days_later = rng.uniform(0, [25, 5])
     first = DEPLOYED_FROM - np.timedelta64(int(days_earlier * 1440), "m")
     last = DEPLOYED_UNTIL + np.timedelta64(int(days_later * 1440), "m")
@@ -155,7 +155,7 @@ def _deployment_span(rng: np.random.Generator, device: str) -> list[np.datetime6
 def _measure(
     rng: np.random.Generator, truth: npt.NDArray[np.float32], humidity: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Turn the true concentration (n,) into readings (n,), NaN where there is none, and flags."""
+    """Return readings, NaN where missing, and flags for true concentrations, all of shape (n,)."""
     gain = np.exp(0.08 * rng.standard_normal())
     offset = 0.6 * rng.standard_normal()
     growth = 0.04 * np.exp(0.3 * rng.standard_normal())
@@ -175,7 +175,7 @@ def _measure(
     fault = np.zeros(len(pm25), dtype=bool)
     for start in np.flatnonzero(rng.random(len(pm25)) < 5e-5):
         fault[start : start + FAULT_MINUTES] = True
-    pm25[fault] = rng.uniform(0, 40)  # the sensor repeats a number without meaning
+    pm25[fault] = rng.uniform(0, 40)  # a stuck sensor repeats one number
     flags |= fault * bit("Inv")
     pm25[rng.random(len(pm25)) < 0.002] = np.nan
     return pm25, flags

@@ -34,7 +34,7 @@ SPELLINGS = {
     "hyphens": 0.002,
     "blank": 0.001,
 }
-# Columns that nobody here reads: mean, spread, and the step to which the numbers are rounded.
+# Columns that are not read: mean, standard deviation, and the step to which they are rounded.
 FILLERS = {
     "BMP280": (1014.0, 6.0, 1 / 24),
     "Absolute_humidity": (7.0, 2.0, 1e-9),
@@ -110,18 +110,18 @@ def device_csv(
     rng: np.random.Generator,
     without: tuple[str, ...] = (),
 ) -> Iterator[bytes]:
-    """Yield the CSV file of a device in pieces, the header first.
+    """Yield the CSV file of a device in pieces, starting with the header.
 
     Parameters
     ----------
     air : Air
-        What the device stood in: for times, weather and the reference instruments.
+        Times, weather and the true concentrations for the reference columns.
     sites : DataFrame
         As `antwerp_sites` gives it.
     log : Log
-        What the device recorded.
+        The rows that the device recorded.
     rng : Generator
-        For what the file holds beside the log: other sensors, GPS jitter, slips in `Location.ID`.
+        Source of the random numbers, for the `Noise`.
     without : tuple of str
         Columns to leave out. Default: none.
     """
@@ -146,7 +146,7 @@ def _chunks(count: int) -> Iterator[range]:
 
 
 def _cells(noise: Noise, air: Air, sites: pd.DataFrame, log: Log) -> dict[str, pa.Array]:
-    """Return the columns that follow from the log and the air, as text."""
+    """Return the columns that depend on the log and the air, as text."""
     jitter = noise.jitter
     latitude, longitude = _gps(noise, sites, log)
     temperature, humidity = air.temperature[log.minute], air.humidity[log.minute]
@@ -158,7 +158,7 @@ def _cells(noise: Noise, air: Air, sites: pd.DataFrame, log: Log) -> dict[str, p
         "latitude": latitude,
         "longitude": longitude,
         "altitude": 3 * jitter[2],
-        # The archive has temperature and humidity of the outer sensor swapped.
+        # In the published archive, temperature and humidity of this sensor are swapped.
         "SHT31HE": noisy_temperature,
         "SHT31TE": noisy_humidity,
         "SHT31HI": noisy_temperature + 1.5,
@@ -207,7 +207,7 @@ def _location(noise: Noise, sites: pd.DataFrame, log: Log) -> pa.Array:
 
 
 def _reference(air: Air, sites: pd.DataFrame, log: Log) -> dict[str, pa.Array]:
-    """Return the reference instruments' columns: numbers at reference stations, else empty."""
+    """Return the columns of the reference instruments, empty where there is no such instrument."""
     at_reference = sites["site"].str.startswith("ANT_REF").to_numpy()[log.site]
     pm25 = air.pm25[log.minute, log.site].astype(np.float64)
     numbers = {
@@ -226,7 +226,7 @@ def _reference(air: Air, sites: pd.DataFrame, log: Log) -> dict[str, pa.Array]:
 
 @cache
 def _pools() -> dict[str, pa.Array]:
-    """Draw numbers, as text, to fill the `FILLERS` from: printing numbers is what costs."""
+    """Return a pool of numbers as text for each of the `FILLERS`, since formatting them is slow."""
     rng = np.random.default_rng(0)
     pools = {}
     for column, (mean, spread, step) in FILLERS.items():

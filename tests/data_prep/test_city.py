@@ -44,7 +44,7 @@ def test_step_is_the_most_common_distance_between_times(city):
     hours[2] += np.timedelta64(1, "s")  # a stamp that is off is not the step
     off = replace(city, times=hours, values=np.zeros((5, 3), np.float32))
     assert off.step == np.timedelta64(3600, "s")
-    with pytest.raises(DataError, match="Kleinstadt has 1 times; a step needs two"):
+    with pytest.raises(DataError, match="step of Kleinstadt needs at least two times, got 1"):
         _ = replace(city, times=times[:1], values=VALUES[:1]).step
 
 
@@ -131,7 +131,7 @@ def test_stations_must_be_told_apart(city, column, values, message):
 
 
 def test_stations_need_their_columns(city):
-    with pytest.raises(DataError, match=r"stations lacks the columns \['cell'\]"):
+    with pytest.raises(DataError, match=r"stations must have the columns \['cell'\]"):
         replace(city, stations=city.stations.drop(columns="cell"))
 
 
@@ -159,8 +159,11 @@ def test_a_single_later_time_has_the_step_of_the_city(city):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: {"stations": c.stations.assign(station=["x", "y", "z"])}, "has no station of"),
-        (lambda c: {"stations": c.stations.assign(latitude=0.0)}, "stand elsewhere than in"),
+        (
+            lambda c: {"stations": c.stations.assign(station=["x", "y", "z"])},
+            "have no common station",
+        ),
+        (lambda c: {"stations": c.stations.assign(latitude=0.0)}, "have other positions in"),
         (lambda c: {"unit": "mg/m3"}, "expected PM10 in ug/m3, got PM10 in mg/m3"),
     ],
 )

@@ -123,19 +123,39 @@ def test_timezone_of_a_parquet_column_becomes_utc(write):
 @pytest.mark.parametrize(
     ("readings", "stations", "message"),
     [
-        ("time,value\n2024-01-01,1\n", STATIONS, r"readings\.csv lacks the columns \['station'\]"),
-        (READINGS, "station,lat,lon\nB,1,2\n", r"stations\.csv lacks .*'latitude', 'longitude'"),
-        ("time,station\n2024-01-01,B\n", STATIONS, r"one column with the readings.*has \[\]"),
-        ("time,station,a,b\n2024-01-01,B,1,2\n", STATIONS, r"one column.*has \['a', 'b'\]"),
+        (
+            "time,value\n2024-01-01,1\n",
+            STATIONS,
+            r"readings\.csv must have the columns \['station'\]",
+        ),
+        (
+            READINGS,
+            "station,lat,lon\nB,1,2\n",
+            r"stations\.csv must have .*'latitude', 'longitude'",
+        ),
+        ("time,station\n2024-01-01,B\n", STATIONS, r"a single numeric column besides.*got \[\]"),
+        (
+            "time,station,a,b\n2024-01-01,B,1,2\n",
+            STATIONS,
+            r"a single numeric column.*got \['a', 'b'\]",
+        ),
         ("time,station,value\n2024-01-01,B,low\n", STATIONS, "value must hold numbers.*low"),
         ("time,station,value\n2024-01-01,B,1\n03/04/2024,B,1\n", STATIONS, "'03/04/2024' in row 2"),
         ("time,station,value\n,B,1\n", STATIONS, "time must be ISO 8601, got 'nan' in row 1"),
         ("time,station,value\n1704067200,B,1\n", STATIONS, "ISO 8601, got '1704067200' in row 1"),
-        ("time,station,value\n2024-01-01,X,1\n", STATIONS, "no reading of a station that"),
+        (
+            "time,station,value\n2024-01-01,X,1\n",
+            STATIONS,
+            r"no reading of a station in stations\.csv",
+        ),
         ("time,station,value\n2024-01-01,B,\n", STATIONS, "no reading that is a finite number"),
         (READINGS, STATIONS + "B,51.0,4.4,road\n", "station 'B' occurs twice"),
         (READINGS, STATIONS + "E,,4.4,road\n", "every station needs a name and a position.*'E'"),
-        (READINGS, STATIONS + "E,91.0,4.4,road\n", "latitude and longitude must be degrees.*'E'"),
+        (
+            READINGS,
+            STATIONS + "E,91.0,4.4,road\n",
+            "within 90 and longitude within 180 degrees.*'E'",
+        ),
         ("", STATIONS, r"readings\.csv cannot be read"),
     ],
 )
@@ -148,7 +168,7 @@ def test_bad_input_gives_one_clear_error(write, readings, stations, message):
 def test_a_missing_file_is_named(write, missing):
     folder = write()
     (folder / missing).unlink()
-    with pytest.raises(DataError, match=f"{missing} not found; a city needs"):
+    with pytest.raises(DataError, match=f"{missing} does not exist; expected stations"):
         read_tidy(folder)
 
 

@@ -75,8 +75,8 @@ def test_what_is_no_archive_is_an_error(tmp_path):
     for name, reason in {
         "nowhere": "does not exist",
         "empty": "no dataset folder with CSV files",
-        "text.zip": "not a whole zip file",
-        "cut.zip": "not a whole zip file",
+        "text.zip": "not a complete zip file",
+        "cut.zip": "not a complete zip file",
         "other.zip": "no dataset folder with CSV files",
     }.items():
         with pytest.raises(DataError, match=f"{name}.*{reason}"), open_archive(tmp_path / name):

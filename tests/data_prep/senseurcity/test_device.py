@@ -148,7 +148,7 @@ def test_a_messy_file_agrees_with_a_reading_row_by_row(seed):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "empty or no device file"),
+        ("", "empty or not a device file"),
         ("a,b\n1,2\n", r"lacks \['date', 'Location.ID'\]"),
         (device_csv([]), "a header but no rows"),
         (

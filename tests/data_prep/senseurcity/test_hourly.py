@@ -146,13 +146,22 @@ def test_an_hour_of_which_nothing_is_known_is_a_row_of_missing_readings(table, t
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda table: table.drop(columns="PMS_PM25"), r"lacks the columns \['PMS_PM25'\]; it has"),
-        (lambda table: table.drop(columns=["date"]), r"lacks the columns \['date'\]"),
-        (lambda table: table.assign(PMS_PM25=table["ID"]), "PMS_PM25 must hold numbers"),
+        (
+            lambda table: table.drop(columns="PMS_PM25"),
+            r"must have the columns \['PMS_PM25'\], got",
+        ),
+        (lambda table: table.drop(columns=["date"]), r"must have the columns \['date'\]"),
+        (lambda table: table.assign(PMS_PM25=table["ID"]), "PMS_PM25 must contain numbers"),
         (lambda table: table.assign(date=table["date"].where(table.index > 1)), "2 rows have no"),
-        (lambda table: table.assign(PMS_PM25=NAN), "no reading of an hour in which"),
-        (lambda table: table[table["Location.ID"] == "VITO"], "no reading of an hour in which"),
-        (lambda table: table[table["date"] < "2020-07-01T02"], "no reading of an hour in which"),
+        (lambda table: table.assign(PMS_PM25=NAN), "no valid reading in an hour in which"),
+        (
+            lambda table: table[table["Location.ID"] == "VITO"],
+            "no valid reading in an hour in which",
+        ),
+        (
+            lambda table: table[table["date"] < "2020-07-01T02"],
+            "no valid reading in an hour in which",
+        ),
     ],
 )
 def test_a_table_of_something_else_is_one_clear_error(table, tmp_path, change, message):
@@ -181,7 +190,7 @@ def test_a_file_that_is_cut_short_is_one_clear_error(table, tmp_path):
 
 def test_a_file_without_one_table_is_one_clear_error(table, tmp_path):
     for number, objects in enumerate(({"a": table, "b": table}, {"a": np.arange(3.0)})):
-        with pytest.raises(DataError, match=r"\.Rda must hold one table"):
+        with pytest.raises(DataError, match=r"\.Rda must contain exactly one table"):
             read_hourly(write(tmp_path / f"{number}.Rda", **objects))
 
 
