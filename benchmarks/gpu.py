@@ -42,8 +42,8 @@ from torch import nn
 from tritonbn import LocalBN, Segments
 from tritonbn.bench import PublishedLayers
 from tritonbn.kernels import tuning
-from tritonbn.kernels.compiled import compiling_for
 from tritonbn.kernels.configs import suitable_configs, suitable_kernels
+from tritonbn.kernels.offline.compiler import compiling_for
 from tritonbn.kernels.scratch import Scratch
 from tritonbn.models import build_model
 

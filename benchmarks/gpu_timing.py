@@ -13,11 +13,9 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from tritonbn.kernels.tuning import timing_event
+
 CALLS = 8
-
-
-def _event() -> torch.cuda.Event:
-    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
 def graph_times(run: Callable[[int], object], calls: int, replays: int = 20) -> list[float]:
@@ -33,7 +31,7 @@ def graph_times(run: Callable[[int], object], calls: int, replays: int = 20) -> 
         kept = [run(number) for number in range(calls)]
     times = []
     for _ in range(replays + 3):
-        start, end = (_event() for _ in range(2))
+        start, end = (timing_event() for _ in range(2))
         start.record()
         graph.replay()
         end.record()

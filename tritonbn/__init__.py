@@ -6,3 +6,5 @@ from tritonbn.ops import local_batch_norm
 from tritonbn.segments import Segments
 
 __all__ = ["LocalBN", "Segments", "convert_batchnorm", "local_batch_norm", "revert_batchnorm"]
+
+__version__ = "0.2.0"

@@ -10,11 +10,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from tritonbn import native
-from tritonbn.arguments import Affine, Running, Statistics
 from tritonbn.caller import wants_other_derivatives
-from tritonbn.dtypes import compute_dtype, wide_dtype
 from tritonbn.partition import Partition
 from tritonbn.segments import plain_tensors
+from tritonbn.tensors import Affine, Running, Statistics, compute_dtype, wide_dtype
 
 Backend = Literal["auto", "triton", "native", "reference"]
 

@@ -34,8 +34,8 @@ def run_kernels(targets: Sequence[str], as_markdown: bool, console: Console) -> 
     """
     _require_triton()
     from tritonbn.experiment.display import text_table
-    from tritonbn.kernels.compiled import TARGETS
-    from tritonbn.kernels.report import Usage, compile_all, markdown, table
+    from tritonbn.kernels.offline.compiler import TARGETS
+    from tritonbn.kernels.offline.usage import Usage, compile_all, markdown, table
 
     if unknown := [target for target in targets if target not in TARGETS]:
         raise CannotRunError(f"targets must be of {', '.join(TARGETS)}, got {', '.join(unknown)}")

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from tritonbn.dtypes import compute_dtype, wide_dtype
-from tritonbn.layout import empty_like, is_channels_last, to_rows
+from tritonbn.tensors import compute_dtype, empty_like, is_channels_last, to_rows, wide_dtype
 
 _TILE_BYTES = 4 << 20
 _TILE_ROWS = 256  # a longer sum in float32 loses digits

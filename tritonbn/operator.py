@@ -15,10 +15,8 @@ from torch import Tensor
 from torch.nn.functional import relu, silu
 
 from tritonbn import backends, caller, reference
-from tritonbn.arguments import Affine, Running, Statistics
-from tritonbn.dtypes import compute_dtype, wide_dtype
-from tritonbn.layout import empty_like
 from tritonbn.partition import Partition
+from tritonbn.tensors import Affine, Running, Statistics, compute_dtype, empty_like, wide_dtype
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": relu,

@@ -7,13 +7,13 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.graph import increment_version
 
-from tritonbn import caller, evaluation, reference
-from tritonbn.arguments import Running
+from tritonbn import caller, export, reference
 from tritonbn.backends import Backend, choose_backend
 from tritonbn.checks import check_arguments, check_counts
 from tritonbn.operator import ACTIVATIONS, eager_forward, forward_operator
 from tritonbn.partition import Partition
 from tritonbn.segments import Segments
+from tritonbn.tensors import Running
 
 Activation = Literal["relu", "silu", "sigmoid", "tanh"]
 
@@ -128,7 +128,7 @@ def local_batch_norm(
             x, partition.ids, partition.segments, weight, bias, mask, given, eps
         )
     elif given is not None and caller.wants_plain_operations():
-        y, fused = evaluation.normalize(x, partition.ids, weight, bias, given, eps), None
+        y, fused = export.normalize(x, partition.ids, weight, bias, given, eps), None
     elif caller.wants_registered_operator(x):
         y, *statistics = forward_operator(*operands)
     elif backend == "triton" and running is not None and not caller.is_transformed():

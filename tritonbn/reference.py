@@ -6,8 +6,7 @@ It is written to be read, and autograd differentiates it as often as wanted.
 import torch
 from torch import Tensor
 
-from tritonbn.dtypes import wide_dtype
-from tritonbn.layout import in_layout, is_channels_last
+from tritonbn.tensors import in_layout, is_channels_last, wide_dtype
 
 
 def forward(

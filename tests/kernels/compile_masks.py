@@ -10,8 +10,8 @@ import sys
 
 import torch
 
-from tritonbn.kernels.compiled import compiling_for
 from tritonbn.kernels.configs import tile_configs
+from tritonbn.kernels.offline.compiler import compiling_for
 from tritonbn.kernels.problem import Problem
 from tritonbn.kernels.scratch import Scratch
 

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from tritonbn.kernels.shipped import compile_cases
+from tritonbn.kernels.offline.cases import compile_cases
 
 
 def wide_accesses(code, instruction):

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 import triton
 
-from tritonbn.kernels import report
-from tritonbn.kernels.compiled import TARGETS
 from tritonbn.kernels.configs import (
     MERGE_CONFIGS,
     ONE_PASS_KERNELS,
@@ -19,7 +17,9 @@ from tritonbn.kernels.configs import (
     one_pass_configs,
     tile_configs,
 )
-from tritonbn.kernels.shipped import DTYPES
+from tritonbn.kernels.offline import usage
+from tritonbn.kernels.offline.cases import DTYPES
+from tritonbn.kernels.offline.compiler import TARGETS
 
 TRITON = tuple(map(int, triton.__version__.split(".")[:2]))
 
@@ -134,9 +134,9 @@ def test_only_neighbouring_cells_of_a_mask_are_read_at_once(target):
 
 
 def test_the_documented_table_is_the_one_generated(records):
-    page = Path(report.__file__).with_name("KERNELS.md").read_text(encoding="utf-8")
+    page = (Path(usage.__file__).parents[1] / "KERNELS.md").read_text(encoding="utf-8")
     if f"Triton {triton.__version__}:" not in page:
         pytest.skip(f"the table was made with another Triton than {triton.__version__}")
     names = ("kernel", "dtype", "config", "target", "registers", "shared", "spills")
-    usages = [report.Usage(*(record[name] for name in names)) for record in records]
-    assert report.markdown(usages) == page
+    usages = [usage.Usage(*(record[name] for name in names)) for record in records]
+    assert usage.markdown(usages) == page

@@ -251,8 +251,8 @@ def test_registered_operator_is_consistent(layout, given, device):
 
 @pytest.mark.parametrize("name", ["nearest", "per_cell"])
 def test_an_activation_without_a_kernel_is_refused(name, device):
-    from tritonbn.arguments import Affine
     from tritonbn.kernels import launch
+    from tritonbn.tensors import Affine
 
     x = torch.randn(3, 2, *GRID, device=device)
     affine = Affine(None, None, EPS, "gelu")

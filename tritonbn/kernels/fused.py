@@ -6,12 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tritonbn.arguments import NO_RUNNING, Affine, Running, Statistics
 from tritonbn.kernels import one_pass
 from tritonbn.kernels.configs import Config
 from tritonbn.kernels.problem import Mask, Problem
-from tritonbn.layout import empty_like
 from tritonbn.partition import Partition
+from tritonbn.tensors import NO_RUNNING, Affine, Running, Statistics, empty_like
 
 
 def _launch(problem: Problem, partition: Partition, config: Config) -> tuple[Any, dict[str, Any]]:

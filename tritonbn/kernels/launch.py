@@ -21,12 +21,11 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from tritonbn.arguments import Affine, Running, Statistics
 from tritonbn.kernels import fused, merging, stages, tuning
 from tritonbn.kernels.configs import fits_one_pass
 from tritonbn.kernels.problem import Mask, Problem
-from tritonbn.layout import in_layout
 from tritonbn.partition import Partition
+from tritonbn.tensors import Affine, Running, Statistics, in_layout
 
 
 def forward(

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tritonbn.arguments import NO_RUNNING, Running, Statistics
 from tritonbn.kernels import merge
 from tritonbn.kernels.configs import merge_config
 from tritonbn.kernels.problem import Problem
 from tritonbn.kernels.stages import Columns
 from tritonbn.partition import PIECE_CELLS, Partition
+from tritonbn.tensors import NO_RUNNING, Running, Statistics
 
 
 class _Level(NamedTuple):

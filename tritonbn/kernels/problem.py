@@ -7,8 +7,8 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
-from tritonbn.layout import is_channels_last
 from tritonbn.partition import Partition
+from tritonbn.tensors import is_channels_last
 
 
 class Problem(NamedTuple):

@@ -5,11 +5,11 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from tritonbn.arguments import Affine, Running, Statistics
 from tritonbn.kernels import fused, stages
 from tritonbn.kernels.configs import Config, Kernel
 from tritonbn.kernels.problem import Mask, Problem
 from tritonbn.partition import Partition
+from tritonbn.tensors import Affine, Running, Statistics
 
 
 class Scratch:

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tritonbn.arguments import Affine, Statistics
 from tritonbn.kernels import apply, columns
 from tritonbn.kernels.configs import Config
 from tritonbn.kernels.problem import Mask, Problem
-from tritonbn.layout import empty_like
+from tritonbn.tensors import Affine, Statistics, empty_like
 
 _REDUCING_PROGRAMS = 1024  # about as many as a large GPU runs at once
 _MAX_SPLITS = 64

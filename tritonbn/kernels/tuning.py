@@ -87,7 +87,7 @@ def measure(run: Callable[[], object]) -> float:
     run()
     times = []
     for _ in range(_ROUNDS):
-        start, end = _event(), _event()
+        start, end = timing_event(), timing_event()
         torch.cuda._sleep(_SLEEP_CYCLES)  # type: ignore[no-untyped-call]
         start.record()
         for _ in range(_LAUNCHES):
@@ -98,7 +98,8 @@ def measure(run: Callable[[], object]) -> float:
     return min(times)
 
 
-def _event() -> torch.cuda.Event:
+def timing_event() -> torch.cuda.Event:
+    """Return an event that records the time at which the GPU reaches it."""
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 

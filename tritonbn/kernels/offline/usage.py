@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import triton
 
-from tritonbn.kernels.compiled import TARGETS
 from tritonbn.kernels.configs import Config
-from tritonbn.kernels.shipped import compile_cases
+from tritonbn.kernels.offline.cases import compile_cases
+from tritonbn.kernels.offline.compiler import TARGETS
 
 _PARTS = 16  # of the work for a target, each done in a process of its own
 
 
 class Usage(NamedTuple):
-    """What a program of a kernel takes: see `tritonbn.kernels.compiled.Compiled`."""
+    """What a program of a kernel takes: see `tritonbn.kernels.offline.compiler.Compiled`."""
 
     kernel: str
     dtype: str

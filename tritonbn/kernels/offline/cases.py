@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from tritonbn.kernels import merging
-from tritonbn.kernels.compiled import Compiled, compiling_for
 from tritonbn.kernels.configs import (
     MERGE_CONFIGS,
     ONE_PASS_KERNELS,
@@ -19,6 +18,7 @@ from tritonbn.kernels.configs import (
     one_pass_configs,
     tile_configs,
 )
+from tritonbn.kernels.offline.compiler import Compiled, compiling_for
 from tritonbn.kernels.problem import Problem
 from tritonbn.kernels.scratch import Scratch
 from tritonbn.kernels.stages import Columns
@@ -66,7 +66,7 @@ def cases() -> Iterator[Case]:
 
 
 def compile_cases(target: str, start: int = 0, step: int = 1) -> Iterator[tuple[Case, Compiled]]:
-    """Compile every `step`-th case for a target of `tritonbn.kernels.compiled.TARGETS`."""
+    """Compile every `step`-th case for a target of `tritonbn.kernels.offline.compiler.TARGETS`."""
     for case in islice(cases(), start, None, step):
         with compiling_for(target) as compiled:
             case.launch()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from tritonbn.dtypes import compute_dtype
+from tritonbn.tensors import compute_dtype
 
 
 def normalize(
