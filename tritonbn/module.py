@@ -1,21 +1,20 @@
 """`LocalBN`: local batch normalization as a layer."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.fx
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from tritonbn.backends import Backend
 from tritonbn.ops import Activation, local_batch_norm
-from tritonbn.segments import Segments, plain_tensors
+from tritonbn.segmented import SegmentedBatchNorm
+from tritonbn.segments import Segments
 
 
-class LocalBN(_BatchNorm):
+class LocalBN(SegmentedBatchNorm):
     """Batch normalization with statistics, scale and offset per segment of the grid.
 
     Everything but the segments is `torch.nn.BatchNorm2d`, and with one segment over the whole grid
@@ -89,13 +88,11 @@ class LocalBN(_BatchNorm):
     ) -> None:
         if num_features < 1:
             raise ValueError(f"num_features must be at least 1, got {num_features}")
-        # without parameters and statistics, which are of another shape here
-        super().__init__(num_features, eps, momentum, False, False)
         if isinstance(segments, Tensor):
             segments = Segments(segments)
         elif not isinstance(segments, Segments):
             segments = Segments.per_cell(segments)
-        self._take(segments)
+        super().__init__(num_features, segments, eps, momentum)
         self.affine = affine
         self.track_running_stats = track_running_stats
         self.activation = activation
@@ -131,64 +128,6 @@ class LocalBN(_BatchNorm):
             nn.init.ones_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
-
-    @property
-    def segments(self) -> Segments:
-        """The partition of the grid."""
-        ids = self._segment_ids
-        if not torch.compiler.is_compiling() and ids._version != self._known_version:
-            self.segment_ids = ids
-        return self._segments
-
-    @segments.setter
-    def segments(self, segments: Segments) -> None:
-        if not isinstance(segments, Segments):
-            raise TypeError(f"segments must be a tritonbn.Segments, got {type(segments).__name__}")
-        if segments.num_segments != self._segments.num_segments:
-            raise ValueError(
-                f"segments must be {self._segments.num_segments} in number, for which there are "
-                f"parameters, got {segments}"
-            )
-        self._take(segments)
-        self._place_segments()
-
-    @property
-    def segment_ids(self) -> Tensor:
-        """The ids of the segments."""
-        return self._segment_ids
-
-    @segment_ids.setter
-    def segment_ids(self, ids: Tensor) -> None:
-        segments = Segments(ids)
-        if segments != self._segments:
-            self.segments = segments
-        self._known_version = self._segment_ids._version
-
-    @plain_tensors()
-    def _take(self, segments: Segments) -> None:
-        self._segments = segments
-        self._segment_ids = segments.ids.clone()
-        self._known_version = self._segment_ids._version
-
-    def _place_segments(self) -> None:
-        """Put the segments beside the parameters, so that no call needs to."""
-        for tensor in (self.weight, self.running_mean):
-            if tensor is not None and not isinstance(tensor, FakeTensor):
-                self._segments.on(tensor.device)
-
-    def __getstate__(self) -> dict[str, Any]:
-        self._segments = self.segments  # with what was changed in place
-        return self.__dict__.copy()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._take(self._segments)
-        self._place_segments()
-
-    def _apply(self, fn: Any, recurse: bool = True) -> "LocalBN":
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._place_segments()
-        return self
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize x.
@@ -245,41 +184,6 @@ class LocalBN(_BatchNorm):
         return (
             f"{self.num_features}, {self.segments}, eps={self.eps}, momentum={self.momentum}, "
             f"affine={self.affine}, track_running_stats={self.track_running_stats}{activation}"
-        )
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        # a copy: weights are averaged in place of the values in a state
-        destination[prefix + "segment_ids"] = self._segment_ids.clone()
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: Mapping[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        """Take over the segments of the state, or a `torch.nn.BatchNorm2d` into one segment."""
-        state = dict(state_dict)
-        ids = state.pop(prefix + "segment_ids", None)
-        if ids is not None:
-            saved, own = Segments(ids), self.segments
-            if (saved.grid, saved.num_segments) != (own.grid, own.num_segments):
-                error_msgs.append(f"{prefix}segments: {saved} cannot be loaded to {own}")
-            elif saved != own:
-                self.segments = saved
-        elif self.segments.num_segments == 1:
-            for name in ("weight", "bias", "running_mean", "running_var"):
-                value = state.get(prefix + name)
-                if value is not None and value.shape == (self.num_features,):
-                    state[prefix + name] = value[:, None]
-        elif strict:
-            missing_keys.append(prefix + "segment_ids")
-        super()._load_from_state_dict(
-            state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
 
 

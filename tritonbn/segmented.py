@@ -1,0 +1,123 @@
+"""`SegmentedBatchNorm`: how a layer sets, moves, saves and loads its segments."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from tritonbn.segments import Segments, plain_tensors
+
+
+class SegmentedBatchNorm(_BatchNorm):
+    """A batch norm with segments, whose parameters and statistics the subclass makes.
+
+    Parameters
+    ----------
+    num_features : int
+    segments : Segments
+    eps : float
+    momentum : float or None
+    """
+
+    def __init__(
+        self, num_features: int, segments: Segments, eps: float, momentum: float | None
+    ) -> None:
+        # PyTorch's parameters and buffers have shape (C,), these have shape (C, S)
+        super().__init__(num_features, eps, momentum, affine=False, track_running_stats=False)
+        self._take(segments)
+
+    @property
+    def segments(self) -> Segments:
+        """The partition of the grid."""
+        ids = self._segment_ids
+        if not torch.compiler.is_compiling() and ids._version != self._known_version:
+            self.segment_ids = ids
+        return self._segments
+
+    @segments.setter
+    def segments(self, segments: Segments) -> None:
+        if not isinstance(segments, Segments):
+            raise TypeError(f"segments must be a tritonbn.Segments, got {type(segments).__name__}")
+        if segments.num_segments != self._segments.num_segments:
+            raise ValueError(
+                f"segments must be {self._segments.num_segments} in number, for which there are "
+                f"parameters, got {segments}"
+            )
+        self._take(segments)
+        self._place_segments()
+
+    @property
+    def segment_ids(self) -> Tensor:
+        """The ids of the segments."""
+        return self._segment_ids
+
+    @segment_ids.setter
+    def segment_ids(self, ids: Tensor) -> None:
+        segments = Segments(ids)
+        if segments != self._segments:
+            self.segments = segments
+        self._known_version = self._segment_ids._version
+
+    @plain_tensors()
+    def _take(self, segments: Segments) -> None:
+        self._segments = segments
+        self._segment_ids = segments.ids.clone()
+        self._known_version = self._segment_ids._version
+
+    def _place_segments(self) -> None:
+        """Put the segments beside the parameters, so that no call needs to."""
+        for tensor in (self.weight, self.running_mean):
+            if tensor is not None and not isinstance(tensor, FakeTensor):
+                self._segments.on(tensor.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._segments = self.segments  # with what was changed in place
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._take(self._segments)
+        self._place_segments()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "SegmentedBatchNorm":
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._place_segments()
+        return self
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        # a copy: weights are averaged in place of the values in a state
+        destination[prefix + "segment_ids"] = self._segment_ids.clone()
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: Mapping[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Take over the segments of the state, or a `torch.nn.BatchNorm2d` into one segment."""
+        state = dict(state_dict)
+        ids = state.pop(prefix + "segment_ids", None)
+        if ids is not None:
+            saved, own = Segments(ids), self.segments
+            if (saved.grid, saved.num_segments) != (own.grid, own.num_segments):
+                error_msgs.append(f"{prefix}segments: {saved} cannot be loaded to {own}")
+            elif saved != own:
+                self.segments = saved
+        elif self.segments.num_segments == 1:
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                value = state.get(prefix + name)
+                if value is not None and value.shape == (self.num_features,):
+                    state[prefix + name] = value[:, None]
+        elif strict:
+            missing_keys.append(prefix + "segment_ids")
+        super()._load_from_state_dict(
+            state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
