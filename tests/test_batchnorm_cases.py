@@ -212,7 +212,7 @@ def test_large_batch(backend):
         ({}, torch.rand(2, CHANNELS + 1, *GRID), ValueError, "x must have 3 channels"),
         ({}, torch.rand(2, CHANNELS), ValueError, r"x must have shape \(N, C, ..., 3, 4\)"),
         ({}, torch.rand(CHANNELS), ValueError, "x must have 3 channels"),
-        ({}, torch.ones(2, CHANNELS, *GRID, dtype=torch.int64), TypeError, "x must be of a float"),
+        ({}, torch.ones(2, CHANNELS, *GRID, dtype=torch.int64), TypeError, "x must have a float"),
         ({"running_mean": torch.zeros(4, 1)}, None, ValueError, "running_mean must have shape"),
         ({"running_var": torch.ones(4, 1)}, None, ValueError, "running_var must have shape"),
         ({"running_var": None}, None, ValueError, "together"),

@@ -15,11 +15,11 @@ COLUMNS = torch.zeros(3, 3)
     ("arguments", "options", "error", "words"),
     [
         ((X, torch.zeros(4, 5)), {}, TypeError, "segments must be a tritonbn.Segments, got Tensor"),
-        ((X.long(),), {}, TypeError, "x must be of a floating type, got torch.int64"),
+        ((X.long(),), {}, TypeError, "x must have a floating-point dtype, got torch.int64"),
         ((X[..., :4],), {}, ValueError, r"x must have shape \(N, C, ..., 4, 5\) .* \(2, 3, 4, 4\)"),
         ((X[0],), {}, ValueError, "x must have shape"),
         ((X,), {"weight": COLUMNS[0]}, ValueError, r"weight must have shape \(3, 3\)"),
-        ((X,), {"bias": COLUMNS.long()}, TypeError, "bias must be of a floating type"),
+        ((X,), {"bias": COLUMNS.long()}, TypeError, "bias must have a floating-point dtype"),
         (
             (X,),
             {"weight": COLUMNS.to("meta")},
@@ -27,7 +27,7 @@ COLUMNS = torch.zeros(3, 3)
             "weight must be on the device of x, cpu",
         ),
         ((X,), {"running_mean": COLUMNS}, ValueError, "running_mean and running_var"),
-        ((X,), {"mask": torch.ones(4, 5)}, TypeError, "mask must be of type torch.bool"),
+        ((X,), {"mask": torch.ones(4, 5)}, TypeError, "mask must have dtype torch.bool"),
         (
             (X,),
             {"mask": torch.ones(2, 3, 4, 5).bool()},

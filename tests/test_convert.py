@@ -155,7 +155,7 @@ def test_each_layer_gets_segments_of_its_own_grid():
 
 def test_layers_without_one_grid_are_named():
     model = network()
-    with pytest.raises(ValueError, match="an example must be given"):
+    with pytest.raises(ValueError, match="an example input must be given"):
         convert_batchnorm(model, Segments.single)
     model.add_module("unused", nn.Identity())
     model.unused.norm = nn.BatchNorm2d(1)
@@ -204,6 +204,6 @@ class Doubled(LocalBN):
 )
 def test_no_way_back_from_what_is_no_global_batch_norm(local):
     model = nn.Sequential(LocalBN(2, Segments.single((5, 6))), local)
-    with pytest.raises(ValueError, match=r"is a BatchNorm2d; 1 is (LocalBN|Doubled)\(2, Segments"):
+    with pytest.raises(ValueError, match=r"to a BatchNorm2d; 1 is (LocalBN|Doubled)\(2, Segments"):
         revert_batchnorm(model)
     assert isinstance(model[0], LocalBN)

@@ -120,7 +120,7 @@ def test_loading_takes_over_the_segments():
 
 def test_loading_other_shapes_is_refused():
     for other in (Segments.single(GRID), Segments.single((2, 2))):
-        with pytest.raises(RuntimeError, match="cannot be loaded to Segments"):
+        with pytest.raises(RuntimeError, match="cannot be loaded into Segments"):
             LocalBN(4, NEAREST).load_state_dict(LocalBN(4, other).state_dict())
     with pytest.raises(RuntimeError, match="segment_ids"):
         LocalBN(4, NEAREST).load_state_dict(nn.BatchNorm2d(4).state_dict())

@@ -1,4 +1,8 @@
-"""Local batch normalization: statistics per segment of a grid, such as per measuring station."""
+"""Local batch normalization: statistics per segment of a grid, such as per measuring station.
+
+`LocalBN` is the layer, `Segments` the partition of the grid, `local_batch_norm` the function, and
+`convert_batchnorm` and `revert_batchnorm` change the layers of an existing model.
+"""
 
 from tritonbn.convert import convert_batchnorm, revert_batchnorm
 from tritonbn.module import LocalBN

@@ -1,4 +1,4 @@
-"""The backends: which of them runs, and how each is called."""
+"""Choose the backend that computes local batch normalization, and call it."""
 
 import os
 import warnings
@@ -23,18 +23,18 @@ _TRITON_TYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def choose_backend(wanted: Backend, x: Tensor) -> Backend:
-    """Return the backend for x: the wanted one, or for "auto" the fastest that can run.
+    """Return the backend for x: the wanted one, or for "auto" the fastest one that can run.
 
     Raises
     ------
     ValueError
-        If the one that is wanted cannot run; the message says why.
+        If the wanted backend cannot run; the message gives the reason.
     """
     if wants_other_derivatives() and wanted != "reference":
         if wanted != "auto":
             raise ValueError(
-                f'backend "{wanted}" has no forward-mode derivatives, and no nested or compiled '
-                'ones of torch.func; "reference" and "auto" have'
+                f'backend "{wanted}" supports neither forward-mode derivatives nor nested or '
+                'compiled torch.func transforms; use "reference" or "auto"'
             )
         return "reference"
     if wanted == "auto":
@@ -49,21 +49,21 @@ def _can_use_triton(x: Tensor) -> bool:
 
 
 def _runs_on(device: torch.device) -> bool:
-    """Whether Triton can compile for a GPU and launch there."""
+    """Return whether Triton can compile and launch a kernel on this GPU; tested once."""
     if device not in _tried:
         if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-            return True  # nothing can be tried
+            return True  # a test launch would become part of the CUDA graph
         _tried[device] = _try(device)
     return _tried[device]
 
 
-# what torch.compiler.assume_constant_result does, which imports the whole compiler
+# torch.compiler.assume_constant_result sets this flag, too, but imports the whole compiler
 _runs_on._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @plain_tensors()
 def _try(device: torch.device) -> bool:
-    """Try a kernel, and warn of what prevents it."""
+    """Launch a test kernel; if that fails, warn with the reason and return False."""
     try:
         from tritonbn.kernels import probe
 
@@ -71,8 +71,8 @@ def _try(device: torch.device) -> bool:
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         warnings.warn(
-            f"Triton cannot run on {device}, so that local batch normalization is computed by the "
-            f"slower operations of PyTorch there: {reason[0]}",
+            f"Triton cannot run on {device}, so local batch normalization uses slower PyTorch "
+            f"operations there: {reason[0]}",
             stacklevel=2,
         )
         return False
@@ -80,11 +80,11 @@ def _try(device: torch.device) -> bool:
 
 
 def why_not_triton(x: Tensor) -> str | None:
-    """Say why the Triton kernels cannot run on x, if they cannot."""
+    """Return the reason why the Triton kernels cannot run on x, or None if they can."""
     if not has_triton():
-        return "Triton is not installed (it has packages for Linux only)"
+        return "Triton is not installed (it is available for Linux only)"
     if x.dtype not in _TRITON_TYPES:
-        return f"x must be of one of the types {_TRITON_TYPES}, got {x.dtype}"
+        return f"the dtype of x must be one of {_TRITON_TYPES}, got {x.dtype}"
     interpreted = x.device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
     if not x.is_cuda and not interpreted:
         return f"x must be on a CUDA or ROCm GPU, got {x.device} (TRITON_INTERPRET=1 allows cpu)"
@@ -92,7 +92,7 @@ def why_not_triton(x: Tensor) -> str | None:
 
 
 def has_triton() -> bool:
-    """Whether Triton is installed; it is not imported."""
+    """Return whether Triton is installed, without importing it."""
     return _HAS_TRITON
 
 
@@ -105,15 +105,16 @@ def forward(
     affine: Affine,
     running: Running | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Normalize x, by the statistics of the batch or those given.
+    """Normalize x with the statistics of the batch, or with the `given` mean and variance.
 
-    Only "triton" knows of activations and running statistics.
+    Only the backend "triton" applies the activation and updates the running statistics; the caller
+    does both for the others.
 
     Returns
     -------
-    y : Tensor, shape, type and memory format of x
+    y : Tensor, shape, dtype and memory format of x
     mean, var, count : Tensor, shape (C, S), (C, S) and (S,)
-        Of the batch; empty where the statistics were given.
+        Statistics of the batch; empty if statistics were given.
     """
     if backend == "triton" and x.numel() > 0:
         from tritonbn.kernels import launch
@@ -144,9 +145,9 @@ def backward(
     statistics: Statistics,
     affine: Affine,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of x, and in the type computed in those of weight and bias.
+    """Return the gradients of x, weight and bias; the latter two in the compute dtype.
 
-    Without a count, mean and variance do not depend on x.
+    Statistics without counts were given, and so do not depend on x.
     """
     if backend == "triton" and x.numel() > 0:
         from tritonbn.kernels import launch

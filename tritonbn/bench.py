@@ -1,4 +1,4 @@
-"""`tritonbn bench`: the time of a forward and a backward pass, beside `torch.nn.BatchNorm2d`."""
+"""`tritonbn bench`: compare the speed of `LocalBN` with `torch.nn.BatchNorm2d`."""
 
 import platform
 import time
@@ -18,7 +18,7 @@ from tritonbn.segments import Segments
 
 
 class PublishedLayers(nn.Module):
-    """The published local batch normalization: per cell a slice and a layer, then concatenated."""
+    """The published implementation: a slice and a batch norm layer per cell, then concatenation."""
 
     def __init__(self, channels: int, grid: tuple[int, int]) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class PublishedLayers(nn.Module):
 
 
 class UnboundLayers(PublishedLayers):
-    """The same layers with all cells taken apart at once, which spares the backward most copies."""
+    """The same layers, with one split into cells; this avoids most copies in the backward pass."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize x (N, C, H, W) cell by cell."""
@@ -46,7 +46,7 @@ class UnboundLayers(PublishedLayers):
 
 @dataclass(frozen=True)
 class Timing:
-    """Median milliseconds of a layer."""
+    """Median times of a layer, in milliseconds."""
 
     name: str
     forward: float
@@ -65,14 +65,17 @@ def measure(
     rounds: int = 20,
     device: torch.device | str = "cpu",
 ) -> list[Timing]:
-    """Time every layer in turn, round after round, so that all meet the same disturbances.
+    """Time all layers in interleaved rounds, so that other load on the machine affects all alike.
 
     Parameters
     ----------
     batch, channels : int, default 128 and 64
+        N and C of the input.
     grid : (int, int), default (32, 32)
+        Height and width of the input.
     rounds : int, default 20
-        After two that do not count. Of the separate layers one counts, after one that does not.
+        Measured rounds, after two rounds of warm-up. The implementations with one layer per cell
+        are slow: they get one round of warm-up and one measured round.
     device : torch.device or str, default "cpu"
 
     Returns
@@ -109,20 +112,22 @@ def measure(
 
 
 def run_bench(console: Console, device: torch.device | None = None) -> None:
-    """Measure at a large and a small size and print the tables, and the machine.
+    """Measure a large and a small input, and print both tables and a description of the machine.
 
     Parameters
     ----------
     console : Console
         Where to print.
     device : torch.device, optional
-        Default: the GPU if there is one.
+        Where to compute. Default: the GPU if there is one, else the CPU.
     """
     if device is None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     console.print(_table(measure(device=device), "(128, 64, 32, 32)", "ms", 1e0))
     overhead = measure(2, 4, (4, 4), rounds=1000, device=device)
-    console.print(_table(overhead, "(2, 4, 4, 4), where overhead is all", "us", 1e3))
+    console.print(
+        _table(overhead, "(2, 4, 4, 4), where the overhead of a call dominates", "us", 1e3)
+    )
     console.print(describe_machine(device))
 
 
@@ -140,7 +145,7 @@ def _table(timings: list[Timing], size: str, unit: str, per_millisecond: float) 
 
 
 def describe_machine(device: torch.device) -> str:
-    """Name the processor, the threads and the versions, in one line."""
+    """Return the processor, the number of threads and the versions, in one line."""
     if device.type == "cpu":
         processor = f"{_cpu_name()}, {torch.get_num_threads()} threads"
     else:
@@ -168,7 +173,7 @@ def _now(x: Tensor) -> float:
 
 
 def _cpu_name() -> str:
-    """Return the processor's name; Linux tells it in a file only."""
+    """Return the name of the processor, which Linux gives in /proc/cpuinfo only."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

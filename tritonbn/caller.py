@@ -1,4 +1,4 @@
-"""Who calls the layer: eager code, a tracer, or a transform of functions."""
+"""Detect what calls the layer: eager code, a tracer, or a function transform such as vmap."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ _functorch = torch._C._functorch
 
 
 def wants_plain_operations() -> bool:
-    """Whether a model is being written to a file, for those who may not have this package."""
+    """Return whether a model is being exported, possibly to run without this package."""
     return torch.compiler.is_exporting() or is_jit_traced()
 
 
 def is_jit_traced() -> bool:
-    """Whether `torch.jit.trace` calls, or the exporter to ONNX that uses it."""
+    """Return whether `torch.jit.trace` is running, or the ONNX exporter that is based on it."""
     return not torch.compiler.is_compiling() and torch._C._is_tracing()
 
 
 def wants_registered_operator(x: Tensor) -> bool:
-    """Whether x has no values, or is looked at by more than autograd."""
+    """Return whether x is being traced, has no values, or is a tensor subclass."""
     return (
         torch.compiler.is_compiling()
         or is_jit_traced()
@@ -31,17 +31,17 @@ def wants_registered_operator(x: Tensor) -> bool:
 
 
 def is_transformed() -> bool:
-    """Whether a transform of `torch.func` calls."""
+    """Return whether a `torch.func` transform is running."""
     return torch._C._are_functorch_transforms_active()
 
 
 def wants_more_than_gradients() -> bool:
-    """Whether a backward pass is itself differentiated or transformed."""
+    """Return whether a backward pass will itself be differentiated or transformed."""
     return torch.is_grad_enabled() or is_transformed() or forward_ad._current_level >= 0
 
 
 def wants_other_derivatives() -> bool:
-    """Whether derivatives are forward-mode, or of `torch.func` and nested or compiled."""
+    """Return whether derivatives are forward-mode, or nested or compiled `torch.func` ones."""
     if forward_ad._current_level >= 0:
         return True
     if torch.compiler.is_compiling():
@@ -50,7 +50,7 @@ def wants_other_derivatives() -> bool:
 
 
 def is_shared_by_a_batch(running_mean: Tensor) -> bool:
-    """Whether `torch.vmap` calls with several batches, of which there is one running mean."""
+    """Return whether `torch.vmap` maps over several batches that share one running mean."""
     if torch.compiler.is_compiling() or _functorch.TransformType.Vmap not in _transforms():
         return False
     while _functorch.is_gradtrackingtensor(running_mean):
@@ -64,9 +64,9 @@ def _transforms() -> list[Any]:
 
 
 def is_mapped_by_autograd() -> bool:
-    """Whether gradients come in batches, as of `torch.autograd.grad(is_grads_batched=True)`."""
+    """Return whether gradients are batched, as by `torch.autograd.grad(is_grads_batched=True)`."""
     if torch.compiler.is_compiling():
         return False
-    depth = torch._C._vmapmode_increment_nesting()  # the only way to ask is to enter and leave
+    depth = torch._C._vmapmode_increment_nesting()  # no function only reads the depth
     torch._C._vmapmode_decrement_nesting()
     return depth > 1

@@ -1,4 +1,4 @@
-"""What `local_batch_norm` refuses, before any work is done."""
+"""Check the arguments of `local_batch_norm` before anything is computed."""
 
 import torch
 from torch import Tensor
@@ -14,11 +14,11 @@ def check_arguments(
     mask: Tensor | None,
     eps: float,
 ) -> None:
-    """Raise what `tritonbn.local_batch_norm` promises, in words that name the argument."""
+    """Raise the documented errors of `tritonbn.local_batch_norm`; they name the argument."""
     if not isinstance(segments, Segments):
         raise TypeError(f"segments must be a tritonbn.Segments, got {type(segments).__name__}")
     if not x.is_floating_point():
-        raise TypeError(f"x must be of a floating type, got {x.dtype}")
+        raise TypeError(f"x must have a floating-point dtype, got {x.dtype}")
     if not eps > 0:
         raise ValueError(f"eps must be positive, got {eps}")
     grid = segments.grid
@@ -39,11 +39,11 @@ def check_arguments(
                 f"got {tuple(parameter.shape)}"
             )
         if not parameter.is_floating_point():
-            raise TypeError(f"{name} must be of a floating type, got {parameter.dtype}")
+            raise TypeError(f"{name} must have a floating-point dtype, got {parameter.dtype}")
         _check_device(name, parameter, x)
     if mask is not None:
         if mask.dtype != torch.bool:
-            raise TypeError(f"mask must be of type torch.bool, got {mask.dtype}")
+            raise TypeError(f"mask must have dtype torch.bool, got {mask.dtype}")
         target = (x.shape[0], 1, *x.shape[2:])
         sizes = (1,) * (x.dim() - mask.dim()) + tuple(mask.shape)
         if len(sizes) != x.dim() or any(
@@ -61,9 +61,10 @@ def _check_device(name: str, tensor: Tensor, x: Tensor) -> None:
 
 
 def check_counts(x: Tensor, segments: Segments, ids: Tensor, mask: Tensor | None) -> None:
-    """Refuse to take the variance of a single value, as `torch.nn.BatchNorm2d` does.
+    """Raise `ValueError` for a segment with a single value, as `torch.nn.BatchNorm2d` does.
 
-    A mask is looked at only where that waits for no GPU, breaks no graph, and sees all its values.
+    The values of a mask are checked on the CPU in eager mode only: elsewhere a check would wait for
+    the GPU or break a graph, or the values are not available.
     """
     entries_per_cell = x.shape[0] * x.shape[2 : x.dim() - len(segments.grid)].numel()
     if mask is None:
@@ -80,6 +81,6 @@ def check_counts(x: Tensor, segments: Segments, ids: Tensor, mask: Tensor | None
     single = (count == 1).nonzero().flatten().tolist()
     if single:
         raise ValueError(
-            f"segment {single[0]} has a single value per channel to take statistics of "
-            f"({len(single)} of {segments.num_segments} segments have); more than one is expected"
+            f"segment {single[0]} has a single value per channel ({len(single)} of "
+            f"{segments.num_segments} segments do); the variance needs more than one"
         )

@@ -1,4 +1,4 @@
-"""`convert_batchnorm` and `revert_batchnorm`: between global and local in a model that exists."""
+"""Exchange `nn.BatchNorm2d` and `LocalBN` in an existing model."""
 
 import copy
 import warnings
@@ -17,41 +17,52 @@ def convert_batchnorm(
     segments: Segments | Callable[[tuple[int, ...]], Segments],
     example: Tensor | tuple[Tensor, ...] | None = None,
 ) -> nn.Module:
-    """Replace every `torch.nn.BatchNorm2d` of a model by a `LocalBN`.
+    """Replace every `torch.nn.BatchNorm2d` of a model with a `LocalBN`.
 
-    Parameters and running statistics are carried over, the same for every segment, so that the
-    converted model computes in evaluation what it did before, except in cells that are in no
-    segment. Hooks, devices, types, `requires_grad` and the mode (training or evaluation) are kept.
-    The parameters are new ones: make the optimizer after the conversion.
+    Each segment starts with a copy of the layer's parameters and running statistics. In evaluation
+    mode the converted model therefore computes the same as before, except in cells without a
+    segment. Hooks, devices, dtypes, `requires_grad` and the mode (training or evaluation) are kept.
+    The parameters are new tensors, so create the optimizer after the conversion.
 
-    Subclasses of `torch.nn.BatchNorm2d`, `torch.nn.SyncBatchNorm` and `torch.nn.LazyBatchNorm2d` do
-    something else besides, and are left alone; a warning names them.
+    `torch.nn.SyncBatchNorm`, `torch.nn.LazyBatchNorm2d` and subclasses of `torch.nn.BatchNorm2d`
+    behave differently from a plain `torch.nn.BatchNorm2d`. They are not converted, and a warning
+    names them.
 
     Parameters
     ----------
     model : Module
         Changed in place, unless it is itself a `torch.nn.BatchNorm2d`.
     segments : Segments, or function from a grid to Segments
-        The partition of the grid. A function serves a network whose layers work on several grids;
-        it is called once for each of them, such as ``Segments.single((16, 16))``.
+        The partition of the grid. Give a function, such as `Segments.per_cell`, if the layers of
+        the network work on grids of different sizes; it is called once for each grid shape, such
+        as ``(16, 16)``.
     example : Tensor or tuple of Tensor, optional
-        An input of the model, which shows the grid of each layer if `segments` is a function. A
-        copy of the model is called with it.
+        An input of the model. Required if `segments` is a function: a copy of the model is called
+        with it to find the grid of each layer.
 
     Returns
     -------
     Module
-        `model`, or the layer that takes its place.
+        `model`, or the new layer if `model` was itself a `torch.nn.BatchNorm2d`.
 
     Raises
     ------
     ValueError
-        If `segments` is a function and there is no example, or if with the example a layer is not
-        called, or is called on several grids. The model is unchanged then.
+        If `segments` is a function and `example` is missing, or if a layer is not called with the
+        example or is called on several grids. The model is then unchanged.
 
     Examples
     --------
-    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+    >>> import torch
+    >>> from tritonbn import Segments, convert_batchnorm
+    >>> norm = torch.nn.BatchNorm2d(4)
+    >>> convert_batchnorm(torch.nn.Sequential(norm), Segments.single((8, 8)))[0].segments
+    Segments(1 on 8x8)
+
+    If the layers work on several grids, give a function and an example of the input:
+
+    >>> conv = torch.nn.Conv2d(1, 4, 3, stride=2, padding=1)
+    >>> model = torch.nn.Sequential(conv, torch.nn.BatchNorm2d(4), torch.nn.ReLU())
     >>> convert_batchnorm(model, Segments.per_cell, torch.zeros(2, 1, 32, 32))[1].segments
     Segments(256 on 16x16)
     """
@@ -68,14 +79,18 @@ def convert_batchnorm(
         chosen = _choose(model, norms, segments, example)
     if others:
         warnings.warn(
-            f"convert_batchnorm leaves alone what is no plain nn.BatchNorm2d: {', '.join(others)}",
+            "convert_batchnorm converts plain nn.BatchNorm2d layers only; unchanged are "
+            f"{', '.join(others)}",
             stacklevel=2,
         )
     return _replace(model, {norm: _to_local(norm, chosen[name]) for name, norm in norms.items()})
 
 
 def revert_batchnorm(model: nn.Module) -> nn.Module:
-    """Replace every `LocalBN` of one segment by a `torch.nn.BatchNorm2d`, as it was before.
+    """Replace every `LocalBN` of a model with the equivalent `torch.nn.BatchNorm2d`.
+
+    Every `LocalBN` must have one segment over the whole grid. Parameters, running statistics and
+    all that `convert_batchnorm` keeps are kept.
 
     Parameters
     ----------
@@ -85,19 +100,21 @@ def revert_batchnorm(model: nn.Module) -> nn.Module:
     Returns
     -------
     Module
-        `model`, or the layer that takes its place.
+        `model`, or the new layer if `model` was itself a `LocalBN`.
 
     Raises
     ------
     ValueError
-        If a `LocalBN` has several segments, cells in no segment, an activation, or a grid without
-        height and width, or is a subclass: it is no `torch.nn.BatchNorm2d`. The model is unchanged
-        then.
+        If no `torch.nn.BatchNorm2d` is equivalent to a layer: it has several segments, cells in no
+        segment, an activation or a grid that is not two-dimensional, or it is a subclass of
+        `LocalBN`. The model is then unchanged.
 
     Examples
     --------
-    >>> revert_batchnorm(LocalBN(4, Segments.single((32, 32)))).state_dict()["weight"].shape
-    torch.Size([4])
+    >>> from tritonbn import LocalBN, Segments, revert_batchnorm
+    >>> layer = revert_batchnorm(LocalBN(4, Segments.single((32, 32))))
+    >>> type(layer).__name__, layer.weight.shape
+    ('BatchNorm2d', torch.Size([4]))
     """
     layers = {n: m for n, m in model.named_modules() if isinstance(m, LocalBN)}
     for name, local in layers.items():
@@ -105,8 +122,8 @@ def revert_batchnorm(model: nn.Module) -> nn.Module:
         plain = type(local) is LocalBN and len(local.segments.grid) == 2 and not local.activation
         if not (whole and plain):
             raise ValueError(
-                "only a LocalBN of one segment over the whole grid (height, width) and without "
-                f"activation is a BatchNorm2d; {name or 'the model'} is {local}"
+                "only a LocalBN with one segment over the whole grid (height, width) and no "
+                f"activation is equivalent to a BatchNorm2d; {name or 'the model'} is {local}"
             )
     return _replace(model, {local: _to_global(local) for local in layers.values()})
 
@@ -117,9 +134,9 @@ def _choose(
     segments: Callable[[tuple[int, ...]], Segments],
     example: Tensor | tuple[Tensor, ...] | None,
 ) -> dict[str, Segments]:
-    """Call `segments` for each grid that the layers see when the model is called."""
+    """Call `segments` for the grid of each layer, found by calling the model with the example."""
     if example is None:
-        raise ValueError("segments is a function of the grid, for which an example must be given")
+        raise ValueError("an example input must be given if segments is a function of the grid")
     seen: dict[str, set[tuple[int, ...]]] = {name: set() for name in norms}
     twin = copy.deepcopy(model)
     for name, module in twin.named_modules():
@@ -133,13 +150,15 @@ def _choose(
     for name, grids in seen.items():
         if len(grids) != 1:
             found = " and ".join(str(grid) for grid in sorted(grids)) or "no grid"
-            raise ValueError(f"every layer must work on one grid, and {name} works on {found}")
+            raise ValueError(
+                f"every layer must work on exactly one grid, but {name} works on {found}"
+            )
     of_grid = {grid: segments(grid) for grids in seen.values() for grid in grids}
     return {name: of_grid[grid] for name, (grid,) in seen.items()}
 
 
 def _replace(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:
-    """Put the replacements where the originals are, under each of their names."""
+    """Put the replacements in place of the originals, under all names of a shared layer."""
     for original, replacement in replacements.items():
         _carry_hooks(original, replacement)
     for parent in list(model.modules()):
@@ -152,10 +171,12 @@ def _replace(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> n
 def _carry_hooks(original: nn.Module, replacement: nn.Module) -> None:
     for name, hooks in vars(original).items():
         if "hook" in name:
-            setattr(replacement, name, hooks)  # the same, so that their handles still remove them
+            setattr(
+                replacement, name, hooks
+            )  # the same dict, so that the handles still remove hooks
     loading: Any = replacement._load_state_dict_pre_hooks
     for key, hook in loading.items():
-        if hook.with_module:  # it holds the original
+        if hook.with_module:  # the hook holds a reference to the original module
             loading[key] = type(hook)(hook.hook, replacement)
 
 
@@ -185,7 +206,7 @@ def _to_global(local: LocalBN) -> nn.BatchNorm2d:
 def _carry_tensors(
     original: nn.Module, replacement: nn.Module, reshape: Callable[[Tensor], Tensor]
 ) -> None:
-    """Copy parameters and statistics, each with its own device and type, in another shape."""
+    """Copy parameters and statistics in the new shape; each keeps its device and dtype."""
     for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
         tensor: Tensor | None = getattr(original, name)
         value = None

@@ -1,4 +1,4 @@
-"""Evaluation in a few operations that every exporter of models knows."""
+"""Evaluation as a few basic operations that every model exporter supports."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ def normalize(
     given: tuple[Tensor, Tensor],
     eps: float,
 ) -> Tensor:
-    """Normalize x (N, C, *extra, *grid) by the `given` mean and variance (C, S)."""
+    """Normalize x (N, C, *extra, *grid) with the `given` mean and variance (C, S)."""
     dtype = compute_dtype(x)
     mean, var = given
     scale = torch.rsqrt(var.to(dtype) + eps)
@@ -23,7 +23,7 @@ def normalize(
         scale = scale * weight.to(dtype)
     center = mean.to(dtype)
     shift = torch.zeros_like(center) if bias is None else bias.to(dtype)
-    index = ids.where(ids >= 0, mean.shape[1])  # the cells in no segment take what is padded
+    index = ids.where(ids >= 0, mean.shape[1])  # cells in no segment use the padding
     center, scale, shift = (
         pad(t, (0, 1), value=outside)[:, None, index]
         for t, outside in ((center, 0.0), (scale, 1.0), (shift, 0.0))

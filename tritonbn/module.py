@@ -15,57 +15,72 @@ from tritonbn.segments import Segments
 
 
 class LocalBN(SegmentedBatchNorm):
-    """Batch normalization with statistics, scale and offset per segment of the grid.
+    """Batch normalization with a mean, variance, weight and bias per segment of the grid.
 
-    Everything but the segments is `torch.nn.BatchNorm2d`, and with one segment over the whole grid
-    it is the same layer. The definition is that of `tritonbn.local_batch_norm`. Tools that look for
-    PyTorch's batch norms, such as `torch.optim.swa_utils.update_bn`, find this one.
+    The definition is in `tritonbn.local_batch_norm`. Apart from the segments the layer behaves like
+    `torch.nn.BatchNorm2d` in training and evaluation; with one segment over the whole grid it
+    computes the same. It has the base class of PyTorch's batch norms, so tools such as
+    `torch.optim.swa_utils.update_bn` find it.
 
     Parameters
     ----------
     num_features : int
         C, the number of channels.
     segments : Segments, integer Tensor of ids, or sequence of int
-        The partition of the grid. A bare grid shape such as ``(32, 32)`` is one segment per cell.
+        The partition of the grid into S segments. A sequence is the shape of the grid, such as
+        ``(32, 32)``, with one segment per cell.
     eps : float, default 1e-5
+        Added to the variance for numerical stability.
     momentum : float or None, default 0.1
-        The share of a batch in the running statistics; None is the average over all batches.
+        The weight of a batch in the running statistics. None means their average over all batches.
     affine : bool, default True
-        Whether to learn a weight, and a bias if `bias`.
+        Whether to learn a weight, and a bias unless `bias` is False.
     track_running_stats : bool, default True
-        Whether to keep running statistics for evaluation; without them the statistics of the batch
+        Whether to keep running statistics for evaluation. Without them the statistics of the batch
         are used in evaluation, too.
     bias : bool, default True
+        Whether to learn a bias, if `affine`.
     activation : "relu", "silu", "sigmoid", "tanh" or None, default None
-        Applied to the result.
+        Applied to the normalized values.
     backend : "auto", "triton", "native" or "reference", default "auto"
-        What computes it, as in `tritonbn.local_batch_norm`.
+        The implementation; see `tritonbn.local_batch_norm`.
     device, dtype : optional
-        Of the parameters and the running statistics.
+        Device and dtype of the parameters and the running statistics.
 
     Attributes
     ----------
-    weight, bias : Parameter, shape (C, S)
+    weight, bias : Parameter, shape (C, S), or None
         Initially 1 and 0.
-    running_mean, running_var : buffer, shape (C, S)
+    running_mean, running_var : Tensor (buffer), shape (C, S), or None
         Initially 0 and 1.
-    num_batches_tracked : buffer, scalar int64
+    num_batches_tracked : Tensor (buffer), scalar int64, or None
+        Number of training batches seen.
     segments : Segments
-        May be set to others of the same number of segments, also on another grid.
+        Can be replaced by a partition with the same number of segments, even of another grid.
     segment_ids : Tensor of int64, shape of the grid, on the CPU
-        The ids of the segments. They are no buffer, but part of the state, so that a checkpoint
-        tells its segments; loading one takes them over. May be set, or changed in place.
+        The ids of the segments. They are not a buffer, but are saved in the `state_dict` and taken
+        over from one that is loaded. Can be set, or changed in place.
 
     Raises
     ------
     TypeError, ValueError
-        If `segments` do not make `Segments`, or `num_features` is not positive.
+        If no `Segments` can be made from `segments`, or `num_features` is not positive.
+
+    References
+    ----------
+    Ioffe, Szegedy, "Batch normalization: accelerating deep network training by reducing internal
+    covariate shift", ICML 2015, https://arxiv.org/abs/1502.03167
 
     Examples
     --------
-    >>> layer = LocalBN(64, Segments.nearest([5, 40, 621], grid=(32, 32)))
-    >>> layer(torch.randn(8, 64, 32, 32)).shape
-    torch.Size([8, 64, 32, 32])
+    >>> import torch
+    >>> from tritonbn import LocalBN, Segments
+    >>> layer = LocalBN(4, Segments.nearest([0, 13, 21], grid=(5, 6)))  # three stations
+    >>> y = layer(torch.randn(8, 4, 5, 6))
+    >>> y.shape, layer.weight.shape
+    (torch.Size([8, 4, 5, 6]), torch.Size([4, 3]))
+    >>> bool(y[:, :, layer.segment_ids == 1].mean().abs() < 1e-5)  # each segment has mean 0
+    True
     """
 
     weight: nn.Parameter | None  # type: ignore[assignment]
@@ -134,19 +149,19 @@ class LocalBN(SegmentedBatchNorm):
 
         Parameters
         ----------
-        x : Tensor of a floating type, shape (N, C, *extra, *grid)
+        x : floating-point Tensor, shape (N, C, *extra, *grid)
         mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), optional
-            True = counts for the statistics.
+            True where a value is included in the statistics.
 
         Returns
         -------
         Tensor
-            Shape, type and memory format of x.
+            Shape, dtype and memory format of x.
 
         Raises
         ------
         TypeError, ValueError
-            As `tritonbn.local_batch_norm` does.
+            See `tritonbn.local_batch_norm`.
         """
         return _normalize(self, x, mask)
 
@@ -154,13 +169,13 @@ class LocalBN(SegmentedBatchNorm):
     def qconfig(self) -> Any:
         """The configuration of `torch.ao.quantization`, if one was set.
 
-        It is a property to refuse to become a `torch.nn.SyncBatchNorm`: `convert_sync_batchnorm`
-        looks for it in each batch norm that it replaces.
+        It is a property because `convert_sync_batchnorm` reads it from each batch norm that it
+        replaces: here it raises an error instead, as a `torch.nn.SyncBatchNorm` would be global.
         """
         if sys._getframe(1).f_code.co_name == "convert_sync_batchnorm":
             raise TypeError(
-                "LocalBN cannot be made a SyncBatchNorm, which is global; call "
-                "convert_sync_batchnorm on the parts of the model that have no LocalBN"
+                "LocalBN cannot be converted to a SyncBatchNorm, which is global; call "
+                "convert_sync_batchnorm on the parts of the model without LocalBN"
             )
         return self._qconfig
 
@@ -173,13 +188,13 @@ class LocalBN(SegmentedBatchNorm):
         del self._qconfig
 
     def __prepare_scriptable__(self) -> nn.Module:
-        """Say what to do to whoever compiles this to TorchScript."""
+        """Raise an error with advice if the layer is compiled to TorchScript."""
         raise TypeError(
             "LocalBN cannot be compiled by torch.jit.script; torch.jit.trace and torch.export work"
         )
 
     def extra_repr(self) -> str:
-        """Describe the layer as `torch.nn.BatchNorm2d` does."""
+        """Describe the layer in the format of `torch.nn.BatchNorm2d`."""
         activation = f", activation={self.activation!r}" if self.activation else ""
         return (
             f"{self.num_features}, {self.segments}, eps={self.eps}, momentum={self.momentum}, "
@@ -189,7 +204,7 @@ class LocalBN(SegmentedBatchNorm):
 
 @torch.fx.wrap
 def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None) -> Tensor:
-    """Call the layer; a function of its own, which `torch.fx` takes as one step."""
+    """Call the layer; a separate function, which `torch.fx` records as a single step."""
     if x.dim() < 2 or x.shape[1] != layer.num_features:
         raise ValueError(
             f"x must have {layer.num_features} channels, shape (N, C, ...), got {tuple(x.shape)}"

@@ -1,16 +1,16 @@
-"""The fast path without Triton: local batch normalization from PyTorch's own tensor operations.
+"""The fast backend without Triton: local batch normalization with PyTorch's tensor operations.
 
-Three stages each way, and the segments live in the small middle one alone (see `layout` for rows
-and columns):
+Forward and backward have three stages each. Only the second one, which is small, depends on the
+segments. (`tritonbn.tensors` explains rows and columns.)
 
-1. reduce the rows to statistics per column, tile by tile, so that a tile read once from memory
-   is still in the cache for every further operation on it;
-2. merge the columns of each segment and derive three coefficients per column, in float64
-   (float32 on MPS, which has no other);
-3. apply the coefficients to the rows, again tile by tile.
+1. Reduce the rows to statistics per column, in tiles of rows: a tile is read from memory once and
+   stays in the CPU cache for the remaining operations on it.
+2. Merge the columns of each segment and derive three coefficients per column, in float64
+   (float32 on MPS, which does not support float64).
+3. Apply the coefficients to the rows, in the same tiles.
 
-Values are taken relative to a nearby pivot before anything is summed, and the mean is subtracted
-before the scale is applied, so that a large mean costs no digits.
+To avoid cancellation if the mean is large compared with the standard deviation, a nearby value (the
+pivot) is subtracted before summing, and the mean is subtracted before multiplying by the scale.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 from tritonbn.tensors import compute_dtype, empty_like, is_channels_last, to_rows, wide_dtype
 
 _TILE_BYTES = 4 << 20
-_TILE_ROWS = 256  # a longer sum in float32 loses digits
+_TILE_ROWS = 256  # longer float32 sums accumulate too much rounding error
 
 
 def forward(
@@ -49,11 +49,11 @@ def forward(
 
     Returns
     -------
-    y : Tensor, shape, type and memory format of x
+    y : Tensor, shape, dtype and memory format of x
     mean, var : Tensor, shape (C, S)
-        What was used to normalize; 0 for a segment without values.
+        The statistics used; 0 for a segment without values.
     count : Tensor, shape (S,)
-        Values per channel in each segment; 1 where `running` was given.
+        Number of values per channel in each segment; 1 if `running` was given.
     """
     channels_last = is_channels_last(x)
     y = empty_like(x)
@@ -75,7 +75,7 @@ def forward(
     present = count > 0
     center_q, scale_q, shift_q = (
         _spread(torch.where(present, coefficient, neutral), neutral, ids, rows, channels_last)
-        # x - 0.0 and x + -0.0 are x for every x, the two zeros included
+        # with these neutral values x passes unchanged: x - 0.0 and x + -0.0 keep both 0.0 and -0.0
         for coefficient, neutral in ((center, 0.0), (scale, 1.0), (shift, -0.0))
     )
     for tile, result in _result_tiles(rows, y_rows):
@@ -96,15 +96,15 @@ def backward(
     eps: float,
     batch_statistics: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of x, weight and bias from that of y.
+    """Return the gradients of x, weight and bias, given the gradient of y.
 
-    With ``xhat = (x - mean) / sqrt(var + eps)`` and sums over all entries of a segment,
-    ``dbias = sum(dy)`` and ``dweight = sum(dy * xhat)``; where the statistics are the batch's own,
+    With ``xhat = (x - mean) / sqrt(var + eps)`` and sums over all values of a segment,
+    ``dbias = sum(dy)`` and ``dweight = sum(dy * xhat)``. If the statistics are those of the batch,
 
         dx = weight / sqrt(var + eps) * (dy - (dbias + xhat * dweight) / m)
 
-    in which the second term is for the m entries alone that the mask counts. An entry that the mask
-    leaves out and that is not finite adds nothing to the sums.
+    where the second term applies only to the m values that the mask includes. Excluded values that
+    are not finite contribute nothing to the sums.
 
     Parameters
     ----------
@@ -113,14 +113,14 @@ def backward(
     weight : Tensor, shape (C, S), or None
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
     mean, var, count : Tensor
-        As `forward` returned them.
+        As returned by `forward`.
     eps : float
     batch_statistics : bool
         Whether mean and variance depend on x.
 
     Returns
     -------
-    dx : Tensor, shape, type and memory format of x
+    dx : Tensor, shape, dtype and memory format of x
     dweight, dbias : Tensor, shape (C, S)
     """
     channels_last = is_channels_last(x)
@@ -160,7 +160,9 @@ def backward(
     offset = slope * (center - mean) - per_value * dbias
     slope_q, offset_q = (_spread(term, 0.0, ids, rows, channels_last) for term in (slope, offset))
     passing = _spread(~present[None], 1.0, ids, rows, channels_last).bool()  # columns
-    any_passing = x.device.type != "cpu" or bool(passing.any())  # to ask a GPU is to wait for it
+    any_passing = x.device.type != "cpu" or bool(
+        passing.any()
+    )  # a GPU is not asked: the answer would take a synchronization
     for tile, result in _result_tiles(rows, dx_rows):
         torch.sub(rows[tile], center_q, out=result)
         torch.addcmul(offset_q, result, slope_q, out=result)
@@ -180,11 +182,12 @@ def _segment_statistics(
     channels_last: bool,
     memory: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance (C, S) and count (S,) by Chan's merge of tiles and columns.
+    """Return mean and variance (C, S) and count (S,); tiles and columns are merged pairwise.
 
-    Chan, Golub, LeVeque: Updating formulae and a pairwise algorithm for computing sample
-    variances, 1979: the M2 of a union is the sum of the parts' M2 and of their counts times the
-    squared distances of their means from the common mean.
+    M2 is the sum of squared deviations from the mean. The M2 of a union is the sum of the parts' M2
+    plus the sum of each part's count times the squared distance of its mean from the common mean
+    (Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+    variances", 1979).
     """
     wide = wide_dtype(rows)
     if len(rows) == 0:
@@ -220,7 +223,7 @@ def _segment_statistics(
 
 
 def _first_counted(rows: Tensor, mask_rows: Tensor | None) -> Tensor:
-    """Return a value of each column that counts, or 0 where there is none."""
+    """Return the first value of each column that the mask includes, or 0 if there is none."""
     if mask_rows is None:
         return rows[0]
     first = mask_rows.to(torch.uint8).argmax(0, keepdim=True).expand(1, *rows.shape[1:])
@@ -234,10 +237,10 @@ def _mask_rows(mask: Tensor | None, x: Tensor, channels_last: bool) -> Tensor | 
 
 
 def _tiles(rows: Tensor, memory: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Cut the rows into tiles that stay in the cache, each with scratch space of its shape.
+    """Cut the rows into tiles that fit into the cache, and yield each with a scratch tensor.
 
-    The space is the beginning of `memory`, a result yet to be written, where the type fits: fresh
-    memory costs more than the work done in it.
+    If the dtype allows it, the scratch tensor is the beginning of `memory`, a result that is
+    written later: allocating new memory would take longer than the computation.
     """
     row_bytes = rows.shape[1:].numel() * compute_dtype(rows).itemsize
     step = min(_TILE_ROWS, max(1, _TILE_BYTES // max(1, row_bytes)))
@@ -249,7 +252,7 @@ def _tiles(rows: Tensor, memory: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def _result_tiles(rows: Tensor, results: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Cut `results` into the same tiles, to be written in the type computed in."""
+    """Cut `results` into the same tiles, and yield tensors of the compute dtype to write to."""
     for tile, scratch in _tiles(rows, results):
         if results.dtype == scratch.dtype:
             yield tile, results[tile]
@@ -261,7 +264,7 @@ def _result_tiles(rows: Tensor, results: Tensor) -> Iterator[tuple[slice, Tensor
 def _merge(columns: Tensor, ids: Tensor, num_segments: int, channels_last: bool) -> Tensor:
     """Sum the columns of each segment: (C, L), or (L, C) if channels_last, to (C, S)."""
     columns = columns.t() if channels_last else columns
-    outside = num_segments  # one more sum takes the cells that are in no segment
+    outside = num_segments  # an additional sum collects the cells in no segment
     index = ids.where(ids >= 0, outside).expand_as(columns)
     sums = columns.new_zeros(len(columns), num_segments + 1).scatter_add_(1, index, columns)
     return sums[:, :outside].contiguous()
@@ -270,8 +273,8 @@ def _merge(columns: Tensor, ids: Tensor, num_segments: int, channels_last: bool)
 def _spread(
     values: Tensor, outside: float, ids: Tensor, rows: Tensor, channels_last: bool
 ) -> Tensor:
-    """Give every column its segment's value: (C, S) to (C, L), or (L, C) if channels_last."""
-    columns = pad(values, (0, 1), value=outside)[:, ids]  # id -1 picks the last, which is padded
+    """Copy each segment's value to its columns: (C, S) to (C, L), or (L, C) if channels_last."""
+    columns = pad(values, (0, 1), value=outside)[:, ids]  # id -1 picks the last one, the padding
     return (columns.t() if channels_last else columns).to(compute_dtype(rows)).contiguous()
 
 

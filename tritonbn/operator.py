@@ -1,8 +1,8 @@
 """The operator behind `tritonbn.local_batch_norm` and its gradients.
 
-It is registered with PyTorch for everything that traces a model; eager calls take the same
-functions through `torch.autograd.Function`, which costs less, and lets the kernels update the
-running statistics: a registered operator must not have both side effects and gradients.
+The operator is registered with PyTorch for everything that traces a model. Eager calls use the same
+functions in a `torch.autograd.Function`, which has less overhead and lets the kernels update the
+running statistics: a registered operator must not both change its inputs and have gradients.
 """
 
 import inspect
@@ -101,14 +101,14 @@ def _save_for_second(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ..
 
 
 def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
-    """Differentiate the gradients of the reference, which autograd can do as often as wanted."""
+    """Differentiate the gradients of the reference backend, which autograd can do to any order."""
     dy, x, weight, bias, mask, mean, var, ids, *others = ctx.saved_tensors
     eps, activation, _ = ctx.options
     segments = ctx.sizes[0]
     again = torch.is_grad_enabled()
 
     def variable(t: Tensor) -> Tensor:
-        # a view, as dy may itself be computed from x
+        # a view is a new node of the graph: dy may itself depend on x
         return t.view_as(t) if again and t.requires_grad else t.detach().requires_grad_()
 
     wide, shape = wide_dtype(x), (x.shape[1], segments)
@@ -137,7 +137,7 @@ def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
 
 
 def _quick_to_bind(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Spare `torch.autograd.Function`, which binds arguments to names in every call, 35 us."""
+    """Speed up `torch.autograd.Function`, which binds the arguments in every call, by 35 us."""
 
     def positional(*inputs: Any) -> Any:
         return function(*inputs)
@@ -154,8 +154,9 @@ class _EagerForward(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         if caller.is_mapped_by_autograd():
             raise NotImplementedError(
-                "local batch normalization has no batched gradients for is_grads_batched and "
-                'vectorize=True; use torch.func.jacrev, or backend="reference"'
+                "local batch normalization does not support batched gradients, as requested by "
+                "is_grads_batched=True or vectorize=True; "
+                'use torch.func.jacrev, or backend="reference"'
             )
         function = _EagerBackward.apply if caller.wants_more_than_gradients() else _backward
         dx, _, *others = _differentiate(function, ctx, dy)
@@ -183,7 +184,7 @@ class _EagerBackward(torch.autograd.Function):
 def _one_by_one(
     operator: Callable[..., tuple[Tensor, ...]], info: Any, in_dims: Any, inputs: Any
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    """Map an operator as `torch.vmap` does, by a call for each element."""
+    """Implement `torch.vmap` for an operator, with one call per element."""
 
     def element(index: int) -> Iterator[Any]:
         for value, dim in zip(inputs, in_dims, strict=True):

@@ -1,4 +1,4 @@
-"""`local_batch_norm`: its checks, the choice of a backend, and the running statistics."""
+"""`local_batch_norm`: check the arguments, choose a backend, update the running statistics."""
 
 from typing import Literal, get_args
 
@@ -33,60 +33,75 @@ def local_batch_norm(
     activation: Activation | None = None,
     backend: Backend = "auto",
 ) -> Tensor:
-    """Normalize each channel with the mean and variance of each cell's segment.
+    """Normalize x per channel with the mean and variance of each segment of the grid.
 
-    For segment k and channel c, over the m entries whose cell has id k and that the mask counts::
+    For segment k and channel c, over the m values of x whose cell has id k and whose mask is True::
 
         mean = sum(x) / m          var = sum((x - mean)^2) / m
         y    = (x - mean) / sqrt(var + eps) * weight[c, k] + bias[c, k]
 
-    Cells with id -1, and segments of which this batch counts nothing, pass unchanged. With one
+    This is the biased variance; the running variance is updated with the unbiased one. Cells with
+    id -1, and segments without any included value in this batch, are returned unchanged. With one
     segment over the whole grid this is `torch.nn.functional.batch_norm`.
 
     Parameters
     ----------
-    x : Tensor of a floating type, shape (N, C, *extra, *grid)
+    x : floating-point Tensor, shape (N, C, *extra, *grid)
+        The input; N samples, C channels, any extra dimensions, and the grid.
     segments : Segments
         The partition of the grid into S segments.
     running_mean, running_var : Tensor, shape (C, S), optional
-        Used in place of the batch's statistics if not `training`; updated in place, the variance
-        with the unbiased one, if `training`. Given together or not at all.
+        Updated in place if `training`, else used instead of the statistics of the batch. Both must
+        be given or neither.
     weight, bias : Tensor, shape (C, S), optional
-        Defaults: 1 and 0.
+        Scale and offset. Defaults: 1 and 0.
     training : bool, default False
-        Whether to use the statistics of the batch. Without running statistics they are used anyway.
+        Whether to use the statistics of the batch. Without running statistics they are always used.
     momentum : float or Tensor of one element, default 0.1
-        The share of the batch in the new running statistics.
+        The weight of the batch in the updated running statistics.
     eps : float, default 1e-5
-        Must be positive.
+        Added to the variance for numerical stability; must be positive.
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), optional
-        True = counts. What does not count is left out of the statistics and normalized all the
-        same, so fill missing values before. A value that is left out and not finite (NaN, infinity)
-        changes no other result, and adds nothing to the gradients of weight, bias and other values.
+        True where a value is included in the statistics. Excluded values are normalized, too, so
+        fill in missing values first. An excluded value that is NaN or infinite affects no other
+        output, and contributes nothing to the gradients of weight, bias and other values.
     activation : "relu", "silu", "sigmoid", "tanh" or None, default None
-        Applied to the result, cells in no segment included.
+        Applied to the result, including cells without a segment.
     backend : "auto", "triton", "native" or "reference", default "auto"
-        "triton" are the kernels for CUDA and ROCm, "native" is fast on every other device,
-        "reference" is the definition in a few lines of PyTorch. "auto" is "triton" where it can
-        run, else "native", and "reference" for forward-mode derivatives and for nested or
-        compiled ones of `torch.func`, which the others do not have. Where Triton is installed and
-        cannot compile, a warning says why, once.
+        "triton" uses the Triton kernels for CUDA and ROCm, "native" uses PyTorch operations that
+        are fast on all other devices, "reference" is the definition in a few lines of PyTorch.
+        "auto" chooses "triton" if it can run and "native" otherwise, but "reference" for
+        forward-mode derivatives and for nested or compiled `torch.func` transforms, which only that
+        backend supports. If Triton is installed but cannot compile, one warning gives the reason.
 
     Returns
     -------
     Tensor
-        Shape, type and memory format of x. Statistics are computed in float32 at least.
+        Shape, dtype and memory format of x. Statistics are computed in float32 or float64.
 
     Raises
     ------
     TypeError
         If an argument has a wrong type.
     ValueError
-        If a shape, a device or an option does not fit, if `backend` cannot run, if running
-        statistics would have to be updated under `torch.vmap`, or if a segment
-        has a single value per channel to take statistics of; the message names the segment. What a
-        mask leaves is looked at on the CPU and outside of `torch.compile` only, as the look would
-        wait for a GPU; elsewhere the variance of a single value is 0.
+        If a shape, a device or an option is wrong, if `backend` cannot run, if running statistics
+        would have to be updated under `torch.vmap`, or if the statistics of the batch are used and
+        a segment has a single value per channel; the message names the segment. With a mask this
+        last check is made on the CPU in eager mode only, because it would wait for the GPU;
+        elsewhere the variance of a single value is 0.
+
+    See Also
+    --------
+    tritonbn.LocalBN : The same as a layer.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from tritonbn import Segments, local_batch_norm
+    >>> x = torch.tensor([[[[1.0, 3.0, 10.0, 50.0]]]])  # one sample, one channel, a 1x4 grid
+    >>> segments = Segments([[0, 0, 1, 1]])
+    >>> local_batch_norm(x, segments, training=True).round(decimals=3)
+    tensor([[[[-1.,  1., -1.,  1.]]]])
     """
     parameters = {
         "running_mean": running_mean,
@@ -109,9 +124,9 @@ def local_batch_norm(
             given = (running_mean, running_var)
         elif caller.is_shared_by_a_batch(running_mean):
             raise ValueError(
-                "running statistics cannot be updated under vmap, which has several batches at "
-                "once; evaluate, map over stacked buffers, or call "
-                "torch.func.replace_all_batch_norm_modules_(model) before"
+                "running statistics cannot be updated under torch.vmap, because several batches "
+                "share them; switch to evaluation mode, map over stacked buffers, or first call "
+                "torch.func.replace_all_batch_norm_modules_(model)"
             )
         elif isinstance(momentum, Tensor):
             running = Running(running_mean, running_var, momentum, 0.0)
@@ -145,7 +160,7 @@ def local_batch_norm(
 
 
 def _partition_for(x: Tensor, segments: Segments) -> Partition:
-    """Return the partition on the device of x, without values where x has none."""
+    """Return the partition on the device of x, as fake tensors if x is one."""
     if isinstance(x, FakeTensor) and not x.fake_mode.allow_non_fake_inputs:
         partition = segments.on(torch.device("cpu"))
         fake = [x.fake_mode.from_tensor(t).to(x.device) for t in partition.tensors]

@@ -1,4 +1,4 @@
-"""`Partition`: the segments of a grid as the backends need them, on a device."""
+"""`Partition`: the segments of a grid in the form that the backends use, on one device."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,25 +7,27 @@ import torch
 from torch import Tensor
 
 PIECE_CELLS = 256
+"""Number of cells of a segment that one program of a merging kernel handles, at most."""
 
 
 class Partition(NamedTuple):
-    """Ids, and the cells of each segment in compressed sparse row (CSR) form.
+    """The ids, and the list of cells of each segment in compressed sparse row (CSR) form.
 
     Attributes
     ----------
     ids : Tensor of int64, shape (cells,)
         The segment of each cell, or -1.
     members : Tensor of int32, shape (cells,)
-        The cells of segment 0, of segment 1, ..., and last those in none; each in rising order.
+        The cells of segment 0, then of segment 1, and so on, and finally those in no segment; each
+        in ascending order.
     offsets : Tensor of int32, shape (S + 2,)
-        Where in `members` each segment begins, then the cells in none, then the end.
+        Where each segment begins in `members`, then the cells in no segment, then the end.
     pieces : Tensor of int32, shape (P + 1,)
-        Where in `members` each piece of at most 256 cells of one segment begins, then the end.
+        Where each piece, at most 256 cells of one segment, begins in `members`, then the end.
     piece_offsets : Tensor of int32, shape (S + 1,)
-        The first piece of each segment, then their number.
+        The first piece of each segment, then the number of pieces.
     segments, largest, outside : int
-        How many segments there are, and cells in the largest one and in none.
+        Number of segments, of cells in the largest segment, and of cells in no segment.
     """
 
     ids: Tensor
@@ -39,7 +41,7 @@ class Partition(NamedTuple):
 
     @classmethod
     def of(cls, ids: Tensor) -> "Partition":
-        """Sort out flat ids, in which every segment has a cell."""
+        """Make the partition from flat ids, in which every segment has at least one cell."""
         counts = torch.bincount(ids[ids >= 0])
         segments, inside = len(counts), int(counts.sum())
         members = ids.where(ids >= 0, segments).argsort(stable=True)
@@ -58,7 +60,7 @@ class Partition(NamedTuple):
 
     @classmethod
     def join(cls, tensors: Sequence[Tensor], sizes: Sequence[int]) -> "Partition":
-        """Put together what `tensors` and `sizes` take apart."""
+        """Make a partition from its `tensors` and its `sizes`."""
         ids, members, offsets, pieces, piece_offsets = tensors
         segments, largest, outside = sizes
         return cls(ids, members, offsets, pieces, piece_offsets, segments, largest, outside)
@@ -70,7 +72,7 @@ class Partition(NamedTuple):
 
     @property
     def sizes(self) -> list[int]:
-        """The numbers of segments and cells."""
+        """Number of segments, cells in the largest one, and cells in none."""
         return [self.segments, self.largest, self.outside]
 
     def to(self, device: torch.device) -> "Partition":

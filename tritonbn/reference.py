@@ -1,6 +1,6 @@
-"""The definition of local batch normalization in plain PyTorch, which backends are tested against.
+"""The definition of local batch normalization in plain PyTorch; all backends are tested against it.
 
-It is written to be read, and autograd differentiates it as often as wanted.
+It is written for readability, and autograd can differentiate it to any order.
 """
 
 import torch
@@ -25,22 +25,23 @@ def forward(
     ----------
     x : Tensor, shape (N, C, *extra, *grid)
     ids : Tensor of int64, shape (cells,)
-        ``0 .. S-1``, or -1 for cells that pass unchanged.
+        ``0 .. S-1``, or -1 for cells that are returned unchanged.
     num_segments : int
         S.
     weight, bias : Tensor, shape (C, S), or None
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
-        True = counts. Values that are left out and not finite change their own result alone.
+        True where a value is included in the statistics. An excluded value that is not finite
+        affects only its own output.
     running : (Tensor, Tensor), each of shape (C, S), or None
     eps : float
 
     Returns
     -------
-    y : Tensor, shape, type and memory format of x
+    y : Tensor, shape, dtype and memory format of x
     mean, var : Tensor, shape (C, S)
-        What was used to normalize; 0 for a segment without values, which passes unchanged.
+        The statistics used; 0 for a segment without values, which is returned unchanged.
     count : Tensor, shape (S,)
-        Values per channel in each segment; 1 where `running` was given.
+        Number of values per channel in each segment; 1 if `running` was given.
     """
     values = x.to(wide_dtype(x)).movedim(1, 0).flatten(1)  # (C, entries)
     position_ids = ids.repeat(x.shape[2:].numel() // len(ids))
@@ -51,7 +52,7 @@ def forward(
         counts = inside & mask.expand(len(x), 1, *x.shape[2:]).flatten()
         lost = lost | ~(counts | values.isfinite())
     if running is None:
-        member = entry_ids.where(counts, num_segments)  # one more sum takes what does not count
+        member = entry_ids.where(counts, num_segments)  # an additional sum collects excluded values
         counted = values.where(counts, 0.0)
         sums = values.new_zeros(len(values), num_segments + 1)
         count = sums[0].index_add(0, member, torch.ones_like(values[0]))[:-1]
@@ -71,7 +72,7 @@ def forward(
         return y if bias is None else y + bias[:, segment]
 
     y = normalize(values.masked_fill(lost, 0.0), mean, var, weight, bias)
-    if mask is not None:  # what is lost has a result, and no part in the gradients of others
+    if mask is not None:  # lost values get an output, but take no part in the gradients of others
         fixed = (None if p is None else p.detach() for p in (weight, bias))
         y = torch.where(lost, normalize(values, mean.detach(), var.detach(), *fixed), y)
     y = torch.where(inside & (count[segment] > 0), y, values).to(x.dtype)

@@ -12,7 +12,7 @@ from tritonbn.segments import Segments, plain_tensors
 
 
 class SegmentedBatchNorm(_BatchNorm):
-    """A batch norm with segments, whose parameters and statistics the subclass makes.
+    """A batch norm layer with segments; the subclass makes its parameters and statistics.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class SegmentedBatchNorm(_BatchNorm):
     def __init__(
         self, num_features: int, segments: Segments, eps: float, momentum: float | None
     ) -> None:
-        # PyTorch's parameters and buffers have shape (C,), these have shape (C, S)
+        # PyTorch would make parameters and buffers of shape (C,); the subclass needs (C, S)
         super().__init__(num_features, eps, momentum, affine=False, track_running_stats=False)
         self._take(segments)
 
@@ -43,8 +43,8 @@ class SegmentedBatchNorm(_BatchNorm):
             raise TypeError(f"segments must be a tritonbn.Segments, got {type(segments).__name__}")
         if segments.num_segments != self._segments.num_segments:
             raise ValueError(
-                f"segments must be {self._segments.num_segments} in number, for which there are "
-                f"parameters, got {segments}"
+                f"segments must have {self._segments.num_segments} segments, as many as the layer "
+                f"has parameters for, got {segments}"
             )
         self._take(segments)
         self._place_segments()
@@ -68,13 +68,13 @@ class SegmentedBatchNorm(_BatchNorm):
         self._known_version = self._segment_ids._version
 
     def _place_segments(self) -> None:
-        """Put the segments beside the parameters, so that no call needs to."""
+        """Copy the segments to the device of the parameters once, ahead of the first call."""
         for tensor in (self.weight, self.running_mean):
             if tensor is not None and not isinstance(tensor, FakeTensor):
                 self._segments.on(tensor.device)
 
     def __getstate__(self) -> dict[str, Any]:
-        self._segments = self.segments  # with what was changed in place
+        self._segments = self.segments  # includes in-place changes of the ids
         return self.__dict__.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ class SegmentedBatchNorm(_BatchNorm):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        # a copy: weights are averaged in place of the values in a state
+        # a copy, because tools that average weights change the tensors of a state in place
         destination[prefix + "segment_ids"] = self._segment_ids.clone()
 
     def _load_from_state_dict(
@@ -102,13 +102,13 @@ class SegmentedBatchNorm(_BatchNorm):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Take over the segments of the state, or a `torch.nn.BatchNorm2d` into one segment."""
+        """Load a state and its segments; a single segment also loads a `torch.nn.BatchNorm2d`."""
         state = dict(state_dict)
         ids = state.pop(prefix + "segment_ids", None)
         if ids is not None:
             saved, own = Segments(ids), self.segments
             if (saved.grid, saved.num_segments) != (own.grid, own.num_segments):
-                error_msgs.append(f"{prefix}segments: {saved} cannot be loaded to {own}")
+                error_msgs.append(f"{prefix}segments: {saved} cannot be loaded into {own}")
             elif saved != own:
                 self.segments = saved
         elif self.segments.num_segments == 1:

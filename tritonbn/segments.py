@@ -17,7 +17,7 @@ _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 @contextmanager
 def plain_tensors() -> Iterator[None]:
-    """Make tensors with values, on the CPU, that autograd may save, whatever is going on."""
+    """Make ordinary CPU tensors, even inside a transform, a fake mode or inference mode."""
     with (
         temporarily_clear_interpreter_stack(),
         unset_fake_temporarily(),
@@ -28,35 +28,42 @@ def plain_tensors() -> Iterator[None]:
 
 
 class Segments:
-    """A partition of a grid into segments.
+    """A partition of a grid into segments, which are sets of cells that share statistics.
+
+    A cell has the number ``row * width + column``.
 
     Parameters
     ----------
     ids : integer Tensor or nested sequence of int, any shape
-        The segment of each cell: ``0 .. S-1``, every one of them used, or ``-1`` for a cell in no
-        segment. Its shape is the grid.
+        The segment of each cell: a number from 0 to S-1, each of which must occur, or -1 for a cell
+        in no segment. The shape of `ids` is the grid.
 
     Attributes
     ----------
     ids : Tensor of int64, shape `grid`, on the CPU
-        Not to be changed.
+        Must not be changed in place.
     num_segments : int
         S.
     grid : tuple of int
+        The shape of the grid, such as ``(height, width)``.
     cell_counts : Tensor of int64, shape (S,)
-        How many cells each segment has; at least one.
+        Number of cells in each segment, at least 1.
 
     Raises
     ------
     TypeError
         If `ids` are not integers.
     ValueError
-        If `ids` are empty, below -1, all -1, leave out a number, or have no values (a tensor on the
+        If `ids` are empty, below -1, all -1, skip a number, or have no values (a tensor on the
         device "meta").
 
     Examples
     --------
-    >>> Segments([[0, 0, 1], [0, -1, 1]]).cell_counts
+    >>> from tritonbn import Segments
+    >>> segments = Segments([[0, 0, 1], [0, -1, 1]])
+    >>> segments
+    Segments(2 on 2x3, 1 cells in none)
+    >>> segments.cell_counts
     tensor([3, 2])
     """
 
@@ -96,37 +103,72 @@ class Segments:
     @classmethod
     @plain_tensors()
     def single(cls, grid: Sequence[int]) -> "Segments":
-        """One segment over the whole grid, as `torch.nn.BatchNorm2d` has it."""
+        """Make one segment of the whole grid, which is what `torch.nn.BatchNorm2d` computes.
+
+        Parameters
+        ----------
+        grid : sequence of int
+            The shape of the grid.
+
+        Examples
+        --------
+        >>> from tritonbn import Segments
+        >>> Segments.single((1, 3)).ids
+        tensor([[0, 0, 0]])
+        """
         return cls(torch.zeros(*_checked_grid(grid), dtype=torch.int64))
 
     @classmethod
     @plain_tensors()
     def per_cell(cls, grid: Sequence[int]) -> "Segments":
-        """One segment per cell, numbered like the cells."""
+        """Make one segment per cell, numbered like the cells.
+
+        Parameters
+        ----------
+        grid : sequence of int
+            The shape of the grid.
+
+        Examples
+        --------
+        >>> from tritonbn import Segments
+        >>> Segments.per_cell((2, 3)).ids
+        tensor([[0, 1, 2],
+                [3, 4, 5]])
+        """
         grid = _checked_grid(grid)
         return cls(torch.arange(prod(grid)).reshape(grid))
 
     @classmethod
     @plain_tensors()
     def nearest(cls, cells: Tensor | Sequence[int], grid: Sequence[int]) -> "Segments":
-        """Each cell belongs to its nearest station (a Voronoi partition).
+        """Assign each cell to its nearest station (a Voronoi partition).
+
+        The distance is Euclidean, in cells. A cell with several nearest stations belongs to the
+        first of them.
 
         Parameters
         ----------
-        cells : S ints
-            The cell of each station, ``row * width + column``; station k makes segment k.
-        grid : (int, int)
-            Height and width.
+        cells : sequence of int, length S
+            The number of each station's cell; segment k belongs to station k.
+        grid : sequence of int
+            The shape of the grid, such as ``(height, width)``.
 
         Returns
         -------
         Segments
-            By Euclidean distance in cells; of equally near stations the first.
 
         Raises
         ------
         ValueError
             If a cell is outside the grid or given twice.
+
+        Examples
+        --------
+        >>> from tritonbn import Segments
+        >>> Segments.nearest([0, 11], grid=(3, 4)).ids
+        tensor([[0, 0, 0, 1],
+                [0, 0, 1, 1],
+                [0, 1, 1, 1]])
         """
         grid = _checked_grid(grid)
         axes = (torch.arange(size) for size in grid)
@@ -144,21 +186,33 @@ class Segments:
         grid: Sequence[int],
         rest: Literal["pool", "identity"] = "pool",
     ) -> "Segments":
-        """One segment per station's own cell.
+        """Make one segment of each station's cell.
 
         Parameters
         ----------
-        cells : S ints
-            The cell of each station; station k makes segment k.
+        cells : sequence of int
+            The number of each station's cell; segment k belongs to station k.
         grid : sequence of int
-        rest : "pool" or "identity"
-            What becomes of all other cells: together they are segment S, or they are in none and
-            pass unchanged.
+            The shape of the grid, such as ``(height, width)``.
+        rest : {"pool", "identity"}, default "pool"
+            What happens to all other cells: "pool" makes one additional segment of them, "identity"
+            puts them in no segment, so that they are returned unchanged.
+
+        Returns
+        -------
+        Segments
 
         Raises
         ------
         ValueError
-            If a cell is outside the grid or given twice, or `rest` is another word.
+            If a cell is outside the grid or given twice, or `rest` is unknown.
+
+        Examples
+        --------
+        >>> from tritonbn import Segments
+        >>> Segments.stations([0, 5], grid=(2, 3), rest="identity").ids
+        tensor([[ 0, -1, -1],
+                [-1, -1,  1]])
         """
         if rest not in ("pool", "identity"):
             raise ValueError(f'rest must be "pool" or "identity", got {rest!r}')
@@ -169,7 +223,7 @@ class Segments:
         return cls(ids.reshape(grid))
 
     def on(self, device: torch.device) -> Partition:
-        """Return the partition on `device`, put there once, or in each call of a traced model."""
+        """Return the partition on `device`; the copy is kept, unless a model is being traced."""
         if device in self._partitions:
             return self._partitions[device]
         partition = self._partitions[self.ids.device]
@@ -214,5 +268,5 @@ def _checked_cells(cells: Tensor | Sequence[int], grid: tuple[int, ...]) -> Tens
     if outside:
         raise ValueError(f"cells must be 0 .. {prod(grid) - 1} on the grid {grid}, got {outside}")
     if len(set(stations.tolist())) != len(stations):
-        raise ValueError(f"cells must differ from one another, got {stations.tolist()}")
+        raise ValueError(f"cells must differ from each other, got {stations.tolist()}")
     return stations

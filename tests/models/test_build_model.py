@@ -63,7 +63,7 @@ def test_wrong_arguments_are_named(arguments, message):
     ("backbone", "head", "message"),
     [
         ("cnn", "linear", "head must be one of dense, convolution, got 'linear'"),
-        ("cnn-lstm", "convolution", "the CNN-LSTM has a dense head, got head='convolution'"),
+        ("cnn-lstm", "convolution", "the CNN-LSTM must have head='dense', got head='convolution'"),
     ],
 )
 def test_wrong_heads_are_named(backbone, head, message):

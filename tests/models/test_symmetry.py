@@ -71,9 +71,9 @@ def test_statistics_are_of_a_cell_whichever_way_the_grid_is_turned():
 
 @pytest.mark.parametrize("backbone", ["cnn", "convlstm"])
 def test_a_network_that_knows_places_cannot_be_symmetric(backbone):
-    with pytest.raises(ValueError, match=r"has no context, got context=\(6, 6\)"):
+    with pytest.raises(ValueError, match=r"cannot have a context, got context=\(6, 6\)"):
         model_of(backbone, symmetric=True, context=(6, 6))
-    with pytest.raises(ValueError, match="has no dense head"):
+    with pytest.raises(ValueError, match="cannot have a dense head"):
         model_of(backbone, symmetric=True, head="dense", segments=(6, 6))
 
 

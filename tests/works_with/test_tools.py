@@ -91,7 +91,9 @@ def test_no_weight_decay_for_batch_norms():
 @pytest.mark.parametrize("segments", SEGMENTS.values(), ids=SEGMENTS)
 def test_synchronization_refuses_to_make_it_global(segments, options):
     model = nn.Sequential(nn.Conv2d(1, 2, 1), LocalBN(2, segments, **options))
-    with pytest.raises(TypeError, match="LocalBN cannot be made a SyncBatchNorm, which is global"):
+    with pytest.raises(
+        TypeError, match="LocalBN cannot be converted to a SyncBatchNorm, which is global"
+    ):
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
     assert isinstance(model[1], LocalBN)
 

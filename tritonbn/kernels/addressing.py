@@ -1,7 +1,8 @@
-"""Where the kernels find rows, columns and entries of x in memory.
+"""Addresses of the rows, columns and values of x in memory.
 
-A *row* is a sample and a frame (``row = sample * frames + frame``), a *column* a channel and a
-cell. The element of a row and a column lies at ``row_start(row) + offset of the column``:
+A *row* is a sample and a frame (``row = sample * frames + frame``), where the frames are the
+positions of the extra dimensions. A *column* is a channel and a cell. The value in a row and a
+column is at ``row_start(row) + offset of the column``:
 
 =============  ======================  ==========================
 layout         memory order            column number
@@ -19,7 +20,7 @@ import triton.language as tl
 
 @triton.jit
 def row_start(row, frames, C: tl.constexpr, CELLS: tl.constexpr, CHANNELS_LAST: tl.constexpr):
-    """Return the offset at which a row (int64) begins."""
+    """Return the offset of the beginning of a row (int64)."""
     if CHANNELS_LAST:
         return row * (C * CELLS)
     else:
@@ -30,7 +31,7 @@ def row_start(row, frames, C: tl.constexpr, CELLS: tl.constexpr, CHANNELS_LAST: 
 def locate_column(
     column, frames, C: tl.constexpr, CELLS: tl.constexpr, CHANNELS_LAST: tl.constexpr
 ):
-    """Return the channel and the cell of a column (int64), and its offset in a row."""
+    """Return the channel, the cell and the offset in a row of a column (int64)."""
     if CHANNELS_LAST:
         return column % C, column // C, column
     else:
@@ -56,7 +57,7 @@ def locate_columns(
     CHANNELS_LAST: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Return number, offset in a row, channel and cell of neighbouring columns, and which exist."""
+    """Return number, offset in a row, channel, cell and existence of a block of columns."""
     column = block.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     channel, cell, offset = locate_column(column, frames, C, CELLS, CHANNELS_LAST)
     return column, offset, channel, cell, column < C * CELLS
@@ -64,20 +65,22 @@ def locate_columns(
 
 @triton.jit
 def mask_start(row, frames, mask_sample, mask_frame):
-    """Return the offset of a row (int64) in a mask with these strides, and 1 over the cells."""
+    """Return the offset of a row (int64) in a mask with these strides and stride 1 over cells."""
     return row // frames * mask_sample + row % frames * mask_frame
 
 
 @triton.jit
 def load_counted(mask, start, cell, exists, CELLS: tl.constexpr, CHANNELS_LAST: tl.constexpr):
-    """Return which entries of a tile exist and count; `mask` is None where all do."""
+    """Return which values of a tile exist and are included; `mask` is None if all are."""
     if mask is None:
         return exists
     else:
         offset = start + cell
-        if CELLS % 4 == 0 and not CHANNELS_LAST:  # four columns are neighbouring cells
-            # A thread could read 16 neighbouring bytes of mask, but then it had to hold the values
-            # and coefficients of as many columns, for which its registers do not suffice.
+        if CELLS % 4 == 0 and not CHANNELS_LAST:  # four columns are adjacent cells
+            # Four bytes at once, not 16: a thread would then hold the values and coefficients of 16
+            # columns, which needs more registers than there are.
             offset = tl.max_contiguous(offset, [1, 4])
-        there = mask + tl.broadcast_to(offset, exists.shape)  # Triton 3.4 widens no pointers
+        there = mask + tl.broadcast_to(
+            offset, exists.shape
+        )  # Triton 3.4 does not broadcast pointers
         return exists & tl.load(there, mask=exists, other=False)

@@ -1,7 +1,7 @@
 """Stage 3: apply the coefficients of each column's segment to all rows.
 
-A program takes a block of columns and a run of rows. Programs are counted from the end, as what
-stage 1 read last is still in the cache.
+A program processes a block of columns and a run of consecutive rows. Programs start with the last
+block and run, because what stage 1 read last is still in the L2 cache.
 """
 
 import triton
@@ -95,8 +95,8 @@ def input_gradient(
 ):
     """Write ``dx = scale * dz + slope * (x - center) + constant``.
 
-    The last two terms, by which the statistics depend on x, are for entries that count; without
-    `count` the statistics were given, and there are none.
+    The last two terms are the gradient through the statistics, and apply to included values only.
+    Without `count` the statistics were given, and these terms do not exist.
     """
     block = tl.num_programs(0) - 1 - tl.program_id(0)
     _, offset, channel, cell, exists = locate_columns(

@@ -1,4 +1,4 @@
-"""The arithmetic that several kernels share."""
+"""Arithmetic that several kernels share."""
 
 import triton
 import triton.language as tl
@@ -6,11 +6,11 @@ import triton.language as tl
 
 @triton.jit
 def load_statistics(mean, var, count, place, segment, exists, COMPUTE: tl.constexpr):
-    """Load the statistics of columns in segments: center, low, variance (float64) and presence.
+    """Load center, low, variance (float64) and presence of the segments of some columns.
 
-    ``center + low`` is the mean, in two numbers of the type computed in, so that a large one costs
-    no digits. A cell in no segment and a segment without values are not present; their center and
-    low are 0.
+    ``center + low`` is the mean as a sum of two numbers of the compute dtype: the rounded mean and
+    the rounding error, which avoids a loss of precision if the mean is large. Cells in no segment
+    and segments without values are not present; their center and low are 0.
     """
     present = exists & (segment >= 0)
     if count is not None:
@@ -25,14 +25,14 @@ def load_statistics(mean, var, count, place, segment, exists, COMPUTE: tl.conste
 def load_affine(variance, weight, bias, place, present, eps: tl.constexpr, COMPUTE: tl.constexpr):
     """Return rstd, scale and shift of ``y = (x - center - low) * scale + shift``.
 
-    Where a column is not present they are 1, 1 and -0.0, with which every x stays the same to the
-    bit, the two zeros included.
+    For a column that is not present they are 1, 1 and -0.0, which return every x bitwise unchanged,
+    including 0.0 and -0.0.
     """
     rstd = tl.where(present, tl.rsqrt((variance + eps).to(COMPUTE)), 1.0)
     scale = rstd
     if weight is not None:
         scale = scale * tl.load(weight + place, mask=present, other=1).to(COMPUTE)
-    # computed, as Triton makes 0.0 of a constant -0.0
+    # -0.0 is computed, because Triton turns the constant -0.0 into 0.0
     shift = (tl.where(present, 1.0, -1.0) * 0.0).to(COMPUTE)
     if bias is not None:
         shift = tl.where(present, tl.load(bias + place, mask=present, other=0).to(COMPUTE), shift)
@@ -41,10 +41,10 @@ def load_affine(variance, weight, bias, place, present, eps: tl.constexpr, COMPU
 
 @triton.jit
 def statistics_gradient(m, dweight, dbias, low, rstd, scale):
-    """Return slope and constant of the part of dx that comes through the statistics.
+    """Return slope and constant of the gradient of x through the statistics.
 
-    It is ``-(dbias + xhat * dweight) * scale / m`` with ``xhat = (x - center - low) * rstd``, a
-    line in ``x - center``.
+    This gradient is ``-(dbias + xhat * dweight) * scale / m`` with
+    ``xhat = (x - center - low) * rstd``, a linear function of ``x - center``.
     """
     slope = -scale * rstd * dweight / m
     return slope, -scale * dbias / m - slope * low
@@ -68,7 +68,7 @@ def activate(z, ACTIVATION: tl.constexpr):
 
 @triton.jit
 def activation_gradient(dy, z, ACTIVATION: tl.constexpr):
-    """Return the gradient of z from that of ``activate(z)``."""
+    """Return the gradient of z, given the gradient of ``activate(z)``."""
     if ACTIVATION == "relu":
         return tl.where(z <= 0, 0.0, dy)
     elif ACTIVATION == "silu":
@@ -87,15 +87,15 @@ def activation_gradient(dy, z, ACTIVATION: tl.constexpr):
 
 @triton.jit
 def is_used(value, counted):
-    """Return whether an entry has a part in gradients: it counts, or at least it is finite."""
+    """Return whether a value contributes to gradients: it is included, or at least finite."""
     return counted | (tl.abs(value) < float("inf"))
 
 
 @triton.jit
 def update_running(running, batch, momentum, share, place, present):
-    """Move running statistics towards those of the batch, by `momentum` or by the tensor `share`.
+    """Update running statistics with those of the batch, weighted by `share` or by `momentum`.
 
-    `batch` is float64; the running statistics may have any type.
+    `share` is a tensor or None. `batch` is float64; the running statistics may have any dtype.
     """
     if share is not None:
         momentum = tl.load(share).to(tl.float64)

@@ -1,8 +1,8 @@
 """Stage 1: reduce the rows of x to a few numbers per column.
 
-The rows are cut into splits, so that there are enough programs where there are few columns. A
-program reduces one split of a block of columns; its rows go through ``BLOCK_ROWS`` slots, which
-meet at the end only. The statistics know nothing of segments.
+The rows are divided into splits, so that there are enough programs even if there are few columns. A
+program reduces one split of a block of columns. It accumulates into ``BLOCK_ROWS`` slots per column
+and combines these at the end. The statistics do not depend on the segments.
 """
 
 import triton
@@ -38,10 +38,10 @@ def column_statistics(
 ):
     """Write the mean (float64) and the sum of squared deviations of each split and column.
 
-    Each slot holds Welford's recurrence (1962) for the deviations from a pivot, so that a large
-    mean costs no digits. The pivot is each column's value in the first row of the split. A mask may
-    leave that out; with one it is the first value of each slot that counts, and the counts of each
-    split and cell are written, too.
+    Each slot applies Welford's recurrence (1962) to the deviations from a pivot, which avoids
+    cancellation if the mean is large. Without a mask the pivot is the column's value in the first
+    row of the split. A mask may exclude that value, so with a mask the pivot is the first included
+    value of each slot, and the number of included values is written for each split and cell.
     """
     column, offset, channel, cell, exists = locate_columns(
         tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS
@@ -140,8 +140,8 @@ def column_sums(
 ):
     """Write the sums of dz and of ``dz * (x - center)`` of each split and column.
 
-    dz is the gradient before the activation, `center` the mean rounded to the type computed in.
-    What the mask leaves out and is not finite is left out here, too.
+    dz is the gradient with respect to the input of the activation, and `center` is the mean rounded
+    to the compute dtype. Values that the mask excludes and that are not finite are skipped.
     """
     column, offset, channel, cell, exists = locate_columns(
         tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS

@@ -1,4 +1,4 @@
-"""The configurations that the kernels are shipped with, and which of them suit a problem."""
+"""The configurations of the kernels, and which of them suit a problem."""
 
 from functools import lru_cache
 from itertools import product
@@ -21,27 +21,27 @@ TILE_KERNELS: tuple[TileKernel, ...] = (
 ONE_PASS_KERNELS: tuple[OnePassKernel, ...] = ("one_pass_forward", "one_pass_backward")
 
 _LANES = 32
-_ACCESS_BYTES = 16  # what a thread reads or writes at once
-_TILE_VALUES = {  # of a thread, in float32; more would be more than its registers hold
+_ACCESS_BYTES = 16  # of one memory access of a thread
+_TILE_VALUES = {  # float32 values per thread; more would not fit into its registers
     "column_statistics": 16,
     "normalize": 16,
     "column_sums": 8,
     "input_gradient": 8,
 }
-_WARPS = {  # of a program, and how many of them lie beside one another
+_WARPS = {  # warps of a program, and how many of them are side by side
     "column_statistics": ((2, 2), (4, 4), (4, 2)),
     "normalize": ((4, 1), (4, 2), (8, 1), (8, 2)),
     "column_sums": ((4, 4), (2, 2), (4, 2)),
     "input_gradient": ((4, 1), (4, 2), (8, 1), (8, 2)),
 }
 _ONE_PASS_VALUES = {"one_pass_forward": (32, 16, 64), "one_pass_backward": (16, 32)}
-_MAX_TILE = 1 << 13  # values in float32; with larger ones too few programs run at once
-_MAX_WARPS = 8  # their threads can have that many registers each
-_MOST_REGISTERS = 255  # of a thread
+_MAX_TILE = 1 << 13  # float32 values; with larger tiles too few programs run concurrently
+_MAX_WARPS = 8  # with more, a thread could not have _MOST_REGISTERS
+_MOST_REGISTERS = 255  # per thread
 
 
 class Config(NamedTuple):
-    """The tile of a program, in rows (or entries) and columns (or channels), and its warps."""
+    """The tile of a program, in rows (or entries) by columns (or channels), and its warps."""
 
     rows: int
     columns: int
@@ -49,10 +49,10 @@ class Config(NamedTuple):
 
     @property
     def options(self) -> dict[str, int]:
-        """What Triton is told of the warps.
+        """The launch options of Triton.
 
-        With all the registers that a thread can have, an NVIDIA assembler does not spill some to
-        make room for other programs.
+        The maximum number of registers keeps NVIDIA's assembler from spilling registers in order to
+        fit more programs on a multiprocessor.
         """
         if torch.version.hip is not None:
             return {"num_warps": self.warps}
@@ -66,7 +66,7 @@ def _values(in_float32: int, dtype: torch.dtype) -> int:
 def tile_configs(kernel: TileKernel, dtype: torch.dtype) -> list[Config]:
     """Return the configurations of stages 1 and 3, the default first.
 
-    A warp reads 512 neighbouring bytes; the warps lie beside or below one another.
+    A warp reads 512 contiguous bytes; the warps of a program are side by side or below each other.
     """
     access = _ACCESS_BYTES // dtype.itemsize
     per_thread = max(1, _values(_TILE_VALUES[kernel], dtype) // access)
@@ -77,9 +77,9 @@ def tile_configs(kernel: TileKernel, dtype: torch.dtype) -> list[Config]:
 
 
 def one_pass_configs(kernel: OnePassKernel, dtype: torch.dtype, entries: int) -> list[Config]:
-    """Return the configurations for columns of that many entries, the default first.
+    """Return the configurations for columns with `entries` values, the default first.
 
-    A row of a tile has 64 or 32 bytes; there are none where no tile fits on the chip.
+    A row of a tile has 64 or 32 bytes. The list is empty if no tile fits on the chip.
     """
     rows = max(16, _power_of_two(entries))
     configs = []
@@ -107,16 +107,16 @@ def suitable_configs(kernel: Kernel, problem: Problem) -> tuple[Config, ...]:
     return tuple(narrow or [min(configs, key=lambda config: (config.columns, config.warps))])
 
 
-@lru_cache(maxsize=1024)  # every launch asks
+@lru_cache(maxsize=1024)  # called in every launch
 def fits_one_pass(kernel: OnePassKernel, problem: Problem) -> bool:
-    """Whether a column holds all entries of its segment, and they fit on the chip."""
+    """Return whether a column can hold all values of its segment, and they fit on the chip."""
     if problem.largest > 1 and not problem.channels_last:
         return False
     return bool(one_pass_configs(kernel, problem.dtype, problem.rows * problem.largest))
 
 
 def suitable_kernels(problem: Problem) -> list[Kernel]:
-    """Return the kernels that a training step and an evaluation launch, but for stage 2."""
+    """Return the kernels of a training step and an evaluation, without those of stage 2."""
     forward: list[Kernel] = ["column_statistics"]
     backward: list[Kernel] = ["column_sums", "input_gradient"]
     if fits_one_pass("one_pass_forward", problem):
@@ -127,11 +127,11 @@ def suitable_kernels(problem: Problem) -> list[Kernel]:
 
 
 MERGE_CONFIGS = [Config(16, 32, 2), Config(64, 16, 4), Config(256, 4, 4)]
-"""The configurations of stage 2, in rising number of entries."""
+"""The configurations of stage 2, by increasing number of entries."""
 
 
 def merge_config(entries: int) -> Config:
-    """Return the configuration that merges segments of that many entries, at most."""
+    """Return the configuration for merging segments of at most `entries` entries."""
     return next((config for config in MERGE_CONFIGS if config.rows >= entries), MERGE_CONFIGS[-1])
 
 

@@ -1,4 +1,4 @@
-"""Launch the kernels of one pass."""
+"""Launch the one-pass kernels."""
 
 from math import ceil
 from typing import Any
@@ -14,7 +14,7 @@ from tritonbn.tensors import NO_RUNNING, Affine, Running, Statistics, empty_like
 
 
 def _launch(problem: Problem, partition: Partition, config: Config) -> tuple[Any, dict[str, Any]]:
-    """Return the grid of programs and the constants."""
+    """Return the launch grid and the keyword arguments of the kernel."""
     single_cells = problem.largest == 1
     if single_cells:
         grid = (ceil(problem.columns / config.columns), 1)
@@ -41,7 +41,7 @@ def forward(
     running: Running | None,
     config: Config,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Statistics and normalization in one pass over x."""
+    """Compute the statistics and normalize in one pass over x."""
     y = empty_like(x)
     mean = x.new_empty(problem.channels, problem.segments, dtype=torch.float64)
     var, count = torch.empty_like(mean), mean.new_empty(problem.segments)
@@ -79,7 +79,7 @@ def backward(
     statistics: Statistics,
     config: Config,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """All gradients in one pass over x and dy."""
+    """Compute all gradients in one pass over x and dy."""
     dx = empty_like(x)
     dweight = x.new_empty(problem.channels, problem.segments, dtype=problem.compute_dtype)
     dbias = torch.empty_like(dweight)

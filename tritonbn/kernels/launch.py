@@ -1,18 +1,18 @@
-"""Local batch normalization on a GPU: which kernels run, forward and backward.
+"""Decide which kernels compute the forward and the backward pass.
 
 ==================  ====================================  =====================================
                     one pass                              three stages
 ==================  ====================================  =====================================
-when                a column's entries of a segment fit   else
-                    on the chip: single cells, or any
-                    segments in channels_last
+condition           the values of a segment and channel   otherwise
+                    fit on the chip, and segments are
+                    single cells or memory channels_last
 forward             `one_pass.forward`                    `columns.column_statistics`,
                                                           `merge.merge_statistics`,
                                                           `apply.normalize`
 backward            `one_pass.backward`                   `columns.column_sums`,
                                                           `merge.merge_sums`,
                                                           `apply.input_gradient`
-given statistics    `apply.normalize` forward, three stages backward
+given statistics    forward `apply.normalize` alone, backward three stages
 ==================  ====================================  =====================================
 """
 
@@ -36,7 +36,7 @@ def forward(
     affine: Affine,
     running: Running | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Normalize x, and update the running statistics where there are any.
+    """Normalize x, and update the running statistics if there are any.
 
     Parameters
     ----------
@@ -45,17 +45,17 @@ def forward(
     partition : Partition
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
     given : (Tensor, Tensor) or None
-        Mean and variance of shape (C, S) in place of the batch's.
+        Mean and variance of shape (C, S), to use instead of those of the batch.
     affine : Affine
     running : Running or None
 
     Returns
     -------
-    y : Tensor, shape, type and memory format of x
+    y : Tensor, shape, dtype and memory format of x
     mean, var : Tensor, shape (C, S)
-        What was used to normalize; 0 for a segment without values.
+        The statistics used; 0 for a segment without values.
     count : Tensor, shape (S,), or None
-        Values per channel in each segment; None where the statistics were given.
+        Number of values per channel in each segment; None if the statistics were given.
     """
     problem = Problem.of(x, partition)
     x = in_layout(x, problem.channels_last)
@@ -82,7 +82,7 @@ def backward(
     statistics: Statistics,
     affine: Affine,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of x, weight and bias from that of y.
+    """Return the gradients of x, weight and bias, given the gradient of y.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def backward(
     partition : Partition
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
     statistics : Statistics
-        As `forward` used them.
+        As used by `forward`.
     affine : Affine
 
     Returns
@@ -121,7 +121,7 @@ def backward(
 
 
 def _on_device_of(x: Tensor) -> AbstractContextManager[object]:
-    """Make the device of x the current one, on which Triton launches."""
+    """Make the device of x the current device, because Triton launches kernels there."""
     if x.is_cuda and x.device.index != torch.cuda.current_device():
         return torch.cuda.device(x.device)
     return nullcontext()

@@ -1,8 +1,9 @@
 """Stage 2: merge the columns of each segment.
 
-A program merges the columns of one segment in a block of channels, over the list of the segment's
-cells, in a fixed order and in float64. Where a segment has very many cells, the same kernel first
-merges pieces of it, and then the pieces as if they were cells (``FINAL`` is False, then True).
+A program merges the columns of one segment for a block of channels, by going through the list of
+the segment's cells in a fixed order, in float64. An entry is a split and a cell. If a segment has
+very many cells, one launch merges pieces of it (``FINAL`` is False) and a second launch of the same
+kernel merges the pieces as if they were cells (``FINAL`` is True).
 """
 
 import triton
@@ -16,7 +17,7 @@ from tritonbn.kernels.arithmetic import load_statistics, update_running
 def locate_entries(
     start, begin, cells, splits, members, CELLS: tl.constexpr, BLOCK_ENTRIES: tl.constexpr
 ):
-    """Return the split, the cell and the existence of the next entries of a segment."""
+    """Return split, cell and existence of the next block of entries of a segment."""
     entry = start + tl.arange(0, BLOCK_ENTRIES)
     exists = entry < splits * cells
     cell = begin + entry % cells
@@ -50,10 +51,10 @@ def merge_statistics(
     BLOCK_ENTRIES: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ):
-    """Merge counts, means and sums of squared deviations after Chan, Golub and LeVeque (1979).
+    """Merge counts, means and sums of squared deviations (Chan, Golub, LeVeque, 1979).
 
-    Writes the mean, the variance and the count of each segment and updates its running statistics;
-    if not `FINAL` the mean, the sum of squared deviations and the count of each piece.
+    If `FINAL`, write the mean, the variance and the count of each segment, and update its running
+    statistics; otherwise write the mean, the sum of squared deviations and the count of each piece.
     """
     segment = tl.program_id(0)
     begin = tl.load(offsets + segment)
@@ -129,9 +130,9 @@ def merge_sums(
     BLOCK_ENTRIES: tl.constexpr,
     BLOCK_CHANNELS: tl.constexpr,
 ):
-    """Sum the columns of each segment to the gradients of weight and bias.
+    """Sum the columns of each segment.
 
-    If not `FINAL`, write the two sums of each piece.
+    If `FINAL`, write the gradients of weight and bias; otherwise write the two sums of each piece.
     """
     segment = tl.program_id(0)
     begin = tl.load(offsets + segment)

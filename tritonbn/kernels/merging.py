@@ -1,4 +1,4 @@
-"""Launch the kernels of stage 2, in one level or two."""
+"""Launch the kernels of stage 2, once or twice depending on the largest segment."""
 
 from collections.abc import Iterator
 from math import ceil
@@ -16,7 +16,7 @@ from tritonbn.tensors import NO_RUNNING, Running, Statistics
 
 
 class _Level(NamedTuple):
-    """One launch of stage 2: of pieces of segments, or of whole ones."""
+    """One launch of stage 2: it merges pieces of segments, or whole segments if `final`."""
 
     final: bool
     programs: int
@@ -28,7 +28,7 @@ class _Level(NamedTuple):
     entries: int
 
     def launch(self, problem: Problem) -> tuple[tuple[int, int], dict[str, Any]]:
-        """Return the grid of programs and the constants."""
+        """Return the launch grid and the keyword arguments of the kernel."""
         config = merge_config(self.entries)
         return (self.programs, ceil(problem.channels / config.columns)), {
             "splits": self.splits,
@@ -61,7 +61,7 @@ def _levels(problem: Problem, partition: Partition, splits: int) -> Iterator[_Le
 def merge_statistics(
     problem: Problem, source: Columns, partition: Partition, running: Running | None
 ) -> Statistics:
-    """Stage 2 of the forward: mean, variance and count of each segment."""
+    """Run stage 2 of the forward pass: mean, variance and count of each segment."""
     mean, m2, count, rows_per_split = source
     for level in _levels(problem, partition, len(mean)):
         merged = [mean.new_empty(problem.channels, level.programs) for _ in range(2)]
@@ -91,7 +91,7 @@ def merge_sums(
     statistics: Statistics,
     eps: float,
 ) -> tuple[Tensor, Tensor]:
-    """Stage 2 of the backward: the gradients of weight and bias."""
+    """Run stage 2 of the backward pass: the gradients of weight and bias."""
     sum_dy, sum_dy_x = source.first, source.second
     for level in _levels(problem, partition, len(sum_dy)):
         dtype = problem.compute_dtype if level.final else torch.float64

@@ -1,12 +1,13 @@
-"""All three stages in one kernel, where all entries of a segment fit on the chip.
+"""All three stages in one kernel, if all values of a segment fit on the chip.
 
-A program holds a tile of entries (down) and columns (across), in which each column has all entries
-of its segment and channel; so x is read once and the result written once. There are two tiles:
+A program holds a tile of entries (vertical) and columns (horizontal). Each column of the tile
+contains all values of one segment and one channel, so x is read once and the result is written
+once. There are two kinds of tiles:
 
-- single cells: the entries are the rows, the columns neighbours in memory, whatever their segments;
-- other segments, in channels_last: the entries are the rows of each of the segment's cells, the
-  columns neighbouring channels. Cells in no segment follow the last segment in the list of cells,
-  and are taken in pieces of `largest`.
+- single-cell segments: the entries are the rows of x, and the columns are adjacent in memory;
+- larger segments in channels_last memory: the entries are the rows of x for each cell of the
+  segment, and the columns are adjacent channels. Cells in no segment follow the last segment in the
+  list of cells; they are processed in pieces of `largest` cells.
 """
 
 import triton
@@ -55,12 +56,12 @@ def locate_tile(
     Returns
     -------
     place, inside, counted : [BLOCK_ENTRIES, BLOCK_COLUMNS]
-        Offset in x, whether the entry exists, and whether it exists and counts.
+        Offset in x, whether the entry exists, and whether it exists and is included.
     entries : scalar
-        How many of each column exist.
+        Number of existing entries of each column.
     first, channel, segment, exists : [BLOCK_COLUMNS]
-        Offset of the first entry, channel, segment (-1 for cells in none), and whether there is
-        such a column.
+        Offset of the first entry, channel, segment (-1 for cells in none), and whether the column
+        exists.
     """
     entry = tl.arange(0, BLOCK_ENTRIES)
     if SINGLE_CELLS:
@@ -130,7 +131,7 @@ def forward(
     BLOCK_ROWS: tl.constexpr,
     BLOCK_COLUMNS: tl.constexpr,
 ):
-    """Write y, and mean, variance and count of each segment; update the running statistics."""
+    """Write y, and the mean, variance and count of each segment; update running statistics."""
     place, inside, counted, entries, first, channel, segment, exists = locate_tile(
         ids, members, offsets, mask, mask_sample, mask_frame, rows, frames, largest,
         C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS,
@@ -150,7 +151,7 @@ def forward(
     deviation = value - center[None, :]
     low = tl.sum(tl.where(counted, deviation, 0.0), 0) * part
     low = tl.where(present, low, 0.0)
-    pivot = center  # from here on the mean, rounded, and what is left of it
+    pivot = center  # below, center becomes the rounded mean, and low its rounding error
     center += low
     low -= center - pivot
     deviation = (value - center[None, :]) - low[None, :]

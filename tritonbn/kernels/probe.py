@@ -1,4 +1,4 @@
-"""A kernel that does nothing of use: where it runs, the others compile and run, too."""
+"""A minimal kernel that tests whether Triton can compile and launch on a GPU."""
 
 import torch
 import triton
@@ -11,9 +11,9 @@ def _write_one(out):  # type: ignore[no-untyped-def]
 
 
 def run(device: torch.device) -> None:
-    """Compile and launch on a GPU, and raise what Triton raises if it cannot."""
+    """Compile and launch the kernel on a GPU; errors of Triton are passed on."""
     out = torch.zeros(1, device=device, dtype=torch.int32)
     with torch.cuda.device(device):
         _write_one[(1,)](out)
     if out.item() != 1:
-        raise RuntimeError("a kernel was launched and did not write")
+        raise RuntimeError("a test kernel was launched but did not write its result")

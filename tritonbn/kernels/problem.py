@@ -1,4 +1,4 @@
-"""What is asked of the kernels: sizes, layout, type, and the mask."""
+"""The description of a call that the kernels are chosen and launched by."""
 
 from math import prod
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from tritonbn.tensors import is_channels_last
 
 
 class Problem(NamedTuple):
-    """Sizes, layout and type of x, and the sizes of its segments."""
+    """Sizes, memory layout and dtype of x, and the sizes of the segments."""
 
     batch: int
     frames: int
@@ -44,24 +44,24 @@ class Problem(NamedTuple):
 
     @property
     def compute_dtype(self) -> torch.dtype:
-        """The type computed in."""
+        """The dtype of the computation."""
         return torch.promote_types(self.dtype, torch.float32)
 
     @property
     def constants(self) -> dict[str, Any]:
-        """The sizes that the kernels are compiled for."""
+        """The compile-time constants of the kernels."""
         return {"C": self.channels, "CELLS": self.cells, "CHANNELS_LAST": self.channels_last}
 
     @property
     def compute_type(self) -> tl.dtype:
-        """The type computed in, in the words of Triton."""
+        """The dtype of the computation, as a Triton type."""
         return tl.float64 if self.dtype == torch.float64 else tl.float32
 
 
 class Mask(NamedTuple):
-    """A mask of bool and its strides over samples and frames; no tensor if all count.
+    """A bool mask and its strides over samples and frames; no tensor if all values are included.
 
-    Its cells are neighbours in memory, which the kernels rely on.
+    The kernels rely on its cells being adjacent in memory.
     """
 
     tensor: Tensor | None = None
@@ -70,7 +70,7 @@ class Mask(NamedTuple):
 
     @classmethod
     def of(cls, mask: Tensor | None, x: Tensor, problem: Problem) -> "Mask":
-        """See a mask that can be broadcast to x; a copy where its cells are not neighbours."""
+        """View a mask that can be broadcast to x; copy it only if its cells are not adjacent."""
         if mask is None:
             return cls()
         mask = mask.expand(x.shape[0], 1, *x.shape[2:])

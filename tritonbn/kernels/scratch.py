@@ -1,4 +1,4 @@
-"""`Scratch`: tensors to launch single kernels on, for tuning and compiling."""
+"""`Scratch`: input tensors for launching a single kernel, used for tuning and compiling."""
 
 from math import ceil
 
@@ -13,15 +13,15 @@ from tritonbn.tensors import Affine, Running, Statistics
 
 
 class Scratch:
-    """Random inputs; on the device "meta" without memory.
+    """Random inputs of all kernels for a problem; the device "meta" needs no memory.
 
     Parameters
     ----------
     problem : Problem
-        Its segments are made of neighbouring cells.
+        The sizes. Segments are made of consecutive cells.
     device : torch.device
     masked : bool, default False
-        Whether there is a mask; half of it counts.
+        Whether to use a mask, which includes half of the values.
     activation : str, optional
     """
 
@@ -67,7 +67,7 @@ class Scratch:
             self.mask = Mask.of(mask, self.x, problem)
 
     def launch(self, kernel: Kernel, config: Config) -> object:
-        """Launch a kernel with a configuration."""
+        """Launch a kernel in a given configuration."""
         problem, x, dy = self.problem, self.x, self.dy
         ids, statistics, affine = self.partition.ids, self.statistics, self.affine
         match kernel:

@@ -1,4 +1,4 @@
-"""Launch the kernels of stages 1 and 3: allocate what they write, and pass on what they read."""
+"""Launch the kernels of stages 1 and 3, and allocate their outputs."""
 
 from math import ceil
 from typing import Any, NamedTuple
@@ -11,13 +11,13 @@ from tritonbn.kernels.configs import Config
 from tritonbn.kernels.problem import Mask, Problem
 from tritonbn.tensors import Affine, Statistics, empty_like
 
-_REDUCING_PROGRAMS = 1024  # about as many as a large GPU runs at once
+_REDUCING_PROGRAMS = 1024  # about as many as a large GPU runs concurrently
 _MAX_SPLITS = 64
 _APPLYING_PROGRAMS = 4096
 
 
 class Columns(NamedTuple):
-    """What stage 1 leaves: two numbers for each split and column, and counts if there is a mask."""
+    """The result of stage 1: two numbers per split and column, and counts if there is a mask."""
 
     first: Tensor
     second: Tensor
@@ -28,7 +28,7 @@ class Columns(NamedTuple):
 def _cut_rows(
     problem: Problem, config: Config, programs: int, most_runs: int
 ) -> tuple[tuple[int, int], int]:
-    """Return the programs over columns and over runs of rows, and the rows of each run."""
+    """Return the launch grid (blocks of columns, runs of rows) and the number of rows per run."""
     blocks = ceil(problem.columns / config.columns)
     runs = max(1, min(programs // blocks, most_runs, problem.rows // (2 * config.rows)))
     rows_per_run = ceil(problem.rows / runs)
@@ -46,7 +46,7 @@ def _tile(problem: Problem, config: Config) -> dict[str, Any]:
 
 
 def column_statistics(problem: Problem, x: Tensor, mask: Mask, config: Config) -> Columns:
-    """Stage 1 of the forward: means and sums of squared deviations."""
+    """Run stage 1 of the forward pass: means and sums of squared deviations."""
     grid, rows_per_split = _cut_rows(problem, config, _REDUCING_PROGRAMS, _MAX_SPLITS)
     mean = x.new_empty(grid[1], problem.columns, dtype=torch.float64)
     m2 = torch.empty_like(mean, dtype=problem.compute_dtype)
@@ -77,7 +77,7 @@ def column_sums(
     affine: Affine,
     config: Config,
 ) -> Columns:
-    """Stage 1 of the backward: sums of dz and of dz times deviations."""
+    """Run stage 1 of the backward pass: sums of dz and of dz times deviations."""
     grid, rows_per_split = _cut_rows(problem, config, _REDUCING_PROGRAMS, _MAX_SPLITS)
     sums = x.new_empty(2, grid[1], problem.columns, dtype=problem.compute_dtype)
     columns.column_sums[grid](
@@ -102,7 +102,7 @@ def column_sums(
 
 
 def no_gradients(problem: Problem, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Stand in for the gradients of a weight and a bias that there are not."""
+    """Return zeros in place of the gradients if there is no weight and no bias."""
     dweight = x.new_zeros(problem.channels, problem.segments, dtype=problem.compute_dtype)
     return dweight, torch.zeros_like(dweight)
 
@@ -115,7 +115,7 @@ def normalize(
     affine: Affine,
     config: Config,
 ) -> Tensor:
-    """Stage 3 of the forward, and the whole of it where the statistics are given."""
+    """Run stage 3 of the forward pass; it is the only stage if the statistics are given."""
     y = empty_like(x)
     grid, rows_per_program = _cut_rows(problem, config, _APPLYING_PROGRAMS, problem.rows)
     apply.normalize[grid](
@@ -147,7 +147,7 @@ def input_gradient(
     gradients: tuple[Tensor, Tensor] | None,
     config: Config,
 ) -> Tensor:
-    """Stage 3 of the backward: the gradient of x."""
+    """Run stage 3 of the backward pass: the gradient of x."""
     dx = empty_like(x)
     grid, rows_per_program = _cut_rows(problem, config, _APPLYING_PROGRAMS, problem.rows)
     apply.input_gradient[grid](

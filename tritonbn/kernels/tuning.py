@@ -1,10 +1,10 @@
-"""The choice of a configuration: measured once for each kernel and kind of problem, and kept.
+"""Choose the fastest configuration of a kernel by measuring, once for each kind of problem.
 
-Kinds of problems differ in the sizes of the grid and the channels, the type, the layout, and the
-batch size up to the next power of two, so that the ragged last batch of an epoch is of the same
-kind or of one that is measured once. What is measured runs on tensors of its own. Choices are kept
-in Triton's cache folder, and made anew for another GPU, another Triton or changed kernels.
-``TRITONBN_AUTOTUNE=0`` takes the default configurations instead.
+The kind of a problem consists of the sizes of the grid and the channels, the dtype, the memory
+layout, and the batch size rounded up to a power of two. Rounding limits the number of measurements,
+for example for the smaller last batch of an epoch. Measurements use tensors of their own. Choices
+are stored in Triton's cache folder, and are made again for another GPU, another version of Triton
+or changed kernels. With ``TRITONBN_AUTOTUNE=0`` the default configurations are used instead.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from tritonbn.kernels.scratch import Scratch
 _log = logging.getLogger("tritonbn")
 _FILE = "config.json"
 _ROUNDS, _LAUNCHES = 5, 8
-_SLEEP_CYCLES = 4_000_000
+_SLEEP_CYCLES = 4_000_000  # about 2 ms
 _KERNELS: dict[Kernel, Any] = {
     "column_statistics": columns.column_statistics,
     "column_sums": columns.column_sums,
@@ -48,9 +48,9 @@ _chosen: dict[tuple[Kernel, Problem, torch.device], Config] = {}
 
 
 def choose(kernel: Kernel, problem: Problem, device: torch.device) -> Config:
-    """Return the configuration for a kernel: the one chosen before, or choose it now.
+    """Return the configuration for a kernel: the stored choice, or a new one.
 
-    While a CUDA graph is captured nothing can be measured, and an unknown one is the default.
+    Nothing can be measured while a CUDA graph is captured, so without a choice the default is used.
     """
     kind = kind_of(kernel, problem)
     key = (kernel, kind, device)
@@ -67,11 +67,11 @@ def choose(kernel: Kernel, problem: Problem, device: torch.device) -> Config:
     return _chosen[key]
 
 
-@lru_cache(maxsize=1024)  # every launch asks
+@lru_cache(maxsize=1024)  # called in every launch
 def kind_of(kernel: Kernel, problem: Problem) -> Problem:
-    """Return the problem that stands for all of its kind: the one that is measured."""
+    """Return the representative problem of a kind, which is the one that is measured."""
     batch = 1 << (problem.batch - 1).bit_length()
-    if kernel not in ONE_PASS_KERNELS:  # they do not depend on the segments
+    if kernel not in ONE_PASS_KERNELS:  # the segments do not affect their speed
         return problem._replace(batch=batch, segments=1, largest=problem.cells, outside=0)
     segments = ceil(problem.cells / problem.largest)
     kind = problem._replace(batch=batch, segments=segments, outside=0)
@@ -79,10 +79,10 @@ def kind_of(kernel: Kernel, problem: Problem) -> Problem:
 
 
 def measure(run: Callable[[], object]) -> float:
-    """Return the least milliseconds that a launch takes on the GPU, of some rounds.
+    """Return the shortest time of a launch on the GPU over several rounds, in milliseconds.
 
-    The GPU sleeps about 2 ms before each round, in which the launches are issued; where that takes
-    longer, a round is too long. As in a network, small inputs are in the cache.
+    The GPU sleeps for about 2 ms before each round, while the CPU issues the launches; if issuing
+    takes longer, the time of that round is too long. Small inputs are cached, as in a network.
     """
     run()
     times = []
@@ -110,12 +110,14 @@ def _can_measure(device: torch.device) -> bool:
 def _tune(
     kernel: Kernel, kind: Problem, device: torch.device, configs: tuple[Config, ...], kept: "_Kept"
 ) -> Config:
-    """Measure the configurations, and keep the fastest."""
+    """Measure the configurations, and store the fastest."""
     try:
         scratch = Scratch(kind, device)
         times = [measure(partial(scratch.launch, kernel, config)) for config in configs]
     except torch.OutOfMemoryError:
-        _log.warning("no memory to tune %s for %s; it runs with the default", kernel, kind)
+        _log.warning(
+            "not enough memory to tune %s for %s; the default configuration is used", kernel, kind
+        )
         return configs[0]
     best = configs[times.index(min(times))]
     _log.info("tuned %s for %s: %s, %.4f ms", kernel, kind, best, min(times))
@@ -124,7 +126,7 @@ def _tune(
 
 
 class _Kept:
-    """The file of a choice in Triton's cache."""
+    """The file in Triton's cache that stores a choice."""
 
     def __init__(
         self, kernel: Kernel, kind: Problem, device: torch.device, configs: tuple[Config, ...]
@@ -134,7 +136,7 @@ class _Kept:
         self.cache = get_cache_manager(hashlib.sha256(words.encode()).hexdigest())
 
     def load(self) -> Config | None:
-        """Return the choice, if it is there and whole."""
+        """Return the choice if the file exists and is valid."""
         path = self.cache.get_file(_FILE)
         if path is None:
             return None
@@ -145,14 +147,14 @@ class _Kept:
         return config if config in self.configs else None
 
     def save(self, config: Config) -> None:
-        """Write the choice; without a place to write it is known to this process only."""
+        """Write the choice; if the cache is not writable, only this process knows it."""
         try:
             self.cache.put(json.dumps(config), _FILE, binary=False)
         except OSError as error:
-            _log.warning("cannot keep the tuned configurations: %s", error)
+            _log.warning("the tuned configuration cannot be stored: %s", error)
 
 
 def _fingerprint(kernel: Kernel, device: torch.device) -> tuple[object, ...]:
-    """Return what a measured time depends on besides the problem."""
+    """Return all that a measured time depends on, apart from the problem."""
     code = _KERNELS[kernel].cache_key
     return code, triton.__version__, torch.cuda.get_device_name(device)

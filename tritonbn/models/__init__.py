@@ -1,4 +1,4 @@
-"""The interpolation networks: from a sequence of grids of readings to a field."""
+"""The interpolation networks, which map a sequence of grids of readings to a field."""
 
 from typing import Any, Literal
 
@@ -27,46 +27,52 @@ def build_model(
     channels: int = 64,
     **options: Any,
 ) -> InterpolationNetwork:
-    """Build a network of the experiment, by default as published.
+    """Build an interpolation network; the defaults are the published ones.
 
-    Every network maps (N, timesteps, in_channels, H, W) to (N, 1, H, W). The normalizations of a
-    backbone start from the same weights for the same seed.
+    Every network maps (N, timesteps, in_channels, H, W) to (N, 1, H, W). For the same random seed,
+    networks that differ only in `norm` start from the same weights.
 
     Parameters
     ----------
     backbone : {"convlstm", "cnn", "cnn-lstm"}
-        The network. Each has an LSTM over the times of its input, but the CNN, which reads them as
-        channels.
+        The network before its head. The CNN reads the times of its input as channels, the others
+        have an LSTM over them.
     norm : {"none", "global", "local", "local-batch", "offset"}
-        Its normalization; the last is a control without one.
+        The normalization; see `tritonbn.models.norm.make_norm`. ``"offset"`` is a control without
+        normalization.
     segments : Segments, tensor of ids or (height, width), optional
-        A bare grid is one segment per cell, as published. Not needed for ``"none"`` and
-        ``"global"`` with the convolution head; the dense head takes the grid from them.
+        The partition of the grid; its shape alone means one segment per cell, as published. Only
+        ``"none"`` and ``"global"`` with the convolution head do without.
     timesteps : int
-        Times in the input. Default 1.
+        Number of times in the input. Default 1.
     head : {"dense", "convolution"}
-        What makes the field of the last inner layer: a 1x1 convolution and a sigmoid
-        (``"convolution"``), then dense layers over the whole grid (``"dense"``), as in the
-        published figure. Default ``"dense"``, the only one of the CNN-LSTM.
+        What computes the field from the last hidden layer: a 1x1 convolution and a sigmoid
+        (``"convolution"``), or these followed by dense layers over the whole grid (``"dense"``), as
+        in the published figure. Default ``"dense"``, the only head of the CNN-LSTM.
     in_channels : int
-        Channels of the input at each time. Default 1, the readings.
+        Number of input channels at each time. Default 1, the readings.
     channels : int
-        Of the inner layers. Default 64.
+        Number of channels of the hidden layers. Default 64.
     **options
-        Those of the network or its head, such as `hidden` and `dropout` of the dense one.
+        Further options of the network or its head, such as `hidden` and `dropout`.
+
+    Returns
+    -------
+    ConvLSTM or CNN
+        `CNNLSTM` is a `CNN`, too.
 
     Raises
     ------
     ValueError
-        If `backbone`, `norm` or `head` is none of those, or `segments` are needed and missing.
+        If `backbone`, `norm` or `head` is unknown, or `segments` are needed and missing.
 
     Examples
     --------
     >>> import torch
     >>> from tritonbn.models import build_model
-    >>> model = build_model("cnn", "local", (32, 32), hidden=200, dropout=0.1)
-    >>> model(torch.zeros(8, 1, 1, 32, 32)).shape
-    torch.Size([8, 1, 32, 32])
+    >>> model = build_model("cnn", "local", (8, 8), channels=4, hidden=20, dropout=0.1)
+    >>> model(torch.zeros(2, 1, 1, 8, 8)).shape
+    torch.Size([2, 1, 8, 8])
     """
     if backbone == "convlstm":
         return ConvLSTM(in_channels, channels, norm=norm, segments=segments, head=head, **options)
@@ -76,5 +82,5 @@ def build_model(
     if backbone != "cnn-lstm":
         raise ValueError(f"backbone must be 'convlstm', 'cnn' or 'cnn-lstm', got {backbone!r}")
     if head != "dense":
-        raise ValueError(f"the CNN-LSTM has a dense head, got head={head!r}")
+        raise ValueError(f"the CNN-LSTM must have head='dense', got head={head!r}")
     return CNNLSTM(channels, norm, segments, **options)

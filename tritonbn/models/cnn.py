@@ -1,4 +1,4 @@
-"""CNN interpolation network: one level down, one level up, a normalization, a head."""
+"""CNN interpolation network: downsampling, upsampling, normalization, head."""
 
 from typing import Any
 
@@ -11,43 +11,53 @@ from tritonbn.models.symmetry import in_all_ways, require_no_places
 from tritonbn.segments import Segments
 
 EMBEDDED = 4
-"""Learned channels of each cell."""
+"""Number of learned channels of the embedding."""
 
 
 class CNN(nn.Module):
-    """3x3 convolution, ReLU, pooling, 3x3 transposed convolution, [norm], ReLU, head.
+    """Interpolate with a CNN.
 
-    Grids of odd height or width are pooled with a last, partial window, and come back in full.
+    The layers are 3x3 convolution, ReLU, 2x2 max pooling, 3x3 transposed convolution, [norm], ReLU,
+    head. If the height or width is odd, the last pooling window is a partial one, and the output
+    still has the full size.
 
     Parameters
     ----------
     timesteps : int
-        Times in the input; they are the channels of the first convolution. Default 1.
+        Number of times in the input, which the first convolution reads as channels. Default 1.
     channels : int
-        Channels of the inner layers. Default 64.
+        Number of channels of the hidden layers. Default 64.
     norm : {"none", "global", "local", "local-batch", "offset"}
-        What normalizes the last inner layer. Default ``"none"``.
+        The normalization of the last hidden layer; see `make_norm`. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
-        A bare grid is one segment per cell, as published. Not needed for ``"none"`` and
-        ``"global"`` with the convolution head; the dense head takes the grid from them.
+        The partition of the grid; its shape alone means one segment per cell, as published. Only
+        ``"none"`` and ``"global"`` with the convolution head do without.
     in_channels : int
-        Channels of the input at each time. Default 1, the readings.
+        Number of input channels at each time. Default 1, the readings.
     head : {"dense", "convolution"}
-        What makes the field of the last inner layer. Default ``"dense"``, as published.
+        What computes the field from the last hidden layer. Default ``"dense"``, as published.
     norm_after : bool
-        Normalize after the ReLU instead of before it. Default False.
+        Whether to normalize after the ReLU instead of before it. Default False.
     embedding : (int, int), optional
-        Height and width of the grid, if 4 learned channels of each cell stand beside the input.
+        Height and width of the grid, to add 4 learned channels to the input. Default: none.
     symmetric : bool
-        Let the convolutions see the grid turned and mirrored, as `in_all_ways` does, so that they
-        know no direction. Default False.
+        Whether to apply the convolutions to the grid in all rotations and reflections, as
+        `in_all_ways` does, so that they prefer no direction. Default False.
     **options
-        Those of `DenseHead` (`hidden`, `dropout`) or `ConvolutionHead` (`context`, `corrects`).
+        Options of `DenseHead` (`hidden`, `dropout`) or `ConvolutionHead` (`context`, `corrects`).
 
     Raises
     ------
     ValueError
-        If it is `symmetric` and has a `context` or a dense head, which know places.
+        If `norm` or `head` is unknown, if `segments` are needed and missing, or if the network is
+        `symmetric` and has a `context` or a dense head, whose weights depend on the position.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from tritonbn.models import CNN
+    >>> CNN(channels=4, norm="local", segments=(8, 8))(torch.zeros(2, 1, 1, 8, 8)).shape
+    torch.Size([2, 1, 8, 8])
     """
 
     def __init__(

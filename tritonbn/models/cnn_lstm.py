@@ -1,4 +1,4 @@
-"""CNN-LSTM interpolation network: the CNN at each time, an LSTM over the times, a dense head."""
+"""CNN-LSTM interpolation network: a CNN at each time, an LSTM over the times, a dense head."""
 
 from typing import Any
 
@@ -12,27 +12,44 @@ from tritonbn.segments import Segments
 
 
 class CNNLSTM(CNN):
-    """The last inner layer of `CNN` at each time -> 1x1 convolution, sigmoid -> LSTM -> dense.
+    """Interpolate with a CNN and an LSTM.
+
+    At each time the last hidden layer of `CNN` is reduced to one channel by a 1x1 convolution and a
+    sigmoid. An LSTM reads these grids, and dense layers compute the field from its last state.
 
     Parameters
     ----------
     channels : int
-        Channels of the inner layers. Default 64.
+        Number of channels of the hidden layers. Default 64.
     norm : {"none", "global", "local", "local-batch", "offset"}
-        What normalizes the last inner layer, over all times together. Default ``"none"``.
+        The normalization of the last hidden layer, with statistics over all times; see `make_norm`.
+        Default ``"none"``.
     segments : Segments, tensor of ids or (height, width)
-        Tells the grid, and what shares statistics; a bare grid is one segment per cell.
+        The partition of the grid; its shape alone means one segment per cell. Always needed.
     in_channels : int
-        Channels of the input at each time. Default 1, the readings.
+        Number of input channels at each time. Default 1, the readings.
     memory : int
-        Width of the LSTM. Default 256.
+        Size of the hidden state of the LSTM. Default 256.
     **options
         `hidden` and `dropout` of `DenseHead`, `norm_after` and `embedding` of `CNN`.
+
+    Raises
+    ------
+    ValueError
+        If `norm` is unknown or `segments` are missing.
 
     References
     ----------
     Le, Cha, "Real-time air pollution prediction model based on spatiotemporal big data", BIC 2018,
-    https://arxiv.org/abs/1805.00432. It gives no sizes; these are this package's own.
+    https://arxiv.org/abs/1805.00432. The paper gives no layer sizes; the defaults are ours.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from tritonbn.models import CNNLSTM
+    >>> model = CNNLSTM(4, "local", (8, 8), memory=16, hidden=20)
+    >>> model(torch.zeros(2, 3, 1, 8, 8)).shape  # three times
+    torch.Size([2, 1, 8, 8])
     """
 
     head: DenseHead

@@ -1,27 +1,27 @@
-"""What the whole grid says to each of its cells: a receptive field that no convolution reaches."""
+"""Context: information from the whole grid for every cell, beyond any receptive field."""
 
 import torch
 from torch import Tensor, nn
 
 POOLED = 16
-"""Height and width, at most, of the grid that is read."""
+"""Maximum height and width of the pooled grid."""
 
 
 class Context(nn.Module):
-    """A few numbers of the whole grid, each of which weighs a learned map.
+    """A weighted sum of learned maps, with weights computed from the whole grid.
 
-    The grid is reduced to 8 channels of at most 16 x 16 cells, and a perceptron with two hidden
-    layers of 128 makes of it one weight for each map. The maps know their cells, so that what is
-    learned is of places: in a cell that no loss ever asks for, a map stays the noise it began as.
+    The features are reduced to 8 channels and pooled to at most 16 x 16 cells. From these, a
+    perceptron with two hidden layers of 128 units computes one weight per map. Every cell of a map
+    is a parameter, so a map stays random noise in cells that never contribute to the loss.
 
     Parameters
     ----------
     channels : int
-        Of the features that are read.
+        Number of channels of the features.
     grid : (int, int)
         Height and width.
     maps : int
-        How many. Default 32.
+        Number of maps. Default 32.
     """
 
     def __init__(self, channels: int, grid: tuple[int, int], maps: int = 32) -> None:

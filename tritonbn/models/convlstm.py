@@ -1,4 +1,4 @@
-"""ConvLSTM interpolation network: a convolutional LSTM, a normalization, a head."""
+"""ConvLSTM interpolation network: convolutional LSTM, normalization, head."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ State = tuple[Tensor, Tensor]
 
 
 class ConvLSTMCell(nn.Module):
-    """Convolutional LSTM without peepholes, over a whole sequence.
+    """Convolutional LSTM without peephole connections, applied to a whole sequence.
 
-    The gates are those of `torch.nn.LSTM`, in its order, with convolutions for the products.
-    Keras' ConvLSTM2D, of the published code, has a hard sigmoid here; this has the sigmoid.
+    The gates are those of `torch.nn.LSTM`, in the same order, with convolutions in place of matrix
+    products. They use the sigmoid; Keras' ConvLSTM2D, used in the published code, a hard sigmoid.
 
     Parameters
     ----------
     in_channels, hidden_channels : int
-        Channels of the input and of the state.
+        Number of channels of the input and of the state.
     kernel_size : int
-        Odd width of both convolutions. Default 3.
+        Width of both convolutions, an odd number. Default 3.
 
     References
     ----------
@@ -33,7 +33,7 @@ class ConvLSTMCell(nn.Module):
 
     def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int = 3) -> None:
         super().__init__()
-        # One convolution a gate: to split the output of a joint one costs a copy of it backward.
+        # one convolution per gate: splitting a joint output would cost a copy in the backward pass
         self.input = nn.ModuleList(
             nn.Conv2d(in_channels, hidden_channels, kernel_size, padding=kernel_size // 2)
             for _ in "ifgo"
@@ -46,25 +46,25 @@ class ConvLSTMCell(nn.Module):
         )
 
     def forward(self, x: Tensor, state: State | None = None) -> State:
-        """Read a sequence.
+        """Process a sequence.
 
         Parameters
         ----------
         x : Tensor, shape (N, T, C, H, W)
             The sequence.
         state : (Tensor, Tensor), optional
-            Hidden and cell state, each (N, hidden_channels, H, W), after what came before `x`.
-            Default: nothing came before, a state of zeros, on which no work is done.
+            Hidden and cell state before the sequence, each (N, hidden_channels, H, W). Default:
+            zeros, which cost no computation.
 
         Returns
         -------
         (Tensor, Tensor)
-            The state after the last time, in the same shapes. Its first half is the output.
+            Hidden and cell state after the last time; the hidden state is the output.
 
         Raises
         ------
         ValueError
-            If `x` has another number of dimensions, or no time.
+            If `x` does not have five dimensions, or T is 0.
         """
         if x.dim() != 5 or x.shape[1] == 0:
             raise ValueError(f"x must be (N, T, C, H, W) with T at least 1, got {tuple(x.shape)}")
@@ -84,38 +84,47 @@ class ConvLSTMCell(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """ConvLSTM encoder -> [norm] -> head.
+    """Interpolate with a ConvLSTM: ConvLSTM encoder, [norm], head.
 
     Parameters
     ----------
     in_channels : int
-        Channels of the input at each time. Default 1, the readings.
+        Number of input channels at each time. Default 1, the readings.
     hidden_channels : int
-        Channels of the state. Default 64.
+        Number of channels of the state. Default 64.
     kernel_size : int
-        Odd width of the convolutions. Default 3.
+        Width of the convolutions, an odd number. Default 3.
     norm : {"none", "global", "local", "local-batch", "offset"}
-        What normalizes the last hidden state. Default ``"none"``.
+        The normalization of the last hidden state; see `make_norm`. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
-        A bare grid is one segment per cell, as published. Not needed for ``"none"`` and
-        ``"global"`` with the convolution head; the dense head takes the grid from them.
+        The partition of the grid; its shape alone means one segment per cell, as published. Only
+        ``"none"`` and ``"global"`` with the convolution head do without.
     head : {"dense", "convolution"}
-        What makes the field of the last hidden state. Default ``"dense"``, as published.
+        What computes the field from the last hidden state. Default ``"dense"``, as published.
     symmetric : bool
-        Let the convolutions see the grid turned and mirrored, as `in_all_ways` does, so that they
-        know no direction. Default False.
+        Whether to apply the convolutions to the grid in all rotations and reflections, as
+        `in_all_ways` does, so that they prefer no direction. Default False.
     **options
-        Those of `DenseHead` (`hidden`, `dropout`) or `ConvolutionHead` (`context`, `corrects`).
+        Options of `DenseHead` (`hidden`, `dropout`) or `ConvolutionHead` (`context`, `corrects`).
 
     Raises
     ------
     ValueError
-        If it is `symmetric` and has a `context` or a dense head, which know places.
+        If `norm` or `head` is unknown, if `segments` are needed and missing, or if the network is
+        `symmetric` and has a `context` or a dense head, whose weights depend on the position.
 
     References
     ----------
     Le, Bui, Cha, "Spatiotemporal deep learning model for citywide air pollution interpolation and
     prediction", IEEE BigComp 2020, https://arxiv.org/abs/1911.12919
+
+    Examples
+    --------
+    >>> import torch
+    >>> from tritonbn.models import ConvLSTM
+    >>> model = ConvLSTM(hidden_channels=4, norm="local", segments=(8, 8))
+    >>> model(torch.zeros(2, 3, 1, 8, 8)).shape  # three times
+    torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -151,14 +160,30 @@ class ConvLSTM(nn.Module):
         return field
 
     def advance(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Like `forward`, from the state that an earlier call returned; return the new one too.
+        """Continue from the state that an earlier call returned.
+
+        Parameters
+        ----------
+        x : Tensor, shape (N, T, in_channels, H, W)
+            The next times of the sequence.
+        state : (Tensor, Tensor), optional
+            Default: the start of a sequence.
+
+        Returns
+        -------
+        field : Tensor, shape (N, 1, H, W)
+            As from `forward`.
+        state : (Tensor, Tensor)
+            The new state.
 
         Raises
         ------
         ValueError
-            If the network is symmetric: it has a state for each way to turn the grid.
+            If the network is symmetric, because it then has one state per symmetry of the grid.
         """
         if self.symmetric:
-            raise ValueError("a symmetric ConvLSTM cannot advance: it has a state for each way")
+            raise ValueError(
+                "a symmetric ConvLSTM cannot advance, because it has one state per symmetry"
+            )
         state = self.cell(x, state)
         return self.head(self.norm(state[0]), state[0], x), state  # (N, 1, H, W)

@@ -1,4 +1,4 @@
-"""What follows the normalization in every network: from the last inner layer to the field."""
+"""The heads of the networks, which compute the field from the last hidden layer."""
 
 from typing import Any, Literal, get_args
 
@@ -12,19 +12,19 @@ HeadName = Literal["dense", "convolution"]
 
 
 class ConvolutionHead(nn.Module):
-    """1x1 convolution [+ context], then a sigmoid or the sum with a channel of the input.
+    """1x1 convolution [+ context], followed by a sigmoid or added to an input channel.
 
-    A cell of the field depends on the cells that the backbone sees from there, and on no other,
-    unless there is a context.
+    Without a context, a cell of the field depends only on the receptive field of the backbone.
 
     Parameters
     ----------
     channels : int
-        Of the last inner layer, and of the features that the context reads.
+        Number of channels of the last hidden layer, and of the features that the context reads.
     context : (int, int), optional
-        Height and width of the grid. Default: no context.
+        Height and width of the grid, to add a `Context`. Default: no context.
     corrects : int, optional
-        The channel of the last time that is corrected. Default: the sigmoid.
+        The input channel, at the last time, to which the output is added (a residual). Default: a
+        sigmoid instead.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class ConvolutionHead(nn.Module):
         self.convolution = nn.Conv2d(channels, 1, 1)
         self.context = Context(channels, context) if context else None
         self.corrects = corrects
-        if corrects is not None:  # nothing is corrected before anything is learned
+        if corrects is not None:  # the residual is zero at the start of training
             for parameter in self.convolution.parameters():
                 nn.init.zeros_(parameter)
 
@@ -44,7 +44,7 @@ class ConvolutionHead(nn.Module):
         Parameters
         ----------
         h, features : Tensor, shape (N, channels, H, W)
-            The last inner layer, and what the context reads.
+            The last hidden layer, and the input of the context.
         x : Tensor, shape (N, T, C, H, W)
             The input of the network.
         """
@@ -60,21 +60,21 @@ class DenseHead(nn.Module):
     """1x1 convolution, sigmoid, flatten, dense, ReLU, dropout, dense: the published head.
 
     Every cell of the field depends on every cell of the grid. The output is linear. It computes in
-    float32 under autocast, too: what the sigmoid returns differs by less than bfloat16 can tell.
+    float32 even under autocast: the outputs of the sigmoid differ by less than bfloat16 resolves.
 
     Parameters
     ----------
     channels : int
-        Of the last inner layer.
+        Number of channels of the last hidden layer.
     grid : (int, int)
         Height and width.
     hidden : int
-        Width of the dense layer in between. Default 1000.
+        Number of hidden units of the dense layers. Default 1000.
     dropout : float
-        Share of the hidden units that training drops. Default 0.5.
+        Probability with which training drops a hidden unit. Default 0.5.
     inputs : int, optional
-        Numbers that the first dense layer reads, where a network does not hand it what
-        `squeeze` returns. Default H * W.
+        Number of inputs of the first dense layer, if a network does not pass it the output of
+        `squeeze`. Default H * W.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class DenseHead(nn.Module):
         )
 
     def squeeze(self, h: Tensor) -> Tensor:
-        """Return one number for each cell, (N, H * W), of the last inner layer, (N, C, H, W)."""
+        """Reduce the last hidden layer, (N, C, H, W), to one number per cell, (N, H * W)."""
         if h.shape[-2:] != self.grid:
             raise ValueError(
                 f"the dense head is made for a grid of {self.grid}, got {tuple(h.shape[-2:])}"
@@ -108,7 +108,7 @@ class DenseHead(nn.Module):
         return squeezed
 
     def expand(self, inputs: Tensor) -> Tensor:
-        """Return the field, (N, 1, H, W) float, given the numbers that the dense layers read."""
+        """Compute the field, (N, 1, H, W) float, from the inputs of the dense layers."""
         with torch.autocast(inputs.device.type, enabled=False):
             field: Tensor = self.dense(inputs.to(self._dtype)).float()
         return field.view(-1, 1, *self.grid)
@@ -118,7 +118,7 @@ class DenseHead(nn.Module):
         return self.convolution.weight.dtype
 
     def forward(self, h: Tensor, features: Tensor, x: Tensor) -> Tensor:
-        """Return the field, (N, 1, H, W) float, of the last inner layer, (N, C, H, W), alone."""
+        """Compute the field, (N, 1, H, W) float, from the last hidden layer `h`, (N, C, H, W)."""
         return self.expand(self.squeeze(h))
 
 
@@ -134,23 +134,23 @@ def make_head(
     ----------
     head : {"dense", "convolution"}
     channels : int
-        Of the last inner layer.
+        Number of channels of the last hidden layer.
     segments : Segments, tensor of ids or (height, width), optional
-        Tells the dense head the grid.
+        Gives the shape of the grid, which the dense head needs.
     options : dict
         Further arguments of `DenseHead` or `ConvolutionHead`.
 
     Raises
     ------
     ValueError
-        If `head` is none of those, or is dense and there are no segments.
+        If `head` is unknown, or is ``"dense"`` and there are no segments.
     """
     if head == "convolution":
         return ConvolutionHead(channels, **options)
     if head != "dense":
         raise ValueError(f"head must be one of {', '.join(get_args(HeadName))}, got {head!r}")
     if segments is None:
-        raise ValueError("head='dense' needs segments, or the (height, width), to know the grid")
+        raise ValueError("head='dense' needs segments or (height, width) for the shape of the grid")
     return DenseHead(channels, _grid_of(segments), **options)
 
 

@@ -1,4 +1,4 @@
-"""The one thing in which the arms of the experiment differ."""
+"""The normalizations that the experiment compares."""
 
 from typing import Literal, get_args
 
@@ -12,13 +12,14 @@ Norm = Literal["none", "global", "local", "local-batch", "offset"]
 
 
 class CellAffine(nn.Module):
-    """A learned gain and offset per channel and cell, without any normalization.
+    """A learned scale and offset per channel and cell, without any normalization.
 
-    The control that tells what of local normalization is its parameters.
+    This control shows how much of the effect of local normalization comes from its parameters.
 
     Parameters
     ----------
     channels : int
+        Number of channels of the input.
     grid : (int, int)
         Height and width.
     """
@@ -36,23 +37,23 @@ class CellAffine(nn.Module):
 def make_norm(
     norm: Norm, channels: int, segments: Segments | Tensor | tuple[int, int] | None
 ) -> nn.Module:
-    """Make the normalization. It draws no random number, so that all arms start equal.
+    """Make the normalization; no random number is drawn, so all networks start equal.
 
     Parameters
     ----------
     norm : {"none", "global", "local", "local-batch", "offset"}
-        `torch.nn.Identity`, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN`, the same with the
-        statistics of the batch in evaluation, too, or `CellAffine`.
+        In this order: `torch.nn.Identity`, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN`, `LocalBN`
+        with the statistics of the batch in evaluation, too, and `CellAffine`.
     channels : int
-        Channels of the input.
+        Number of channels of the input.
     segments : Segments, tensor of ids or (height, width), optional
-        Needed but for ``"none"`` and ``"global"``; a bare grid is one segment per cell, as
-        published.
+        Needed for all but ``"none"`` and ``"global"``. The shape of the grid alone means one
+        segment per cell, as published.
 
     Raises
     ------
     ValueError
-        If `norm` is none of those, or `segments` are needed and missing.
+        If `norm` is unknown, or `segments` are needed and missing.
     """
     if norm == "none":
         return nn.Identity()
@@ -61,6 +62,6 @@ def make_norm(
     if norm not in get_args(Norm):
         raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {norm!r}")
     if segments is None:
-        raise ValueError(f"norm={norm!r} needs segments: a Segments, ids, or the (height, width)")
+        raise ValueError(f"norm={norm!r} needs segments: a Segments, ids, or (height, width)")
     local = LocalBN(channels, segments, track_running_stats=norm != "local-batch")
     return CellAffine(channels, local.segments.grid) if norm == "offset" else local

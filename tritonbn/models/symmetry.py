@@ -1,4 +1,4 @@
-"""The ways to turn and mirror a grid: a network that is to know no place learns in all of them."""
+"""Rotations and reflections of the grid, for networks that prefer no direction."""
 
 from collections.abc import Callable
 from itertools import product
@@ -7,20 +7,20 @@ import torch
 from torch import Tensor
 
 Symmetry = tuple[bool, bool, bool]
-"""Whether rows are reversed, columns are reversed, and then rows and columns exchanged."""
+"""Whether to reverse the rows, to reverse the columns, and then to transpose."""
 
 
 def symmetries(height: int, width: int) -> list[Symmetry]:
-    """Return the eight symmetries of a square of cells, or the four of another rectangle.
+    """Return the eight symmetries of a square grid, or the four of any other rectangle.
 
-    Cells count as square, whatever their size in kilometres.
+    Cells are treated as squares, whatever their size in kilometres.
     """
     exchanged = (False, True) if height == width else (False,)
     return list(product((False, True), (False, True), exchanged))
 
 
 def turn(x: Tensor, symmetry: Symmetry) -> Tensor:
-    """Turn the last two dimensions of `x`."""
+    """Apply a symmetry to the last two dimensions of `x`."""
     rows, columns, exchange = symmetry
     x = x.flip([axis for axis, reverse in ((-2, rows), (-1, columns)) if reverse])
     return x.transpose(-1, -2) if exchange else x
@@ -39,23 +39,24 @@ def in_all_ways(
     x: Tensor,
     training: bool,
 ) -> Tensor:
-    """Let layers see the grid turned; what finishes the field sees it as it is.
+    """Apply layers to the grid in all its symmetries.
 
     Parameters
     ----------
     layers : callable
-        From (N, ..., H, W) to features, (N, C, H, W).
+        Maps (N, ..., H, W) to features, (N, C, H, W). It is applied to the transformed grid.
     finish : callable
-        From the features to the field, (N, 1, H, W).
+        Maps the features, transformed back, to the field, (N, 1, H, W).
     x : Tensor, shape (N, ..., H, W)
+        The input.
     training : bool
-        Each part of the batch is turned in another way, instead of all of it in all ways; of fewer
-        samples than ways, in the first ways.
+        If True, the batch is split into as many parts as there are symmetries, and each part is
+        transformed by one of them. If False, the whole batch is transformed by all of them.
 
     Returns
     -------
     Tensor, shape (N, 1, H, W)
-        The field; the mean over all ways if not training.
+        The field; if not `training`, the mean over all symmetries.
     """
     ways = symmetries(*x.shape[-2:])
     if training:
@@ -68,8 +69,10 @@ def in_all_ways(
 
 
 def require_no_places(symmetric: bool, head: str, context: tuple[int, int] | None) -> None:
-    """Raise `ValueError` for a network that is to know no direction and yet all places."""
+    """Raise `ValueError` for a symmetric network with weights that depend on the position."""
     if symmetric and head == "dense":
-        raise ValueError("a symmetric network has no dense head, which knows places")
+        raise ValueError(
+            "a symmetric network cannot have a dense head, whose weights depend on the position"
+        )
     if symmetric and context is not None:
-        raise ValueError(f"a symmetric network has no context, got context={context}")
+        raise ValueError(f"a symmetric network cannot have a context, got context={context}")

@@ -1,4 +1,4 @@
-"""Every kernel in every configuration it is shipped with, compiled without a GPU."""
+"""List every kernel in every configuration, and compile all of them without a GPU."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from tritonbn.kernels.problem import Problem
 from tritonbn.kernels.scratch import Scratch
 from tritonbn.kernels.stages import Columns
 
-DTYPES = (torch.float32, torch.bfloat16, torch.float64)  # float16 is handled as bfloat16
+DTYPES = (torch.float32, torch.bfloat16, torch.float64)  # float16 has the tiles of bfloat16
 _META = torch.device("meta")
 _CHANNELS, _CELLS = 64, 1024
 _ENTRIES = [1 << power for power in range(4, 12)]
@@ -31,18 +31,19 @@ _ENTRIES = [1 << power for power in range(4, 12)]
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel and how it is launched.
+    """A kernel and the way it is launched.
 
     Attributes
     ----------
     kernel : str
     dtype : torch.dtype
-        Of x.
+        The dtype of x.
     config : Config
     channels_last : bool
     masked : bool
     activation : str or None
     launch : callable
+        Launches the kernel on tensors of the device "meta".
     """
 
     kernel: str
@@ -55,7 +56,7 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """List the cases: each configuration plain, and with all that needs registers."""
+    """List the cases: each configuration alone, and with all options that need registers."""
     for dtype in DTYPES:
         for variant in ((False, False, None), (True, True, "silu")):
             yield from _tile_cases(dtype, *variant)
@@ -66,7 +67,7 @@ def cases() -> Iterator[Case]:
 
 
 def compile_cases(target: str, start: int = 0, step: int = 1) -> Iterator[tuple[Case, Compiled]]:
-    """Compile every `step`-th case for a target of `tritonbn.kernels.offline.compiler.TARGETS`."""
+    """Compile every `step`-th case for a target, which is a key of `compiler.TARGETS`."""
     for case in islice(cases(), start, None, step):
         with compiling_for(target) as compiled:
             case.launch()

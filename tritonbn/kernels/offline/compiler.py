@@ -1,4 +1,4 @@
-"""Compile every kernel in every configuration for GPUs that need not be there, and look inside."""
+"""Compile kernels for GPUs that are not present, and read what the compiled code uses."""
 
 import re
 import subprocess
@@ -24,20 +24,21 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Compiled:
-    """What became of a kernel: its code, and what a program of it takes.
+    """A compiled kernel: its code and its use of registers and memory.
 
     Attributes
     ----------
     kernel, target : str
     code : str
-        PTX, or the assembly of an AMD GPU.
+        PTX for NVIDIA GPUs, assembly for AMD GPUs.
     warps : int
+        Warps per program.
     registers : int
-        32-bit registers of a thread.
+        32-bit registers per thread.
     shared : int
-        Bytes of shared memory of a program.
+        Bytes of shared memory per program.
     spills : int
-        Bytes of local memory of a thread: registers that did not fit, and arrays.
+        Bytes of local memory per thread, for spilled registers and arrays.
     """
 
     kernel: str
@@ -50,7 +51,7 @@ class Compiled:
 
 
 class _AbsentGPU:
-    """Stands in for Triton's driver of a GPU: tells the target, and has nothing to launch on."""
+    """Replaces Triton's driver of a GPU: it returns the target, and cannot launch anything."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -67,7 +68,7 @@ class _AbsentGPU:
 
 @contextmanager
 def compiling_for(name: str) -> Iterator[list[Compiled]]:
-    """Within it, launching a kernel compiles it for the target and adds it to the list."""
+    """Within this context a launch only compiles the kernel and appends it to the list."""
     results: list[Compiled] = []
     launch, drivers = JITFunction.run, vars(driver).copy()
 
@@ -100,7 +101,7 @@ def _look_inside(kernel: str, target: str, compiled: Any) -> Compiled:
 
 
 def _resources(cubin: bytes) -> tuple[int, int]:
-    """Return registers and bytes of local memory of a thread, as `cuobjdump` reads them."""
+    """Return registers and bytes of local memory per thread, read with `cuobjdump`."""
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)

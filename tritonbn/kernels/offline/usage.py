@@ -1,4 +1,4 @@
-"""The table of what each kernel takes of a GPU, made without one."""
+"""The table of registers and memory that each kernel uses, made without a GPU."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,11 +12,11 @@ from tritonbn.kernels.configs import Config
 from tritonbn.kernels.offline.cases import compile_cases
 from tritonbn.kernels.offline.compiler import TARGETS
 
-_PARTS = 16  # of the work for a target, each done in a process of its own
+_PARTS = 16  # parts of the work per target, each compiled by one task of the process pool
 
 
 class Usage(NamedTuple):
-    """What a program of a kernel takes: see `tritonbn.kernels.offline.compiler.Compiled`."""
+    """Registers and memory of a kernel; see `tritonbn.kernels.offline.compiler.Compiled`."""
 
     kernel: str
     dtype: str
@@ -28,14 +28,14 @@ class Usage(NamedTuple):
 
 
 def compile_all(targets: Sequence[str], jobs: int) -> Iterator[tuple[float, list[Usage]]]:
-    """Compile all cases for these targets in that many processes.
+    """Compile all cases for these targets in `jobs` processes.
 
     Yields
     ------
     done : float
-        The share of the work, 1.0 at last.
+        The completed fraction of the work; 1.0 at the end.
     usages : list of Usage
-        What was added.
+        New results.
     """
     work = [(target, part) for target in targets for part in range(_PARTS)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -63,7 +63,7 @@ def _compile_part(target: str, part: int) -> list[Usage]:
 
 
 def table(usages: Iterable[Usage]) -> list[list[str]]:
-    """Return headings and rows: the most of all layouts, masks and activations."""
+    """Return headings and rows: the maxima over all layouts, masks and activations."""
     registers: dict[tuple[str, str, Config], dict[str, int]] = defaultdict(dict)
     shared: dict[tuple[str, str, Config], int] = defaultdict(int)
     spills: dict[tuple[str, str, Config], int] = defaultdict(int)
@@ -87,16 +87,17 @@ def table(usages: Iterable[Usage]) -> list[list[str]]:
 
 
 def markdown(usages: Iterable[Usage]) -> str:
-    """Return the page about the kernels."""
+    """Return the page KERNELS.md."""
     headings, *rows = table(usages)
     lines = [
-        "# What the kernels take",
+        "# Registers and memory of the kernels",
         "",
-        f"What `tritonbn kernels --markdown` printed, with Triton {triton.__version__}: for each",
-        "configuration (rows and columns of a tile, warps of a program) the registers of a thread",
-        "on each GPU, the bytes of shared memory of a program, and the bytes of registers spilled",
-        "to local memory. Each is the most of all layouts, with and without mask and activation,",
-        "compiled for 64 channels on a grid of 32x32; float16 is as bfloat16.",
+        f"Output of `tritonbn kernels --markdown`, with Triton {triton.__version__}: for each",
+        "configuration (rows x columns of a tile, warps per program) the registers per thread on",
+        "each GPU, the bytes of shared memory per program, and the bytes per thread that are",
+        "spilled from registers to local memory. Each number is the maximum over all memory",
+        "layouts, with and without mask and activation, compiled for 64 channels and a 32x32 grid.",
+        "float16 uses the same tiles as bfloat16.",
         "",
         f"| {' | '.join(headings)} |",
         f"| {' | '.join(['---'] * 3 + ['---:'] * (len(headings) - 3))} |",
