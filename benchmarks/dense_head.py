@@ -1,13 +1,19 @@
-"""Why a network with the dense head stands still: one change of the published setting at a time.
+"""Find out why a network with the dense head does not learn.
+
+The published setting is trained again and again, each time with one change:
 
     python benchmarks/dense_head.py DATA OUT.csv
 
-DATA is as of `tritonbn train --data`. Each line is written as soon as it is measured: the spRMSE of
-known stations at some validation times, at its best, and the first step at which it is a fifth
-below that of the mean of all training readings (`-`: never). "Spread" is the standard deviation
-over samples of the numbers that the dense layers read, averaged over cells, before anything is
-learned. "Active units" are the hidden units of the dense layers, of 1,000, that are positive for
-any sample of the batch at step 100. With a ReLU, all others have no gradient there.
+DATA is the same as for `tritonbn train --data`. OUT.csv has one row per change, written as soon as
+it is measured:
+
+- "spread": the standard deviation over samples of the inputs of the dense layers, averaged over
+  cells, before training;
+- "active units": how many of the 1,000 hidden units of the dense layers are positive for any sample
+  of the batch at step 100; with a ReLU, all others have no gradient there;
+- "best spRMSE": the lowest spRMSE of training stations at some validation times;
+- "learns at step": the first step at which this spRMSE is at least a fifth below that of a constant
+  estimate, the mean of all training readings (`-`: never).
 """
 
 import csv
@@ -37,16 +43,16 @@ PUBLISHED = RunConfig("cnn", "none", "masked", steps=500, batch_size=32, validat
 
 
 class Centred(nn.Module):
-    """The sigmoid without the half that it adds to everything."""
+    """The sigmoid minus one half."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return numbers from -0.5 to 0.5."""
+        """Return values between -0.5 and 0.5."""
         return torch.sigmoid(x) - 0.5
 
 
 NAMES = ["changed", "spread", "active units", "best spRMSE", "learns at step"]
 AT_STEP = 100
-"""When the active units are counted."""
+"""The step at which the active units are counted."""
 
 SCALED = {"model": "convlstm", "norm": "scaled"}
 CHANGES: dict[str, Mapping[str, Any]] = {
@@ -68,13 +74,13 @@ CHANGES: dict[str, Mapping[str, Any]] = {
     "that, and a half subtracted from the sigmoid": {**SCALED, "Sigmoid": Centred},
     "that, and learning rate 0.0001": {**SCALED, "learning_rate": 1e-4},
 }
-"""Arguments of `RunConfig`, and layers of the head by the name of what they replace."""
+"""Arguments of `RunConfig`, and replacements of layers of the head by the replaced class."""
 
 CPU = torch.device("cpu")
 
 
 def counting(layer: type[nn.Module], active: list[int]) -> type[nn.Module]:
-    """Return the layer, such that each training step adds the number of its active units."""
+    """Return a subclass of `layer` that appends its active units in each training step."""
 
     class Counting(layer):  # type: ignore[misc, valid-type]
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -87,7 +93,7 @@ def counting(layer: type[nn.Module], active: list[int]) -> type[nn.Module]:
 
 
 def spread(city: CityData, config: RunConfig) -> float:
-    """Return how much the numbers that the dense layers read differ between 64 samples."""
+    """Return the spread of the inputs of the dense layers over 64 samples, before training."""
     fold = Fold.of(city, config)
     recipe = recipe_of(config)
     scaler = Scaler.fit(fold.windows.city, config.scaling)
@@ -104,7 +110,7 @@ def spread(city: CityData, config: RunConfig) -> float:
 
 
 def score_of_constant(city: CityData) -> float:
-    """Return the spRMSE of the mean of all training readings, where training validates."""
+    """Return the validation spRMSE of a constant estimate, the mean of all training readings."""
     fold = Fold.of(city, PUBLISHED)
     mean = np.nanmean(city.values[fold.windows.parts["train"]])
     times, stations = fold.scored("validation", fold.learned, PUBLISHED.validation_times)
@@ -113,7 +119,7 @@ def score_of_constant(city: CityData) -> float:
 
 
 def main(data: str, out: str) -> None:
-    """Measure every change on one city, and write the table."""
+    """Measure every change with one city, and write the table."""
     city = load_city(data)
     constant = score_of_constant(city)
     print(f"the mean of all training readings: {constant:.2f}")

@@ -1,6 +1,6 @@
-"""Measure the kernels on a GPU, beside what else PyTorch offers, and write a record.
+"""Measure the layer and its alternatives in PyTorch on a GPU, and write a record.
 
-Run as ``python benchmarks/gpu.py record.json``; `gpu.sh` beside it tests first.
+Run as ``python benchmarks/gpu.py record.json``; `gpu.sh` runs the tests first.
 """
 
 import argparse
@@ -47,7 +47,7 @@ from tritonbn.kernels.offline.compiler import compiling_for
 from tritonbn.kernels.scratch import Scratch
 from tritonbn.models import build_model
 
-TRAFFIC = {  # passes over x that a kernel cannot do without
+TRAFFIC = {  # reads and writes of a tensor of the size of x that a kernel needs at least
     "column_statistics": 1,
     "normalize": 2,
     "column_sums": 2,
@@ -58,7 +58,7 @@ TRAFFIC = {  # passes over x that a kernel cannot do without
 
 
 def compile_ahead(part: int, parts: int, target: str) -> int:
-    """Fill Triton's cache with every `parts`-th of the kernels that tuning will launch."""
+    """Compile every `parts`-th of the kernels that tuning will launch, to fill Triton's cache."""
     torch.set_num_threads(1)
     work = []
     for case in cases():
@@ -74,7 +74,7 @@ def compile_ahead(part: int, parts: int, target: str) -> int:
 
 
 def measure_case(case: Case) -> Iterator[dict[str, Any]]:
-    """Time every layer on a case."""
+    """Time every layer in a case."""
     shape, dtype, memory_format, name = case
     inputs = Layers(case)
     words = {
@@ -93,14 +93,14 @@ def measure_case(case: Case) -> Iterator[dict[str, Any]]:
                 step = graph_times(partial(inputs.step, layer), inputs.calls)
                 row |= {"forward": summary(forward), "step": summary(step)}
                 row["host_step_us"] = round(1e3 * host_time(partial(inputs.step, layer)), 1)
-        except Exception as error:  # a layer that fails must not lose the others
+        except Exception as error:  # the other layers are still measured
             row["error"] = f"{type(error).__name__}: {error}"[:300]
         yield row
         torch.cuda.empty_cache()
 
 
 def measure_published() -> dict[str, Any]:
-    """Time a training step of the published layer: one `nn.BatchNorm2d` for each cell."""
+    """Time a training step of the published layer, one `nn.BatchNorm2d` per cell."""
     layer = PublishedLayers(64, (32, 32)).cuda()
     x, dy = (torch.randn(128, 64, 32, 32, device="cuda") for _ in range(2))
     leaf = x.requires_grad_()
@@ -115,7 +115,7 @@ def measure_published() -> dict[str, Any]:
 
 
 def measure_models() -> Iterator[dict[str, Any]]:
-    """Time a training step of each network with each normalization, in samples a second."""
+    """Time a training step of each network with each normalization."""
     grid, batch = (32, 32), 128
     segments = Segments.per_cell(grid)
     x, target = (
@@ -125,7 +125,7 @@ def measure_models() -> Iterator[dict[str, Any]]:
 
     def step(model: nn.Module, number: int) -> object:
         loss = nn.functional.mse_loss(model(x).view(target.shape), target)
-        # an LSTM that starts from nothing has weights without a part in its first step
+        # an LSTM does not use its recurrent weights in the first step of a sequence
         return torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
 
     backbones: tuple[Literal["convlstm", "cnn"], ...] = ("convlstm", "cnn")
@@ -147,7 +147,7 @@ def measure_models() -> Iterator[dict[str, Any]]:
 
 
 def once() -> None:
-    """Run training steps for a profiler."""
+    """Run one training step per case, for a profiler."""
     shape = (128, 64, 32, 32)
     for dtype, memory_format, name in (
         (FLOAT32, CONTIGUOUS, "32 nearest"),
@@ -178,16 +178,18 @@ def show(row: dict[str, Any], ceiling: float) -> None:
 
 
 def main() -> None:
-    """Measure all, print a table, and write the record after each case."""
+    """Measure all cases, print a table, and write the record after each case."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("record", nargs="?", type=Path)
-    parser.add_argument("--once", action="store_true", help="run five steps, for a profiler")
+    parser.add_argument(
+        "--once", action="store_true", help="only run five training steps, for a profiler"
+    )
     arguments = parser.parse_args()
     if arguments.once:
         once()
         return
     if arguments.record is None:
-        parser.error("name the file of the record")
+        parser.error("the file for the record is missing")
     started = time.perf_counter()
     jobs = os.cpu_count() or 1
     major, minor = torch.cuda.get_device_capability()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Test and measure the kernels on this machine's GPU: `bash benchmarks/gpu.sh FOLDER`, about 6 minutes.
-# FOLDER receives the record (record.json) and the logs. pytest-xdist makes the tests faster.
+# The record (record.json) and the logs are written to FOLDER. The tests use pytest-xdist if installed.
 set -uo pipefail
 folder=${1:?usage: bash benchmarks/gpu.sh FOLDER}
 mkdir -p "$folder"
@@ -11,7 +11,7 @@ export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 python=${PYTHON:-python3}
 workers=$("$python" -c "import xdist" 2>/dev/null && echo "-n $(nproc)")
 
-step() { # name, seconds at most, command
+step() { # name, time limit in seconds, command
     local name=$1 limit=$2 start=$SECONDS
     shift 2
     timeout -k 5 "$limit" "$@" >"$folder/$name.log" 2>&1

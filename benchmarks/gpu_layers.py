@@ -1,4 +1,4 @@
-"""The cases that are measured on a GPU, and the layers that are compared on them."""
+"""The cases that are measured on a GPU, and the layers that are compared."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ _CACHE_BYTES = 200 << 20
 
 
 def cases() -> Iterator[Case]:
-    """List shape, type, memory format and segments."""
+    """List shape, dtype, memory format and segments of all cases."""
     for shape, (dtypes, formats) in SHAPES.items():
         yield from product([shape], dtypes, formats, SEGMENTS)
 
@@ -49,7 +49,7 @@ def segments_of(name: str, grid: tuple[int, int]) -> Segments:
 
 
 def problem_of(case: Case) -> Problem:
-    """Describe a case as the kernels see it."""
+    """Return the problem that the kernels solve in a case."""
     (batch, channels, *grid), dtype, memory_format, name = case
     cells = prod(grid)
     segments = segments_of(name, (grid[0], grid[1]))
@@ -59,19 +59,19 @@ def problem_of(case: Case) -> Problem:
 
 
 def name_of(value: object) -> str:
-    """Shorten the name of a type or a memory format."""
+    """Return the short name of a dtype or a memory format."""
     return str(value).removeprefix("torch.").removesuffix("_format")
 
 
 @contextmanager
 def three_stages() -> Iterator[None]:
-    """Take three stages where one pass would do, too."""
+    """Use three stages even if one pass is possible."""
     with patch.object(launch, "fits_one_pass", return_value=False):
         yield
 
 
 class Layers:
-    """The layers that are compared on a case, and their inputs."""
+    """The layers that are compared in a case, and their inputs."""
 
     def __init__(self, case: Case) -> None:
         (batch, channels, *grid), dtype, memory_format, name = case
@@ -91,7 +91,7 @@ class Layers:
     def layers(self) -> dict[str, nn.Module]:
         """Return the layers by name; their parameters are in float32, as under autocast.
 
-        Those that take minutes to compile, or very long to run, are there for one size only.
+        Layers that are slow to compile or to run are included for one size only.
         """
         shape, dtype, memory_format, name = self.case
         channels, grid = self.shape[1], self.segments.grid
@@ -117,19 +117,19 @@ class Layers:
         return y
 
     def step(self, layer: nn.Module, number: int) -> tuple[Tensor, ...]:
-        """Normalize a buffer, and find all gradients."""
+        """Normalize a buffer, and compute all gradients."""
         y = layer(self.xs[number])
         return y, *torch.autograd.grad(y, (self.xs[number], *layer.parameters()), self.dys[number])
 
 
 def compiled_layer(layer: nn.Module) -> nn.Module:
-    """Compile a layer for the sizes that it meets."""
+    """Compile a layer for fixed sizes."""
     layer.compile(dynamic=False)
     return layer
 
 
 class Flat(nn.Module):
-    """One feature for each channel and cell: what a user can do with PyTorch alone."""
+    """One feature per channel and cell: local normalization with PyTorch's own layers."""
 
     def __init__(self, columns: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Print a record of `gpu.py` as a table, beside an earlier one if that is given.
+"""Print a record of `gpu.py` as a table, with the times of an earlier record for comparison.
 
 Run as ``python benchmarks/gpu_table.py RECORD.json [EARLIER.json]``.
 """
@@ -17,14 +17,14 @@ def _key(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def pass_us(row: dict[str, Any], gb_per_s: float) -> float:
-    """Return the microseconds that it takes to read or write x once at that speed."""
+    """Return the microseconds needed to read or write x once at this bandwidth."""
     itemsize = {"float32": 4, "bfloat16": 2}[row["dtype"]]
     values: int = prod(row["shape"])
     return values * itemsize / gb_per_s / 1e3
 
 
 def main() -> None:
-    """Print the table in Markdown; times in microseconds."""
+    """Print the table in Markdown, with times in microseconds."""
     record, *earlier = (json.loads(Path(path).read_text("utf-8")) for path in sys.argv[1:])
     before = {_key(row): row for row in earlier[0]["layers"]} if earlier else {}
     copied = record["ceilings_gb_per_s"]["copy_1GiB"]

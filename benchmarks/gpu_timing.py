@@ -1,8 +1,7 @@
-"""How long the GPU takes, and how long it takes to keep it busy.
+"""Measure the time on the GPU, and separately the time in which the CPU issues the work.
 
-Times are of the GPU alone: calls on up to eight buffers, together larger than its cache where x is
-larger than 25 MB, are captured in a CUDA graph, and its replay is timed with events. What a call
-takes to be issued is measured for itself.
+For the time on the GPU, calls on up to eight buffers are captured in a CUDA graph, and its replay
+is timed with events. If x is larger than 25 MB, the buffers together are larger than the cache.
 """
 
 import time
@@ -19,7 +18,7 @@ CALLS = 8
 
 
 def graph_times(run: Callable[[int], object], calls: int, replays: int = 20) -> list[float]:
-    """Return the milliseconds of a call, for each replay of a graph of that many calls."""
+    """Return the milliseconds per call, for each replay of a CUDA graph of `calls` calls."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -42,7 +41,7 @@ def graph_times(run: Callable[[int], object], calls: int, replays: int = 20) -> 
 
 
 def host_time(run: Callable[[int], object], calls: int = 50) -> float:
-    """Return the milliseconds that a call takes to be issued."""
+    """Return the milliseconds that the CPU needs to issue a call."""
     for _ in range(5):
         run(0)
     times = []
@@ -57,7 +56,7 @@ def host_time(run: Callable[[int], object], calls: int = 50) -> float:
 
 
 def summary(times: list[float]) -> dict[str, float]:
-    """Return median, least and most, in microseconds."""
+    """Return median, minimum and maximum in microseconds."""
     return {
         "median_us": round(1e3 * median(times), 2),
         "min_us": round(1e3 * min(times), 2),
@@ -71,7 +70,7 @@ def clone(sources: list[Tensor], number: int) -> Tensor:
 
 
 def ceilings() -> dict[str, float]:
-    """Measure what a copy moves, in GB/s, reading and writing counted."""
+    """Measure the memory bandwidth of a copy in GB/s, counting reads and writes."""
     sizes = {"copy_1GiB": 1 << 30, "copy_32MiB": 1 << 25}
     result = {}
     for label, size in sizes.items():

@@ -3,11 +3,11 @@ import os
 import pytest
 import torch
 
-with torch.device("cpu"):  # PyTorch lists what makes tensors once, before a test wraps some of it
+with torch.device("cpu"):  # PyTorch caches its factory functions here, before a test wraps one
     torch.empty(0)
-torch.set_num_threads(1)  # the tensors of the tests are small: threads would wait for one another
+torch.set_num_threads(1)  # the tensors are so small that threads would only add overhead
 if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # kernels are interpreted, on tensors of the CPU
+    os.environ["TRITON_INTERPRET"] = "1"  # the kernels run in the interpreter, on CPU tensors
 
 
 def pytest_collection_modifyitems(items):
@@ -19,5 +19,5 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def device():
-    """Where Triton runs: on a GPU, or interpreted."""
+    """Return the device on which Triton runs: a GPU, or the CPU with the interpreter."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

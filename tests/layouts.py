@@ -1,8 +1,8 @@
-"""Tensors in the memory layouts that a user may bring."""
+"""Tensors in the memory layouts that a user may pass."""
 
 
 def in_layout(x, layout):
-    """Return the values of x (N, C, ...) in "channels_last", "strided" or the layout they have."""
+    """Return x (N, C, ...) with memory layout "channels_last" or "strided", else unchanged."""
     if layout == "channels_last":
         return x.movedim(1, -1).contiguous().movedim(-1, 1)
     if layout == "strided":

@@ -1,4 +1,4 @@
-"""The published way: one PyTorch batch norm per segment, on that segment's entries alone."""
+"""An independent reference: PyTorch's batch norm, called separately for each segment."""
 
 from torch import Tensor
 from torch.nn.functional import batch_norm
@@ -17,7 +17,7 @@ def per_segment(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Local batch normalization in float64, by `torch.nn.functional.batch_norm`."""
+    """Compute local batch normalization in float64 with `torch.nn.functional.batch_norm`."""
     ids = segments.ids.expand(x.shape[2:])
     y = x.double().clone()
     for k in range(segments.num_segments):

@@ -1,4 +1,4 @@
-"""Which backend "auto" is, above all where Triton is installed and cannot run."""
+"""Which backend "auto" chooses, in particular if Triton is installed but cannot run."""
 
 import warnings
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ def _nothing_tried_before():
 
 
 def test_a_gpu_that_triton_cannot_use_is_left_to_pytorch(monkeypatch):
-    """No compiler, no Python headers, an old GPU: the probe fails, the reason is told once."""
+    """If the test launch fails (no C compiler, for example), one warning gives the reason."""
     from tritonbn.kernels import probe
 
     def run(device):

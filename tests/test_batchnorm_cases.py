@@ -1,7 +1,7 @@
-"""One-segment LocalBN held to the cases of PyTorch's own test suite for `nn.BatchNorm2d`.
+"""LocalBN with one segment in the test cases of PyTorch's test suite for `nn.BatchNorm2d`.
 
-The cases are those of `test_batchnorm_*` in ``test/test_nn.py`` and of the module tests in
-``test/test_modules.py``; the layer beside it is always PyTorch's.
+The cases are `test_batchnorm_*` in ``test/test_nn.py`` and the module tests in
+``test/test_modules.py``; the layer that is compared is PyTorch's.
 """
 
 import copy
@@ -18,7 +18,7 @@ from tritonbn import LocalBN, Segments
 
 GRID = (3, 4)
 CHANNELS = 3
-EXACT = {"rtol": 1e-6, "atol": 1e-6}  # the kernels take eps as a float32
+EXACT = {"rtol": 1e-6, "atol": 1e-6}  # the kernels use eps as float32
 MODULE_INPUTS = {
     "defaults": {},
     "alternative kwargs": {"eps": 2**-9, "momentum": 0.25},
@@ -31,14 +31,14 @@ MODULE_INPUTS = {
 
 @pytest.fixture(params=["native", "triton"], autouse=True)
 def backend(request, monkeypatch):
-    """Run the layers on this backend, which a CPU would not choose by itself."""
+    """Run the layers on this backend, which "auto" might not choose on a CPU."""
     pytest.importorskip("triton", reason="Triton has packages for Linux only")
     monkeypatch.setattr(tritonbn.ops, "choose_backend", lambda *_: request.param)
     return request.param
 
 
 def pair(dtype=torch.float64, **options):
-    """Return a LocalBN and an `nn.BatchNorm2d` of the same random parameters and statistics."""
+    """Return a LocalBN and an `nn.BatchNorm2d` with the same random parameters and statistics."""
     expected = nn.BatchNorm2d(CHANNELS, dtype=dtype, **options)
     generator = torch.Generator().manual_seed(1)
     for parameter in expected.parameters():
@@ -143,7 +143,7 @@ def test_simple_average():
 
 
 def test_buffers_change_although_gradients_are_off():
-    """`torch.no_grad` in training updates the statistics all the same."""
+    """In training mode the statistics are updated under `torch.no_grad`, too."""
     local, expected = pair()
     with torch.no_grad():
         y, wanted = local(sample()), expected(sample())
@@ -174,7 +174,7 @@ def test_unbiased_variance_runs_and_biased_variance_normalizes():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("training", [True, False])
 def test_mixed_precision(dtype, training):
-    """`test_batchnorm_eval_mixed` and its sisters: parameters in float32, input in half of it."""
+    """`test_batchnorm_eval_mixed` and similar: parameters in float32, input in half precision."""
     local, expected = pair(dtype=torch.float32)
     x = sample(dtype=dtype)
     got = results(local.train(training), x)
@@ -187,7 +187,7 @@ def test_mixed_precision(dtype, training):
 
 
 def test_half_overflow():
-    """`test_batchnorm_half_overflow`: the sum of the squares is beyond float16."""
+    """`test_batchnorm_half_overflow`: the sum of squares overflows float16."""
     local, expected = pair(dtype=torch.float32)
     x = sample(dtype=torch.float16) * 300 + 1000
     y = local(x)
@@ -196,7 +196,7 @@ def test_half_overflow():
 
 
 def test_large_batch(backend):
-    """`test_batchnorm_large_batch`, against float64: PyTorch's float32 is off by 3e-4 here."""
+    """`test_batchnorm_large_batch`, against float64: PyTorch's float32 error is 3e-4 here."""
     if backend == "triton":
         pytest.skip("takes minutes in the interpreter; tests/gpu has it")
     norms = LocalBN(1, Segments.single((1, 1))), nn.BatchNorm2d(1, dtype=torch.float64)
@@ -280,7 +280,7 @@ def test_pickling_keeps_what_is_computed():
 
 
 def test_input_and_its_version_stay():
-    """`test_check_inplace`: x is not written to, and saved tensors are guarded."""
+    """`test_check_inplace`: x is unchanged, and in-place changes of saved tensors are detected."""
     local, _ = pair()
     x = sample().requires_grad_()
     y = local(x)

@@ -1,4 +1,4 @@
-"""What `local_batch_norm` refuses, with a message that names the argument."""
+"""Errors of `local_batch_norm`, whose messages name the argument."""
 
 import pytest
 import torch

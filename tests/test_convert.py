@@ -63,7 +63,7 @@ def test_a_model_without_batch_norm_is_left_alone():
 
 
 class WithActivation(nn.BatchNorm2d):
-    """As timm's `BatchNormAct2d`."""
+    """A subclass with an activation, like timm's `BatchNormAct2d`."""
 
     def forward(self, x):
         return super().forward(x).relu()
@@ -188,7 +188,7 @@ def test_the_way_back(options):
 
 
 class Doubled(LocalBN):
-    """Something else besides."""
+    """A subclass, which computes something else."""
 
 
 @pytest.mark.parametrize(

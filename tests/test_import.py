@@ -1,4 +1,4 @@
-"""Whoever imports the layer gets the layer and torch, nothing heavier."""
+"""Importing the layer imports torch, but no other large package."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def test_import_loads_nothing_heavy():
 
 @pytest.mark.parametrize("module", ["tritonbn", "tritonbn.experiment.train"])
 def test_works_where_triton_is_not_installed(module):
-    """A None in sys.modules makes `import triton` fail as if it were not there."""
+    """With None in sys.modules, `import triton` fails as if Triton were not installed."""
     result = run(
         f"import sys; sys.modules['triton'] = None\n"
         f"import torch, tritonbn, {module}\n"

@@ -1,4 +1,4 @@
-"""What a mask leaves out changes its own result alone, whatever it is."""
+"""A value that the mask excludes affects only its own output, even if it is not finite."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def backend(request):
 
 
 def sample(device, spoilt):
-    """Make x, a mask and dy; with another number or `spoilt` where the mask is False."""
+    """Make x, a mask and dy; x has other values, or `spoilt`, where the mask is False."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(6, 2, *GRID, generator=generator) * 2 + 3
     mask = torch.rand(6, 1, *GRID, generator=generator) > 0.3
@@ -44,7 +44,7 @@ def gradients(layer, x, mask, dy):
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("name", SEGMENTS)
 def test_gradients(name, value, layout, training, activation, backend, device):
-    """As if the loss did not look at what is left out: its dy is 0 in the second run."""
+    """In the second run dy is 0 at excluded values, as if the loss did not depend on them."""
     layers = [
         LocalBN(2, SEGMENTS[name], activation=activation, backend=backend, device=device)
         for _ in range(2)
@@ -85,7 +85,7 @@ def test_second_derivatives(name, layout, backend, device):
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("name", ["single", "nearest"])
 def test_the_result_itself_is_normalized(name, layout, backend, device):
-    """NaN stays NaN; what is infinite stays infinite with its sign."""
+    """NaN stays NaN, and infinity stays infinity with the same sign."""
     for value in VALUES.values():
         x, mask, _ = sample(device, value)
         y = LocalBN(2, SEGMENTS[name], backend=backend, device=device)(in_layout(x, layout), mask)

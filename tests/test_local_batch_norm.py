@@ -88,8 +88,8 @@ def test_types_are_kept_and_computed_in_float32_at_least(dtype, training, layout
 
 @pytest.mark.parametrize("name", ["single", "nearest", "per_cell"])
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1e4, 1.0), (100.0, 0.1), (-3e5, 1.0)])
-def test_a_large_mean_costs_no_digits(name, mean, std):
-    """Against two passes in float64: PyTorch's own layer is off by 1e-3 at mean 1e4 and std 1."""
+def test_a_large_mean_does_not_reduce_precision(name, mean, std):
+    """Compare with float64; PyTorch's own layer has errors of 1e-3 at mean 1e4 and std 1."""
     segments = SEGMENTS[name]
     generator = torch.Generator().manual_seed(1)
     x = (torch.randn(300, 3, *GRID, generator=generator, dtype=torch.float64) * std + mean).float()
@@ -100,7 +100,9 @@ def test_a_large_mean_costs_no_digits(name, mean, std):
     expected = per_segment(
         x, segments, torch.zeros_like(var), expected_var, None, None, True, 1.0, 1e-12
     )
-    assert (y - expected).abs().max() < 2e-6  # |y| reaches 4, where float32 steps by 5e-7
+    assert (
+        y - expected
+    ).abs().max() < 2e-6  # |y| reaches 4, where float32 has a resolution of 5e-7
     torch.testing.assert_close(var.double(), expected_var, rtol=1e-6, atol=0.0)
     dy = expected.detach().float().sin()
     dx, expected_dx = (torch.autograd.grad(out, x, dy.to(out.dtype))[0] for out in (y, expected))
@@ -119,7 +121,7 @@ def test_any_number_of_rows(batch):
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("shape", [(6, 1, 2, 4, 5), (1, 1, 1, 4, 5), (4, 5), (6, 1, 1, 1, 1)])
 def test_mask_leaves_entries_out_of_the_statistics(shape, layout, backend):
-    """Statistics are those of the counted values; everything is normalized with them."""
+    """Statistics are computed from included values; all values are normalized with them."""
     segments = SEGMENTS["identity"]
     x, *_, weight, bias = sample(segments, torch.float64, extra=(2,))
     mask = torch.rand(shape, generator=torch.Generator().manual_seed(3)) > 0.4
@@ -158,7 +160,7 @@ def test_mask_leaves_entries_out_of_the_statistics(shape, layout, backend):
         torch.testing.assert_close(got, wanted)
 
 
-def test_what_the_mask_leaves_out_may_be_anything():
+def test_excluded_values_may_be_anything():
     segments = SEGMENTS["nearest"]
     x, *_ = sample(segments)
     mask = torch.rand(6, 1, *GRID, generator=torch.Generator().manual_seed(3)) > 0.4
@@ -171,7 +173,7 @@ def test_what_the_mask_leaves_out_may_be_anything():
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, 1e-45, 3e38, float("inf")])
-def test_cells_in_no_segment_pass_to_the_bit(value):
+def test_cells_in_no_segment_are_returned_bitwise_unchanged(value):
     segments = SEGMENTS["identity"]
     x, *_ = sample(segments)
     outside = segments.ids < 0
@@ -184,7 +186,7 @@ def test_cells_in_no_segment_pass_to_the_bit(value):
     assert torch.equal(dx[:, :, outside], dy[:, :, outside])
 
 
-def test_a_masked_out_segment_is_left_alone():
+def test_a_segment_that_is_masked_completely_is_unchanged():
     segments = SEGMENTS["nearest"]
     x, mean, var, weight, bias = sample(segments)
     x.requires_grad_()
@@ -236,7 +238,7 @@ def test_activation_is_torchs_own(activation):
     assert torch.equal(y, function(local_batch_norm(x, segments, training=True)))
 
 
-def test_two_runs_agree_to_the_bit():
+def test_results_are_bitwise_deterministic():
     segments = SEGMENTS["nearest"]
     x, *_ = sample(segments, batch=500)
     first, second = (local_batch_norm(x, segments, training=True) for _ in range(2))

@@ -1,4 +1,4 @@
-"""`LocalBN`, held to `torch.nn.BatchNorm2d` in one segment and `BatchNorm1d` in single cells."""
+"""`LocalBN` equals `nn.BatchNorm2d` for one segment and `nn.BatchNorm1d` for single cells."""
 
 import copy
 import pickle
@@ -42,7 +42,7 @@ def with_random_parameters(norm):
     ids=str,
 )
 def test_one_segment_is_batchnorm2d(options, memory_format, dtype):
-    """Against float64, as PyTorch's own float32 gradients are off by more than the default."""
+    """Compare with float64, because PyTorch's float32 gradients exceed the default tolerance."""
     expected = with_random_parameters(nn.BatchNorm2d(4, **options))
     local = LocalBN(4, SINGLE, dtype=dtype, **options)
     local.load_state_dict(expected.state_dict())

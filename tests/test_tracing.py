@@ -69,7 +69,7 @@ def test_a_ragged_batch_does_not_break_the_graph(backend, device):
 
 
 def test_autocast(backend, device):
-    """The layer takes what autocast gives it, and keeps parameters and statistics in float32."""
+    """The layer accepts the dtype of autocast; parameters and statistics stay in float32."""
     model = nn.Sequential(nn.Conv2d(4, 4, 1), LocalBN(4, NEAREST)).to(device)
     x = batches(device)[0]
     with torch.autocast(device.type, dtype=torch.bfloat16):
@@ -98,7 +98,7 @@ def _train_in_a_group(rank, port, backend, out):
         model(x).square().sum().backward()
     before = layer.running_mean.clone()
     with torch.no_grad():
-        model.eval()(x)  # before it, all get the buffers of rank 0
+        model.eval()(x)  # before the call, all ranks receive the buffers of rank 0
     torch.save([layer.weight.grad, before, *layer.buffers()], f"{out}{rank}")
     torch.distributed.destroy_process_group()
 
@@ -115,7 +115,7 @@ def test_buffers_survive_distributed_training(backend, device, tmp_path):
     )
     first, second = (torch.load(tmp_path / f"rank{rank}") for rank in range(2))
     torch.testing.assert_close(first[0], second[0])
-    assert not torch.equal(first[1], second[1])  # as each has seen other data
+    assert not torch.equal(first[1], second[1])  # each rank has seen different data
     running_mean, running_var, counter = first[2:]
     assert torch.equal(running_mean, first[1])
     assert running_var.isfinite().all()

@@ -1,4 +1,4 @@
-"""The kernels on a GPU, at true sizes."""
+"""The kernels on a GPU, with tensors of realistic sizes."""
 
 from itertools import product
 
@@ -147,7 +147,7 @@ def test_a_cuda_graph_of_a_training_step(name, momentum):
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for _ in range(2):  # compiles and tunes
+        for _ in range(2):  # compile and tune
             step(captured, static, dy)
     torch.cuda.current_stream().wait_stream(stream)
     captured.reset_running_stats()
@@ -187,7 +187,7 @@ def test_torch_compile(training, momentum):
 
 @pytest.mark.parametrize("name", ["nearest", "per_cell"])
 def test_another_stream(name):
-    """The result belongs to the stream that is current, whatever runs elsewhere."""
+    """The kernels run on the current stream, whatever runs on others."""
     layer = LocalBN(64, SEGMENTS[name], device="cuda").eval()
     x = randn(64, 64, *GRID)
     expected = layer(x)
@@ -206,7 +206,7 @@ def test_another_stream(name):
 @pytest.mark.parametrize("memory_format", FORMATS, ids=str)
 @pytest.mark.parametrize("name", ["single", "per_cell"])
 def test_past_2_to_the_31_elements(name, memory_format):
-    """Statistics, the last rows and their gradient against float64."""
+    """Compare the statistics, the last rows and their gradient with float64."""
     segments = SEGMENTS[name]
     batch, channels = (1 << 31) // (64 * 1024) + 3, 64
     x = torch.empty(

@@ -8,7 +8,7 @@ from tritonbn.models.convlstm import ConvLSTMCell
 
 
 def lstm_like(cell: ConvLSTMCell, in_channels: int, hidden: int, kernel_size: int) -> nn.LSTM:
-    """The LSTM that a cell is where only the middle of its kernels meets the grid."""
+    """The LSTM that a ConvLSTM cell is equal to on a grid of one cell."""
     middle = kernel_size // 2
     lstm = nn.LSTM(in_channels, hidden, batch_first=True, dtype=torch.float64)
     with torch.no_grad():
@@ -46,7 +46,9 @@ def test_neighbours_act_through_the_state():
     x = torch.zeros(1, 3, 1, 1, 9)
     x[0, 0, 0, 0, 0] = 5.0
     changed = (cell(x)[0] != cell(torch.zeros_like(x))[0]).any(dim=1)[0, 0]
-    assert changed.tolist() == [True] * 4 + [False] * 5  # one cell by the input, two by the state
+    assert (
+        changed.tolist() == [True] * 4 + [False] * 5
+    )  # reached in one step by the input, in two by the state
 
 
 def test_going_on_from_a_state_is_the_whole_sequence_at_once():

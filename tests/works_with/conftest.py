@@ -24,7 +24,7 @@ def segments(request):
 
 @pytest.fixture
 def make(segments, backend, device):
-    """Make a new layer on the device, with the same random parameters every time."""
+    """Return a function that makes layers on the device with the same random parameters."""
 
     def new(**options):
         layer = LocalBN(CHANNELS, segments, backend=backend, device=device, **options)

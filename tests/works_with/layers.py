@@ -1,4 +1,4 @@
-"""The segmentations on which everything is tried, and the layer that is right."""
+"""The segments used in all tests, and a reference layer."""
 
 import copy
 
@@ -19,9 +19,9 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 class Published(nn.Module):
-    """Local batch normalization by one `torch.nn.functional.batch_norm` per segment, in float64.
+    """Compute local batch normalization in float64, with PyTorch's batch norm per segment.
 
-    Parameters and statistics are copies of a `LocalBN`'s. The running statistics are updated.
+    Parameters and statistics are copied from a `LocalBN`. The running statistics are updated.
     """
 
     def __init__(self, layer):
@@ -52,15 +52,15 @@ def step(model, x, dy=None):
 
 
 def hold_to(expected, got, x, **tolerance):
-    """Hold output and gradients of a model to those of another one."""
+    """Assert that output and gradients of a model equal those of another one."""
     for mine, theirs in zip(step(got, x), step(expected, x), strict=True):
         torch.testing.assert_close(mine, theirs, check_dtype=False, **(CLOSE | tolerance))
 
 
 def train_in_a_group(rank, folder, backend):
-    """Be one of two processes; keep gradients and running mean of `LocalBN` and `Published`.
+    """Run one of two processes; save gradients and running mean of `LocalBN` and `Published`.
 
-    It is here since a new process can import this module, and tests only in some directories.
+    It is in this module because a new process cannot import test modules from any directory.
     """
     torch.set_num_threads(1)
     torch.distributed.init_process_group(

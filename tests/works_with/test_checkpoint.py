@@ -1,4 +1,4 @@
-"""Recomputing in the backward pass, and whatever else reads saved tensors more than once."""
+"""Activation checkpointing, and other uses that read saved tensors more than once."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A layer and an activation in place, trained by two processes over gloo."""
+"""A layer with an in-place activation, trained by two processes over gloo."""
 
 import pytest
 import torch
@@ -16,4 +16,4 @@ def test_two_processes(backend, device, tmp_path):
             torch.testing.assert_close(*results, check_dtype=False, **CLOSE)
         (*gradients, mean), (*others, other_mean) = first[name][0], second[name][0]
         assert all(torch.equal(a, b) for a, b in zip(gradients, others, strict=True))
-        assert not torch.equal(mean, other_mean)  # as each has seen other data
+        assert not torch.equal(mean, other_mean)  # each process has seen different data

@@ -1,4 +1,4 @@
-"""Layers that have not been called yet, given to what traces, compiles and exports models."""
+"""Tracing, compiling and exporting layers that have not been called before."""
 
 from shutil import which
 
@@ -12,7 +12,7 @@ from tritonbn import LocalBN, Segments
 
 
 def fresh(make, training=False, **options):
-    """Return a layer that was just loaded, in a small model."""
+    """Return a small model with a layer whose state was just loaded."""
     layer = make(**options)
     layer.load_state_dict(make(**options).state_dict())
     return nn.Sequential(layer, nn.ReLU(inplace=True)).train(training)
@@ -56,7 +56,7 @@ def test_compile(training, make, x):
 
 @pytest.fixture
 def small(segments):
-    """Make a layer for what compiles C++, which takes a while, so on one backend."""
+    """Return a layer for tests that compile C++; they are slow, so there is one backend only."""
     if which(get_cxx_compiler()) is None:
         pytest.skip("there is no C++ compiler")
     return lambda **options: LocalBN(CHANNELS, segments, **options)

@@ -1,4 +1,4 @@
-"""What follows a layer may write to its result."""
+"""In-place changes of the output of a layer."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ IN_PLACE = {
 
 
 class Residual(nn.Module):
-    """The end of a residual block: ``y += x``, and an activation in place."""
+    """The end of a residual block: ``y += x`` and an in-place activation."""
 
     def __init__(self, norm):
         super().__init__()

@@ -1,7 +1,7 @@
-"""Networks of torchvision and timm: with one segment per layer they stay what they were.
+"""Networks of torchvision and timm: with one segment per layer they compute the same as before.
 
-They are compared in float64. The largest difference measured was an eighth of `CLOSE`, as large as
-that of a network from itself if its input is multiplied by 1 + 2**-52.
+The comparison is in float64. The largest difference measured was an eighth of `CLOSE`; multiplying
+the input of a network by 1 + 2**-52 changes its own output as much.
 """
 
 import copy
@@ -32,7 +32,7 @@ def convert(model):
 
 
 def pair(name, dtype=torch.float64):
-    """Return a network, and the same of `LocalBN`."""
+    """Return a network, and the same network with `LocalBN`."""
     original = vision.build(name, dtype)
     converted = convert(copy.deepcopy(original))
     assert {type(norm) for norm in vision.norms(converted)} == {LocalBN}
@@ -40,7 +40,7 @@ def pair(name, dtype=torch.float64):
 
 
 def call(model, x):
-    """Call a model, which drops the same every time."""
+    """Call a model with the same random numbers for dropout every time."""
     torch.manual_seed(0)
     return model(x)
 
@@ -63,10 +63,10 @@ def statistics(model):
 
 
 def train(model, forward=None, steps=3):
-    """Train a model; return what each step gave, and the output in evaluation after it.
+    """Train a model; return the results of each step, and the output in evaluation after it.
 
-    The gradients are made small: batch normalization of four numbers has steep ones, and after a
-    large step along them rounding would be all that there is to see.
+    The gradients are scaled down: batch normalization of four numbers has large gradients, and after
+    a large step the differences would be dominated by rounding errors.
     """
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     seen = []
@@ -82,7 +82,7 @@ def train(model, forward=None, steps=3):
 
 
 def hold_to(expected, got, **tolerance):
-    """Hold tensors by name to others; those of a `LocalBN` have one column."""
+    """Assert that tensors equal others of the same name; those of a `LocalBN` have one column."""
     assert got.keys() == expected.keys()
     for name, wanted in expected.items():
         tensor = got[name]
@@ -99,7 +99,7 @@ def hold_steps_to(expected, got):
 
 
 def hold_norms_to(expected, got):
-    """Hold the running statistics of all `LocalBN` to those of `nn.BatchNorm2d`, in order."""
+    """Assert that the running statistics of all `LocalBN` equal those of `nn.BatchNorm2d`."""
     for wanted, norm in zip(vision.norms(expected), vision.norms(got), strict=True):
         assert (type(wanted), type(norm)) == (nn.BatchNorm2d, LocalBN)
         torch.testing.assert_close(norm.running_mean[:, 0], wanted.running_mean, **CLOSE)
@@ -118,7 +118,7 @@ def test_training(name):
 
 
 def test_in_place_activations_are_there():
-    """They follow the batch norms, and write to their results."""
+    """The networks change the outputs of their batch norms in place."""
     counts = {
         name: sum(getattr(m, "inplace", False) for m in vision.build(name).modules())
         for name in vision.NAMES
@@ -139,10 +139,10 @@ def test_subclasses_are_named_and_left_alone():
 
 @pytest.mark.parametrize("name", vision.NAMES)
 def test_autocast(name):
-    """Two networks in bfloat16 are as near to each other as to the one in float32.
+    """The two networks in bfloat16 differ no more from each other than from float32.
 
-    Nearer they need not be: a few values per layer are rounded the other way, and the layers above
-    make much of it. Two independent errors would be a factor of 1.4; 0.7 was measured.
+    They cannot be closer: a few values per layer are rounded differently, and later layers amplify
+    this. Two independent errors would give a factor of 1.4; the measured factor was 0.7.
     """
     x = batches(1, torch.float32)[0]
     original, converted = pair(name, torch.float32)
@@ -160,7 +160,7 @@ def test_autocast(name):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", vision.NAMES)
 def test_layers_under_autocast(name, training):
-    """Each layer gives what `nn.BatchNorm2d` gives, or the next number of bfloat16."""
+    """Each layer differs from `nn.BatchNorm2d` by at most one step of bfloat16."""
     original, converted = (model.train(training) for model in pair(name, torch.float32))
     seen = []
     for norm in vision.norms(original):
@@ -226,7 +226,7 @@ def test_averaged_model(name):
 
 @pytest.mark.parametrize("name", vision.NAMES)
 def test_checkpoint(name):
-    """The gradients are as without; the statistics are updated twice, as by `nn.BatchNorm2d`."""
+    """The gradients are the same; the statistics are updated twice, as with `nn.BatchNorm2d`."""
     original, converted = pair(name)
     x = batches(1)[0]
     wanted = gradients(copy.deepcopy(converted), x)
@@ -241,7 +241,7 @@ def test_checkpoint(name):
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distribution")
 def test_distributed(tmp_path):
-    """Each process has a batch of its own: the gradients are the same, the statistics are not."""
+    """Each process has its own batch: gradients are equal, statistics are not."""
     vision.package("timm")
     torch.multiprocessing.spawn(vision.train_in_a_group, (str(tmp_path),), nprocs=2)
     ranks = [torch.load(tmp_path / f"rank{rank}") for rank in range(2)]

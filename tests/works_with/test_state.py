@@ -1,4 +1,4 @@
-"""Segments and statistics that are set, loaded or swapped after construction."""
+"""Segments and statistics that are set, loaded or replaced after construction."""
 
 import copy
 import pickle
@@ -66,7 +66,7 @@ WAYS = [
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_other_segments_are_honoured(way, make, segments, x):
-    """Every way of giving others, after the layer was called with its own."""
+    """Segments can be replaced in every way after the layer has been called."""
     norm = make()
     norm.eval()(x)
     y = way(norm.train(), mirrored(segments), x)
@@ -103,7 +103,7 @@ def test_other_grids_of_as_many_segments_may_be_set(make, segments, x):
 
 
 def test_averaging_the_values_of_a_state_leaves_the_segments(make, segments, x):
-    """As timm's `ModelEmaV2` does it, to integers also."""
+    """Average weights like timm's `ModelEmaV2`, which includes integers."""
     norm, other = make(), make()
     with torch.no_grad():
         for mine, theirs in zip(
@@ -132,7 +132,7 @@ def test_copies_made_in_inference_mode_train(changed, make, segments, x):
 
 
 def test_layers_share_segments_but_no_memory():
-    """Formats such as safetensors refuse states that share memory."""
+    """Formats such as safetensors do not accept tensors that share memory."""
     segments = Segments.single(GRID)
     states = [LocalBN(CHANNELS, segments).state_dict()["segment_ids"] for _ in range(2)]
     assert states[0].data_ptr() != states[1].data_ptr()

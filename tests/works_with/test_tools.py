@@ -1,4 +1,4 @@
-"""Tools that look for the batch norms of a model find these, and do to them what they should."""
+"""Tools that search a model for batch norms find `LocalBN` and work with it."""
 
 import copy
 import pickle
@@ -19,7 +19,7 @@ def batches(x):
 
 
 def test_update_bn(make, x):
-    """The mean of the statistics of all batches, and the momentum as it was."""
+    """Statistics are the average over all batches, and the momentum is restored."""
     norm = make(momentum=0.3)
     update_bn(batches(x), norm)
     expected = []
@@ -53,7 +53,7 @@ def test_averaged_model(use_buffers, make, x):
 
 
 def test_freezing(make, x):
-    """By the type, as training scripts do it: evaluation mode and no gradients."""
+    """Freeze by type, as training scripts do: evaluation mode and no gradients."""
     model = nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 1, device=x.device), make())
     for module in model.modules():
         if isinstance(module, _BatchNorm):

@@ -1,4 +1,4 @@
-"""Transforms of functions: `torch.func`, forward-mode differentiation, and `is_grads_batched`."""
+"""Function transforms: `torch.func`, forward-mode differentiation, and `is_grads_batched`."""
 
 import pickle
 
@@ -16,7 +16,7 @@ CLOSE = {"rtol": 1e-8, "atol": 1e-8}
 
 @pytest.fixture
 def pair(make):
-    """Return a layer and its independent twin, in float64, evaluating or without statistics."""
+    """Return a layer and a reference layer in float64, in evaluation or without statistics."""
 
     def new(kind):
         norm = make(track_running_stats=kind == "evaluation", dtype=torch.float64)
@@ -47,7 +47,7 @@ def jacobian(function, x):
 
 
 def refuse_or_hold(norm, function, expected):
-    """A backend that is named has no such derivatives and says so; "auto" takes another."""
+    """A named fast backend raises an error for these derivatives; "auto" uses another one."""
     with pytest.raises(ValueError, match=f'backend "{norm.backend}" supports neither forward-mode'):
         function(norm)
     norm.backend = "auto"
@@ -130,7 +130,7 @@ def test_an_ensemble(kind, pair, x):
 @KINDS
 @pytest.mark.parametrize("backend", ["auto"])
 def test_compiled(kind, pair, x):
-    """Which changes to the reference, as the fast backends cannot be transformed in a graph."""
+    """Compiled transforms use the reference, as fast backends do not support them in a graph."""
     norm, twin = pair(kind)
     mapped = torch.compile(vmap(norm), backend="aot_eager")
     assert_close(mapped(x[None])[0], twin(x), **CLOSE)

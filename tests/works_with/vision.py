@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm, without weights of anybody."""
+"""Networks of torchvision and timm, without pretrained weights."""
 
 import copy
 import functools
@@ -30,11 +30,11 @@ _LIBRARIES = {}
 
 
 def package(name):
-    """Import torchvision, or timm, which imports it; skip the test if there is none.
+    """Import torchvision, or timm, which imports it; skip the test if it is not installed.
 
-    Beside a PyTorch without CUDA the compiled part of torchvision from PyPI does not load, and
-    torchvision then looks in vain for operators that it would have defined. They are declared here,
-    which is enough for the classifiers.
+    With a PyTorch without CUDA, the compiled part of torchvision from PyPI cannot be loaded, so the
+    operators that it would define are missing. They are declared here, which is sufficient for the
+    classifiers.
     """
     if name == "timm":
         package("torchvision")
@@ -47,14 +47,14 @@ def package(name):
                 raise
             library = torch.library.Library("torchvision", "FRAGMENT")
             library.define(_DECLARED[missing[1]])
-            _LIBRARIES[missing[1]] = library  # with it the operator would go
+            _LIBRARIES[missing[1]] = library  # the operator would be deleted with it
             for module in list(sys.modules):
                 if module.partition(".")[0] in ("torchvision", "timm"):
                     del sys.modules[module]
 
 
 def untouched(name):
-    """Return a network of ten classes as its package makes it, with the same weights every time."""
+    """Return an unchanged network for ten classes, with the same weights every time."""
     return copy.deepcopy(_made(name))
 
 
@@ -73,7 +73,7 @@ def _made(name):
 def build(name, dtype=torch.float64):
     """Return a network in which every batch norm is an `nn.BatchNorm2d`.
 
-    Their parameters are random, and their running statistics those of a batch.
+    Their parameters are random, and their running statistics are those of one batch.
     """
     model = untouched(name).to(dtype)
     for parent in list(model.modules()):
@@ -95,14 +95,14 @@ def _plain(norm):
 
 
 def norms(model):
-    """Return the batch norms of a model, local or global, in order."""
+    """Return the batch norms of a model, local or global, in the order of the model."""
     return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 def train_in_a_group(rank, folder):
-    """Be one of two processes that train each network together, and then the same of `LocalBN`.
+    """Run one of two processes that train each network, and then the same with `LocalBN`.
 
-    It is here since a new process can import this module, and tests only in some directories.
+    It is in this module because a new process cannot import test modules from any directory.
     """
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
