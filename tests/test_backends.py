@@ -65,7 +65,7 @@ def test_compiled_code_does_not_look_into_the_probe(monkeypatch):
 
 
 @pytest.mark.parametrize("wanted", ["native", "reference"])
-def test_what_is_named_is_taken(wanted):
+def test_a_named_backend_is_used(wanted):
     assert backends.choose_backend(wanted, GPU) == wanted
 
 

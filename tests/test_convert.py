@@ -21,7 +21,7 @@ def trained_model():
     return model
 
 
-def test_evaluation_is_what_it_was():
+def test_evaluation_is_unchanged():
     model = trained_model().eval()
     x = torch.randn(4, 1, 5, 6)
     before = model(x)
@@ -171,7 +171,7 @@ def test_layers_without_one_grid_are_named():
 @pytest.mark.parametrize(
     "options", [{}, {"affine": False}, {"track_running_stats": False}, {"momentum": None}]
 )
-def test_the_way_back(options):
+def test_reverting_restores_the_original(options):
     model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4, **options)).double()
     for _ in range(2):
         model(torch.randn(8, 1, 5, 6).double())
@@ -202,7 +202,7 @@ class Doubled(LocalBN):
     ],
     ids=["a subclass", "a line of cells", "several segments", "cells in none", "an activation"],
 )
-def test_no_way_back_from_what_is_no_global_batch_norm(local):
+def test_layers_without_an_equivalent_are_not_reverted(local):
     model = nn.Sequential(LocalBN(2, Segments.single((5, 6))), local)
     with pytest.raises(ValueError, match=r"to a BatchNorm2d; 1 is (LocalBN|Doubled)\(2, Segments"):
         revert_batchnorm(model)

@@ -102,7 +102,7 @@ def test_ragged_sizes_against_pytorch(grid, shape):
 
 @pytest.mark.parametrize("memory_format", FORMATS, ids=str)
 @pytest.mark.parametrize("name", SEGMENTS)
-def test_two_runs_agree_to_the_bit(name, memory_format):
+def test_results_are_bitwise_deterministic(name, memory_format):
     segments = SEGMENTS[name]
     results = []
     for _ in range(2):

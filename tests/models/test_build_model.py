@@ -10,7 +10,7 @@ GRID = (6, 5)
 
 
 @pytest.mark.parametrize("backbone", ["convlstm", "cnn", "cnn-lstm"])
-def test_arms_differ_in_nothing_but_the_norm(backbone):
+def test_networks_differ_only_in_the_norm(backbone):
     weights = {}
     for norm, module in NORMS.items():
         torch.manual_seed(3)

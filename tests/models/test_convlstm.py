@@ -51,7 +51,7 @@ def test_neighbours_act_through_the_state():
     )  # reached in one step by the input, in two by the state
 
 
-def test_going_on_from_a_state_is_the_whole_sequence_at_once():
+def test_advancing_in_parts_equals_the_whole_sequence():
     model = ConvLSTM(hidden_channels=5, head="convolution").double()
     x = torch.rand(2, 6, 1, 4, 3, dtype=torch.float64)
     expected, expected_state = model.advance(x)
@@ -63,7 +63,7 @@ def test_going_on_from_a_state_is_the_whole_sequence_at_once():
     torch.testing.assert_close(model(x), expected)
 
 
-def test_no_state_is_a_state_of_zeros_without_its_work():
+def test_no_state_equals_a_state_of_zeros():
     cell = ConvLSTMCell(1, 3).double()
     x = torch.rand(2, 1, 1, 4, 3, dtype=torch.float64)
     calls = []

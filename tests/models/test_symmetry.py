@@ -19,7 +19,7 @@ def test_the_symmetries_of_a_grid_are_all_its_rotations_and_reflections(grid):
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-def test_turning_is_undone(grid):
+def test_turn_back_undoes_turn(grid):
     x = torch.rand(2, 3, *grid)
     for way in symmetries(*grid):
         assert torch.equal(turn_back(turn(x, way), way), x)

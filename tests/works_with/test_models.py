@@ -65,8 +65,8 @@ def statistics(model):
 def train(model, forward=None, steps=3):
     """Train a model; return the results of each step, and the output in evaluation after it.
 
-    The gradients are scaled down: batch normalization of four numbers has large gradients, and after
-    a large step the differences would be dominated by rounding errors.
+    The gradients are scaled down: batch normalization of four numbers has large gradients, and
+    after a large step the differences would be dominated by rounding errors.
     """
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     seen = []
