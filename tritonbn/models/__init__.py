@@ -14,6 +14,7 @@ from tritonbn.segments import Segments
 __all__ = ["CNN", "CNNLSTM", "ConvLSTM", "InterpolationNetwork", "build_model"]
 
 InterpolationNetwork = ConvLSTM | CNN
+"""A network that `build_model` can return; `CNNLSTM` is a `CNN`."""
 
 
 def build_model(
@@ -59,7 +60,7 @@ def build_model(
     Returns
     -------
     ConvLSTM or CNN
-        `CNNLSTM` is a `CNN`, too.
+        `CNNLSTM` is a subclass of `CNN`.
 
     Raises
     ------
