@@ -42,8 +42,8 @@ def build_model(
         The normalization; see `tritonbn.models.norm.make_norm`. ``"offset"`` is a control without
         normalization.
     segments : Segments, tensor of ids or (height, width), optional
-        The partition of the grid; its shape alone means one segment per cell, as published. Only
-        ``"none"`` and ``"global"`` with the convolution head do without.
+        The partition of the grid; its shape alone means one segment per cell, as published. Not
+        needed for ``"none"`` and ``"global"`` with the convolution head.
     timesteps : int
         Number of times in the input. Default 1.
     head : {"dense", "convolution"}

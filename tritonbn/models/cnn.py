@@ -30,8 +30,8 @@ class CNN(nn.Module):
     norm : {"none", "global", "local", "local-batch", "offset"}
         The normalization of the last hidden layer; see `make_norm`. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
-        The partition of the grid; its shape alone means one segment per cell, as published. Only
-        ``"none"`` and ``"global"`` with the convolution head do without.
+        The partition of the grid; its shape alone means one segment per cell, as published. Not
+        needed for ``"none"`` and ``"global"`` with the convolution head.
     in_channels : int
         Number of input channels at each time. Default 1, the readings.
     head : {"dense", "convolution"}

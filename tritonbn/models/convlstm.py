@@ -97,8 +97,8 @@ class ConvLSTM(nn.Module):
     norm : {"none", "global", "local", "local-batch", "offset"}
         The normalization of the last hidden state; see `make_norm`. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
-        The partition of the grid; its shape alone means one segment per cell, as published. Only
-        ``"none"`` and ``"global"`` with the convolution head do without.
+        The partition of the grid; its shape alone means one segment per cell, as published. Not
+        needed for ``"none"`` and ``"global"`` with the convolution head.
     head : {"dense", "convolution"}
         What computes the field from the last hidden state. Default ``"dense"``, as published.
     symmetric : bool
