@@ -7,7 +7,7 @@ The published setting is trained again and again, each time with one change:
 DATA is the same as for `tritonbn train --data`. OUT.csv has one row per change, written as soon as
 it is measured:
 
-- "spread": the standard deviation over samples of the inputs of the dense layers, averaged over
+- "standard deviation": that over samples of the inputs of the dense layers, averaged over
   cells, before training;
 - "active units": how many of the 1,000 hidden units of the dense layers are positive for any sample
   of the batch at step 100; with a ReLU, all others have no gradient there;
@@ -31,12 +31,11 @@ from torch import nn
 
 from data_prep.city import CityData
 from data_prep.sources import load_city
-from tritonbn.experiment.config import RunConfig
-from tritonbn.experiment.dataset import Scaler
-from tritonbn.experiment.folds import Fold
-from tritonbn.experiment.recipe import recipe_of
-from tritonbn.experiment.scores import city_sprmse, estimates_table
-from tritonbn.experiment.train import train
+from tritonbn.experiment.networks.config import RunConfig
+from tritonbn.experiment.networks.recipes import recipe_of
+from tritonbn.experiment.networks.scaling import Scaler
+from tritonbn.experiment.networks.train import train_network
+from tritonbn.experiment.task.scores import city_sprmse, estimates_table
 from tritonbn.models.head import DenseHead
 
 PUBLISHED = RunConfig("cnn", "none", "masked", steps=500, batch_size=32, validation_times=8)
@@ -50,7 +49,7 @@ class Centred(nn.Module):
         return torch.sigmoid(x) - 0.5
 
 
-NAMES = ["changed", "spread", "active units", "best spRMSE", "learns at step"]
+NAMES = ["changed", "standard deviation", "active units", "best spRMSE", "learns at step"]
 AT_STEP = 100
 """The step at which the active units are counted."""
 
@@ -58,7 +57,7 @@ SCALED = {"model": "convlstm", "norm": "scaled"}
 CHANGES: dict[str, Mapping[str, Any]] = {
     "nothing, as published": {},
     "the 99th percentile in place of the maximum": {"scaling": "percentile"},
-    "readings scaled by the station's own mean and spread": {"norm": "scaled"},
+    "readings scaled by the station's own mean and standard deviation": {"norm": "scaled"},
     "a half subtracted from the sigmoid": {"Sigmoid": Centred},
     "no sigmoid": {"Sigmoid": nn.Identity},
     "a leaky ReLU in place of the ReLU": {"ReLU": nn.LeakyReLU},
@@ -92,9 +91,9 @@ def counting(layer: type[nn.Module], active: list[int]) -> type[nn.Module]:
     return Counting
 
 
-def spread(city: CityData, config: RunConfig) -> float:
-    """Return the spread of the inputs of the dense layers over 64 samples, before training."""
-    fold = Fold.of(city, config)
+def input_deviation(city: CityData, config: RunConfig) -> float:
+    """Return the standard deviation of the inputs of the untrained dense layers over 64 samples."""
+    fold = config.fold_of(city)
     recipe = recipe_of(config)
     scaler = Scaler.fit(fold.windows.city, config.scaling)
     encoding = recipe.encoding(fold, scaler, CPU)
@@ -111,7 +110,7 @@ def spread(city: CityData, config: RunConfig) -> float:
 
 def score_of_constant(city: CityData) -> float:
     """Return the validation spRMSE of a constant estimate, the mean of all training readings."""
-    fold = Fold.of(city, PUBLISHED)
+    fold = PUBLISHED.fold_of(city)
     mean = np.nanmean(city.values[fold.windows.parts["train"]])
     times, stations = fold.scored("validation", fold.learned, PUBLISHED.validation_times)
     estimates = estimates_table(city, times, stations, np.full(len(times), mean))
@@ -130,12 +129,12 @@ def main(data: str, out: str) -> None:
         config = replace(PUBLISHED, **options)
         active: list[int] = []
         with patch("tritonbn.models.head.nn.Sigmoid", sigmoid):
-            before = spread(city, config)
+            before = input_deviation(city, config)
             with (
                 patch("tritonbn.models.head.nn.ReLU", counting(relu, active)),
                 tempfile.TemporaryDirectory() as folder,
             ):
-                history = train(city, config, Path(folder), device=CPU).history
+                history = train_network(city, config, Path(folder), device=CPU).history
         scores = [entry["stopping_sprmse"] for entry in history]
         left = [entry["step"] for entry in history if entry["stopping_sprmse"] < 0.8 * constant]
         learns = str(left[0] if left else "-")

@@ -6,7 +6,7 @@ import pytest
 
 from tritonbn.cli import main
 
-TRAIN = ["train", "--model", "cnn", "--norm", "local"]
+TRAIN = ["train", "--backbone", "cnn"]
 
 
 def error_of(arguments: Sequence[object], capsys: pytest.CaptureFixture[str]) -> str:

@@ -4,12 +4,13 @@ import doctest
 
 import pytest
 
+import data_prep
 import tritonbn
-from tritonbn import models
+from tritonbn import experiment, models
 
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (tritonbn, models)
+    for module in (tritonbn, models, data_prep, experiment)
     for name in module.__all__
     if callable(getattr(module, name))
 }

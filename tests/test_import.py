@@ -18,7 +18,7 @@ def test_import_loads_nothing_heavy():
     assert result.stdout.strip() == "[]", result.stderr
 
 
-@pytest.mark.parametrize("module", ["tritonbn", "tritonbn.experiment.train"])
+@pytest.mark.parametrize("module", ["tritonbn", "tritonbn.experiment.networks.train"])
 def test_works_where_triton_is_not_installed(module):
     """With None in sys.modules, `import triton` fails as if Triton were not installed."""
     result = run(

@@ -41,7 +41,9 @@ def gradients(layer, x, mask, dy):
 @pytest.mark.parametrize("activation", [None, "silu"])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", pytest.param("-inf", marks=pytest.mark.slow_interpreted)]
+)
 @pytest.mark.parametrize("name", SEGMENTS)
 def test_gradients(name, value, layout, training, activation, backend, device):
     """In the second run dy is 0 at excluded values, as if the loss did not depend on them."""

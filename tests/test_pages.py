@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from data_prep.city import CityData
-from tritonbn.experiment.results import FORMAT
-from tritonbn.experiment.scores import mean_difference
+from tritonbn.experiment.study.results import FORMAT
+from tritonbn.experiment.task.scores import mean_difference
 
 STATIONS = [f"S{k}" for k in range(7)]
 FEW = "S3"
@@ -19,6 +19,7 @@ CITIES = {"tiny": "Testville"}
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     path = Path(__file__).parents[1] / "docs" / "tables.py"
+    monkeypatch.syspath_prepend(path.parent)
     spec = importlib.util.spec_from_file_location("pages_tables", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -46,7 +47,7 @@ def make_results(directory: Path) -> None:
         grid=(3, 3),
     )
     city.save(directory / "data")
-    facts = {"grid": [3, 3], "format": FORMAT, "settings": {}}
+    facts = {"grid": [3, 3], "format": FORMAT, "preset": "quick", "settings": {}}
     (directory / "config.json").write_text(json.dumps(facts))
     runs = [
         ("paper", "cnn-dense", "none", 0),
@@ -70,7 +71,7 @@ def make_results(directory: Path) -> None:
             "steps": 5,
             "seconds": 0.123456,
         }
-        folder = directory / ("rivals" if norm == "-" else "runs") / f"{model}-{norm}-{protocol}"
+        folder = directory / ("baselines" if norm == "-" else "runs") / f"{model}-{norm}-{protocol}"
         folder = folder.with_name(f"{folder.name}-{seed}")
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps(row))
@@ -80,7 +81,7 @@ def make_results(directory: Path) -> None:
 @pytest.fixture
 def collected(tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     make_results(tmp_path / "tiny")
-    monkeypatch.setattr(tables, "RESULTS", tmp_path / "collected")
+    monkeypatch.setattr(tables.layouts, "RESULTS", tmp_path / "collected")
     assert tables.main(["collect", str(tmp_path / "tiny"), "tiny"]) == 0
     return tables
 
@@ -103,8 +104,8 @@ def test_a_changed_number_is_found_and_put_right(
     text = tables.PAGES[0].read_text(encoding="utf-8")
     good, changed = tmp_path / "GOOD.md", tmp_path / "CHANGED.md"
     good.write_text(text, encoding="utf-8")
-    assert "| 8.87 |" in text
-    changed.write_text(text.replace("| 8.87 |", "| 8.78 |"), encoding="utf-8")
+    assert "| 4.53 |" in text
+    changed.write_text(text.replace("| 4.53 |", "| 4.35 |"), encoding="utf-8")
     monkeypatch.setattr(tables, "PAGES", [good, changed])
     assert tables.main(["check"]) == 1
     words = capsys.readouterr().out
@@ -135,7 +136,7 @@ def test_a_block_that_is_wrong_is_refused(tables: ModuleType, text: str, message
 def test_what_is_collected_is_rounded_and_leaves_out_stations_of_few_readings(
     collected: ModuleType,
 ) -> None:
-    lines = (collected.RESULTS / "tiny.csv").read_text().splitlines()
+    lines = (collected.layouts.RESULTS / "tiny.csv").read_text().splitlines()
     facts = "protocol,model,norm,seed,sprmse,spmae,skill,validation_sprmse,steps,seconds"
     assert lines[0] == f"{facts},{','.join(STATIONS)}"
     assert lines[1] == (
@@ -149,7 +150,7 @@ def test_what_is_collected_is_rounded_and_leaves_out_stations_of_few_readings(
 
 
 def test_scores_are_means_and_deviations_over_seeds(collected: ModuleType) -> None:
-    assert collected.scores(CITIES, ["paper", "masked"]).splitlines() == [
+    assert collected.layouts.scores(CITIES, ["paper", "masked"]).splitlines() == [
         "| model | paper | masked | seeds |",
         "| --- | ---: | ---: | ---: |",
         "| CNN (dense), none | 11.50 ± 0.71 | 11.00 | 1 to 2 |",
@@ -159,7 +160,7 @@ def test_scores_are_means_and_deviations_over_seeds(collected: ModuleType) -> No
 
 
 def test_the_score_of_each_seed_can_be_told(collected: ModuleType) -> None:
-    assert collected.each_seed(CITIES, ["paper", "masked"], ["cnn-dense"]).splitlines() == [
+    assert collected.layouts.each_seed(CITIES, ["paper", "masked"], ["cnn-dense"]).splitlines() == [
         "| model | paper | masked |",
         "| --- | --- | --- |",
         "| CNN (dense), none | 11.00, 12.00 | 11.00 |",
@@ -168,11 +169,13 @@ def test_the_score_of_each_seed_can_be_told(collected: ModuleType) -> None:
 
 
 def test_several_cities_have_a_column_each(collected: ModuleType) -> None:
-    copy = collected.RESULTS / "copy.csv"
+    copy = collected.layouts.RESULTS / "copy.csv"
     copy.write_text(
-        (collected.RESULTS / "tiny.csv").read_text().replace("idw,-,0,4.5", "idw,-,0,7")
+        (collected.layouts.RESULTS / "tiny.csv").read_text().replace("idw,-,0,4.5", "idw,-,0,7")
     )
-    assert collected.scores({**CITIES, "copy": "Copytown"}, ["masked"], ["idw"]).splitlines() == [
+    assert collected.layouts.scores(
+        {**CITIES, "copy": "Copytown"}, ["masked"], ["idw"]
+    ).splitlines() == [
         "| model | masked: Testville | masked: Copytown | seeds |",
         "| --- | ---: | ---: | ---: |",
         "| IDW | 4.50 | 7.00 | - |",
@@ -181,11 +184,11 @@ def test_several_cities_have_a_column_each(collected: ModuleType) -> None:
 
 def test_a_model_that_was_not_run_is_no_empty_table(collected: ModuleType) -> None:
     with pytest.raises(ValueError, match="nothing of kriging under masked"):
-        collected.scores(CITIES, ["masked"], ["idw", "kriging"])
+        collected.layouts.scores(CITIES, ["masked"], ["idw", "kriging"])
 
 
 def test_published_scores_stand_beside_mean_absolute_errors(collected: ModuleType) -> None:
-    assert collected.scores_beside_published(CITIES, ["paper"]).splitlines() == [
+    assert collected.layouts.scores_beside_published(CITIES, ["paper"]).splitlines() == [
         "| model | published | spMAE, paper | spRMSE, paper | seeds |",
         "| --- | ---: | ---: | ---: | ---: |",
         "| CNN (dense), none | 18.66 | 3.00 ± 1.41 | 11.50 ± 0.71 | 2 |",
@@ -197,11 +200,11 @@ def test_differences_are_paired_over_the_seeds_that_both_have(collected: ModuleT
     pairs = [("cnn-dense", "local", "none"), ("cnn-dense", "none", "idw")]
     counted = [station != FEW for station in STATIONS]
     of_seed_1 = (rmse_of("local", 1) - rmse_of("none", 1))[counted]
-    of_rival = (rmse_of("none", 0) - rmse_of("-", 0))[counted]
+    of_baseline = (rmse_of("none", 0) - rmse_of("-", 0))[counted]
     mean, low, high = mean_difference(of_seed_1[None])
     assert mean == pytest.approx(of_seed_1.sum() / 6) == pytest.approx(-0.25)
-    assert (of_rival == 6).all()
-    assert collected.differences(CITIES, ["paper", "masked"], pairs).splitlines() == [
+    assert (of_baseline == 6).all()
+    assert collected.layouts.differences(CITIES, ["paper", "masked"], pairs).splitlines() == [
         "| difference of RMSE | paper | masked |",
         "| --- | --- | --- |",
         f"| CNN (dense): local - none | {mean:+.2f} ({low:+.2f} .. {high:+.2f}) | - |",

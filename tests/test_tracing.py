@@ -103,6 +103,7 @@ def _train_in_a_group(rank, port, backend, out):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distribution")
 def test_buffers_survive_distributed_training(backend, device, tmp_path):
     if backend == "triton" and device.type != "cpu":

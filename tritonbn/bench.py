@@ -147,7 +147,7 @@ def _table(timings: list[Timing], size: str, unit: str, per_millisecond: float) 
 def describe_machine(device: torch.device) -> str:
     """Return the processor, the number of threads and the versions, in one line."""
     if device.type == "cpu":
-        processor = f"{_cpu_name()}, {torch.get_num_threads()} threads"
+        processor = f"{cpu_name()}, {torch.get_num_threads()} threads"
     else:
         processor = torch.cuda.get_device_name(device)
     return f"{processor}; Python {platform.python_version()}, torch {torch.__version__}"
@@ -172,7 +172,7 @@ def _now(x: Tensor) -> float:
     return time.perf_counter()
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     """Return the name of the processor, which Linux gives in /proc/cpuinfo only."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -100,6 +100,17 @@ def download_hourly(
     return _fetch(files, HOURLY_FILE, progress)
 
 
+def cache_folder() -> Path:
+    """Return the folder in which downloads are kept where no other is named.
+
+    Returns
+    -------
+    Path
+        The environment variable ``TRITONBN_DATA``, else the cache folder of the operating system.
+    """
+    return Path(_cache(None).abspath)
+
+
 def _cache(folder: Path | None) -> pooch.Pooch:
     """Return the cache for a folder, without any files registered."""
     pooch.get_logger().setLevel("WARNING")

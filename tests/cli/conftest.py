@@ -7,7 +7,7 @@ import pytest
 from cli_commands import TRAIN
 
 from tritonbn.cli import main
-from tritonbn.experiment.config import PRESETS, WIDE
+from tritonbn.experiment.networks.presets import PRESETS, RESIDUAL
 
 TINY = {"steps": 4, "batch_size": 8, "validate_every": 2, "test_times": 28, "validation_times": 2}
 
@@ -16,7 +16,7 @@ TINY = {"steps": 4, "batch_size": 8, "validate_every": 2, "test_times": 28, "val
 def _tiny_preset() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "quick", TINY)
-        patch.setitem(WIDE["masked"], "steps", 4)
+        patch.setitem(RESIDUAL, "steps", 4)
         yield
 
 

@@ -12,7 +12,7 @@ import torch
 from cli_commands import TRAIN, error_of
 
 from tritonbn.cli import main
-from tritonbn.experiment.results import Results
+from tritonbn.experiment.study.results import Results
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,14 @@ from tritonbn.experiment.results import Results
         ([], "required: COMMAND"),
         (["dance"], "invalid choice: 'dance'"),
         (["reproduce", "--preset", "slow"], "invalid choice: 'slow'"),
-        (["reproduce", "--protocol", "open"], "invalid choice: 'open'"),
-        (["reproduce", "--seeds", "0"], "expected a number from 1 on, got '0'"),
-        (["reproduce", "--grid", "32"], "expected HEIGHTxWIDTH, such as 32x32, got '32'"),
+        (["reproduce", "--protocols", "open"], "invalid choice: 'open'"),
+        (["reproduce", "--seeds", "0"], "expected a number of at least 1, got '0'"),
+        (["reproduce", "--grid", "32"], "2x2 cells as HEIGHTxWIDTH, such as 32x32, got '32'"),
         (["reproduce", "--grid", "32x1"], "got '32x1'"),
-        (["reproduce", "--device", "abacus"], "'abacus' is no device of this machine"),
-        (["train", "--model", "cnn"], "required: --norm"),
-        ([*TRAIN, "--seed", "-1"], "expected a number from 0 on, got '-1'"),
+        (["reproduce", "--device", "abacus"], "this machine has no device 'abacus'"),
+        (["train", "--norm", "local"], "required: --backbone"),
+        (["data", "synthetic"], "required"),
+        ([*TRAIN, "--seed", "-1"], "expected a number of at least 0, got '-1'"),
     ],
 )
 def test_wrong_options_are_one_line(
@@ -41,7 +42,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
-    for command in ("reproduce", "train", "evaluate", "heatmap", "bench"):
+    for command in ("reproduce", "compare", "train", "evaluate", "heatmap", "map", "data", "bench"):
         assert command in shown
 
 
@@ -76,13 +77,13 @@ def test_evaluate_shows_every_station_and_idw(
     assert re.search(rf"IDW .* {of_idw:.2f} ", shown)
 
 
-def test_train_refuses_wide_networks_where_nothing_is_hidden(
+def test_train_refuses_residual_networks_where_nothing_is_hidden(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "o"
-    command = ["train", "--model", "wide-cnn", "--data", str(data), "--out", str(out)]
-    line = error_of([*command, "--norm", "local", "--protocol", "paper"], capsys)
-    assert "wide-cnn learns from hidden stations; paper hides none" in line
+    command = [*TRAIN, "--design", "residual", "--data", str(data), "--out", str(out)]
+    line = error_of([*command, "--protocol", "paper"], capsys)
+    assert "residual networks learn from hidden stations; protocol paper hides none" in line
     assert not out.exists()
 
 
@@ -90,12 +91,13 @@ def test_train_refuses_heads_and_norms_that_do_not_go_together(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rest = ["--data", str(data), "--out", str(tmp_path / "o")]
-    for model, norm, head, message in (
-        ("cnn", "scaled", "convolution", "scaled needs an output that is not bounded"),
-        ("cnn-lstm", "none", "convolution", "there is no CNN-LSTM (convolution)"),
-        ("wide-cnn", "none", "dense", "there is no wide CNN (dense)"),
+    for backbone, norm, head, design, message in (
+        ("cnn", "scaled", "convolution", "published", "norm scaled needs an unbounded output"),
+        ("cnn-lstm", "none", "convolution", "published", "there is no CNN-LSTM (convolution)"),
+        ("cnn", "none", "dense", "residual", "residual networks have the head convolution"),
     ):
-        command = ["train", "--model", model, "--norm", norm, "--head", head, *rest]
+        choices = ["--norm", norm, "--head", head, "--design", design]
+        command = ["train", "--backbone", backbone, *choices, *rest]
         assert message in error_of(command, capsys)
     assert not (tmp_path / "o").exists()
 
@@ -108,7 +110,9 @@ def test_results_of_another_version_are_refused(
     del facts["format"]
     (tmp_path / "old" / "config.json").write_text(json.dumps(facts), "utf-8")
     command = [*TRAIN, "--data", str(data), "--grid", "6x7", "--out", str(tmp_path / "old")]
-    assert "another version made it (format None, this one reads" in error_of(command, capsys)
+    assert "it was made by another version (format None, this version reads" in error_of(
+        command, capsys
+    )
 
 
 def test_a_station_or_time_that_does_not_exist_is_an_error(
@@ -129,7 +133,7 @@ def test_a_folder_that_is_no_run_or_no_data_set_is_an_error(
 ) -> None:
     assert "is no run" in error_of(["evaluate", tmp_path], capsys)
     command = ["reproduce", "--data", tmp_path, "--out", tmp_path / "out"]
-    assert "is no data set" in error_of(command, capsys)
+    assert "has no known format; expected one of" in error_of(command, capsys)
     assert not (tmp_path / "out").exists()
 
 
@@ -137,7 +141,10 @@ def test_results_of_another_preset_are_refused(
     data: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["reproduce", "--data", data, "--out", out, "--preset", "paper"]
-    assert "preset is quick there, paper here. Choose another --out" in error_of(command, capsys)
+    assert (
+        "preset is quick in the folder, but paper was requested; choose another directory"
+        in error_of(command, capsys)
+    )
 
 
 def test_out_that_is_a_file_is_an_error(
@@ -183,7 +190,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(
     assert main(command) == 0
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_ctrl_c_says_how_to_resume(
     data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -194,10 +201,10 @@ def test_ctrl_c_says_how_to_go_on(
 
     command = [*TRAIN, "--data", str(data), "--grid", "4x4", "--out", str(tmp_path)]
     with monkeypatch.context() as patch:
-        patch.setattr("tritonbn.experiment.display.RunDisplay.on_progress", interrupt)
+        patch.setattr("tritonbn.experiment.study.display.RunDisplay.on_progress", interrupt)
         assert main(command) == 130
     shown = capsys.readouterr().err
-    assert shown == "tritonbn: interrupted; the same command goes on where it was\n"
+    assert shown == "tritonbn: interrupted; the same command resumes the work\n"
     assert main(command) == 0
 
 
@@ -205,7 +212,7 @@ def test_a_bug_shows_its_traceback(run: Path, monkeypatch: pytest.MonkeyPatch) -
     def fail(*_: object, **__: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr("tritonbn.experiment.commands.evaluate", fail)
+    monkeypatch.setattr("tritonbn.cli.study.load_run", fail)
     with pytest.raises(ValueError, match="a bug"):
         main(["evaluate", str(run)])
 
@@ -231,7 +238,7 @@ def test_the_module_is_the_command() -> None:
     [
         (["tune", "--channels", "4"], False, "tune needs a CUDA or ROCm GPU"),
         (["kernels"], True, "the kernels are interpreted; unset it"),
-        (["kernels", "--targets", "sm_9"], False, "targets must be of sm_80, .*, got sm_9"),
+        (["kernels", "--targets", "sm_9"], False, "targets must be among sm_80, .*; got sm_9"),
     ],
 )
 def test_commands_of_the_kernels_say_what_they_lack(arguments, interpreted, words):

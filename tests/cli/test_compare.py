@@ -9,8 +9,8 @@ from tritonbn.cli import main
 
 COMPARE = [
     *("compare", "--preset", "quick", "--grid", "6x7", "--seeds", "1"),
-    *("--protocol", "paper", "masked", "--arms", "cnn-dense-none", "wide-cnn-local-nearest"),
-    *("--rivals", "mean", "idw"),
+    *("--protocols", "paper", "masked", "--backbones", "cnn", "--norms", "none", "local-nearest"),
+    *("--baselines", "mean", "idw"),
 ]
 
 
@@ -26,10 +26,13 @@ def test_compare_leaves_tables_figures_and_one_page(compared: Path) -> None:
     rows = [*table[["protocol", "model", "norm", "seed"]].itertuples(index=False, name=None)]
     assert rows == [
         ("paper", "cnn-dense", "none", 0),
+        ("paper", "cnn-dense", "local-nearest", 0),
         ("paper", "mean", "-", 0),
         ("paper", "idw", "-", 0),
         ("masked", "cnn-dense", "none", 0),
-        ("masked", "wide-cnn", "local-nearest", 0),
+        ("masked", "cnn-dense", "local-nearest", 0),
+        ("masked", "cnn-residual", "none", 0),
+        ("masked", "cnn-residual", "local-nearest", 0),
         ("masked", "mean", "-", 0),
         ("masked", "idw", "-", 0),
     ]
@@ -40,11 +43,11 @@ def test_compare_leaves_tables_figures_and_one_page(compared: Path) -> None:
         assert imread(compared / f"{name}.png").std() > 0
     assert page.count("data:image/png;base64,") == 4
     text = (compared / "table.md").read_text("utf-8")
-    assert "The network that validation chooses, " in text
-    assert "| wide CNN | local-nearest | " in text
+    assert "The network with the best validation score is " in text
+    assert "| residual CNN | local-nearest | " in text
 
 
-def test_a_rival_that_does_not_fit_the_city_is_left_out(
+def test_a_baseline_that_does_not_fit_the_city_is_left_out(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     three = tmp_path / "three"
@@ -53,20 +56,20 @@ def test_a_rival_that_does_not_fit_the_city_is_left_out(
         table = pd.read_csv(data / name)
         table[table["station"] != "West"].to_csv(three / name, index=False)
     place = ["--data", str(three), "--grid", "6x7", "--out", str(tmp_path / "out")]
-    rivals = ["--arms", "--rivals", "kriging", "nearest"]
-    assert main(["compare", "--protocol", "masked", *place, *rivals]) == 0
+    baselines = ["--backbones", "--baselines", "kriging", "nearest"]
+    assert main(["compare", "--protocols", "masked", *place, *baselines]) == 0
     assert "2/2 kriging-masked is left out: kriging needs" in capsys.readouterr().out
     assert set(pd.read_csv(tmp_path / "out" / "results.csv")["model"]) == {"idw", "nearest"}
 
 
-def test_compare_goes_on_where_it_was(
+def test_compare_makes_only_what_is_missing(
     compared: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {path: path.stat().st_mtime_ns for path in compared.glob("r*/*/result.json")}
+    before = {path: path.stat().st_mtime_ns for path in compared.glob("*/*/result.json")}
     more = [*COMPARE, "nearest", "--data", str(data), "--out", str(compared)]
     assert main(more) == 0
-    assert "All 3 runs are there" in capsys.readouterr().out
-    after = {path: path.stat().st_mtime_ns for path in compared.glob("r*/*/result.json")}
+    assert "All 6 runs are finished" in capsys.readouterr().out
+    after = {path: path.stat().st_mtime_ns for path in compared.glob("*/*/result.json")}
     assert {path: after[path] for path in before} == before
     assert {path.parent.name for path in after.keys() - before} == {
         "nearest-paper",
@@ -74,30 +77,34 @@ def test_compare_goes_on_where_it_was(
     }
 
 
-def test_compare_names_a_rival_that_it_does_not_know(
+def test_compare_names_a_baseline_that_it_does_not_know(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = error_of([*COMPARE, "magic", "--data", str(data), "--out", str(tmp_path / "o")], capsys)
-    assert "--rivals must be of mean-own, mean, nearest" in line
-    assert "got magic" in line
+    assert "argument --baselines: invalid choice: 'magic'" in line
+    for known in ("mean-own", "nearest", "boosting"):
+        assert known in line
     assert not (tmp_path / "o").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--protocol", "paper", "--arms", "wide-cnn-local"], "paper allows no wide-cnn-local"),
+        (["--protocols", "paper", "--designs", "residual"], "protocol paper hides none"),
         (
-            ["--protocol", "unseen", "--arms", "published", "wide-cnn-no-context-none"],
-            "unseen allows no wide-cnn-no-context-none",
+            ["--protocols", "unseen", "--without", "context"],
+            "no run under protocol unseen uses without 'context'",
         ),
         (
-            ["--protocol", "paper", "--arms", "published", "wide"],
-            "allows no wide: wide-convlstm",
+            ["--protocols", "paper", "--designs", "published", "residual"],
+            "no run under protocol paper uses designs 'residual': residual networks learn from",
         ),
-        (["--arms", "wild"], "invalid choice: 'wild'"),
-        (["--protocol", "unseen", "--rivals", "ridge"], "protocol unseen allows no ridge"),
-        (["--arms", "--rivals"], "nothing to compare"),
+        (["--designs", "wild"], "invalid choice: 'wild'"),
+        (
+            ["--protocols", "unseen", "--baselines", "ridge"],
+            "baselines ridge are fitted to the estimated station, which protocol unseen holds out",
+        ),
+        (["--backbones", "--baselines"], "there is nothing to compare"),
     ],
 )
 def test_compare_refuses_what_no_protocol_allows(
@@ -113,14 +120,14 @@ def test_compare_refuses_what_no_protocol_allows(
     assert not out.exists()
 
 
-def test_compare_says_what_to_install_for_a_rival(
+def test_compare_says_what_to_install_for_a_baseline(
     data: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tritonbn.experiment.commands.find_spec", lambda name: None)
+    monkeypatch.setattr("tritonbn.experiment.study.plan.find_spec", lambda name: None)
     line = error_of(
         [*COMPARE, "kriging", "ridge", "--data", str(data), "--out", str(tmp_path / "o")], capsys
     )
-    assert "rivals need gstools, sklearn: pip install 'tritonbn[rivals]'" in line
+    assert "baselines need gstools, sklearn: pip install 'tritonbn[baselines]'" in line

@@ -22,7 +22,7 @@ def test_map_writes_what_gis_tools_open(
     data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "field"
-    place = ["--data", str(data), "--checkpoint", str(run), "--out", str(out)]
+    place = ["--data", str(data), "--runs", str(run), "--out", str(out)]
     assert main(["map", *place, "--time", "2024-01-08T00:00"]) == 0
     assert main(["map", *place[2:], "--time", "2024-01-08T00:00"]) == 0
     assert {path.name for path in out.iterdir()} == {
@@ -31,9 +31,7 @@ def test_map_writes_what_gis_tools_open(
         "field_20240108T000000.png",
     }
     assert str(out / "field.nc") in capsys.readouterr().out
-    assert (
-        main(["map", "--checkpoint", str(run), str(run), *place[4:], "--time", "2024-01-08"]) == 0
-    )
+    assert main(["map", "--runs", str(run), str(run), *place[4:], "--time", "2024-01-08"]) == 0
     assert "has no time 1999" in error_of(["map", *place, "--time", "1999-01-01"], capsys)
 
 
@@ -42,8 +40,8 @@ def test_map_refuses_runs_of_other_folders(
 ) -> None:
     shutil.copytree(out, tmp_path / "copy")
     other = tmp_path / "copy" / run.relative_to(out)
-    command = ["map", "--checkpoint", run, other, "--time", "2024-01-08", "--out", tmp_path / "f"]
-    assert "must be runs of one results folder" in error_of(command, capsys)
+    command = ["map", "--runs", run, other, "--time", "2024-01-08", "--out", tmp_path / "f"]
+    assert "the runs must belong to the same results folder" in error_of(command, capsys)
     assert not (tmp_path / "f").exists()
 
 

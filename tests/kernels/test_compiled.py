@@ -23,7 +23,10 @@ from tritonbn.kernels.offline.compiler import TARGETS
 
 TRITON = tuple(map(int, triton.__version__.split(".")[:2]))
 
-pytestmark = pytest.mark.skipif(TRITON < (3, 5), reason="this Triton has no linker for AMD GPUs")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(TRITON < (3, 5), reason="this Triton has no linker for AMD GPUs"),
+]
 
 NVIDIA = [name for name, target in TARGETS.items() if target.backend == "cuda"]
 

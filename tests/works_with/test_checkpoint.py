@@ -27,6 +27,7 @@ def y_of(make, training, x):
     return Published(make().train(training))(x).detach()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_compiled_checkpoint(training, make, x):
     norm = make().train(training)

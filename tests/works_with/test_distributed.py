@@ -5,6 +5,7 @@ import torch
 from works_with.layers import CLOSE, SEGMENTS, train_in_a_group
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distribution")
 def test_two_processes(backend, device, tmp_path):
     if backend == "triton" and device.type != "cpu":

@@ -62,11 +62,13 @@ def small(segments):
     return lambda **options: LocalBN(CHANNELS, segments, **options)
 
 
+@pytest.mark.slow
 def test_inductor(small):
     x = torch.randn(4, CHANNELS, *GRID, generator=torch.Generator().manual_seed(0))
     hold_to(expected(small, True), torch.compile(fresh(small, True), fullgraph=True), x)
 
 
+@pytest.mark.slow
 def test_aot_inductor(small, tmp_path):
     x = torch.randn(4, CHANNELS, *GRID, generator=torch.Generator().manual_seed(0))
     path = str(tmp_path / "model.pt2")
@@ -90,7 +92,7 @@ def test_a_trace_is_saved_and_loaded(make, x, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("dynamo", [True, False])
+@pytest.mark.parametrize("dynamo", [pytest.param(True, marks=pytest.mark.slow), False])
 @pytest.mark.parametrize("activation", [None, "silu"])
 def test_onnx(activation, dynamo, make, x, tmp_path):
     onnx_reference = pytest.importorskip("onnx.reference", reason="onnx is not installed")

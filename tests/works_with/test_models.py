@@ -16,6 +16,8 @@ from works_with import vision
 
 from tritonbn import LocalBN, Segments, convert_batchnorm
 
+pytestmark = pytest.mark.slow
+
 CLOSE = {"rtol": 1e-7, "atol": 1e-8}
 
 

@@ -127,6 +127,7 @@ def test_an_ensemble(kind, pair, x):
     assert_close(got, torch.stack([twin(x) for twin in twins]), **CLOSE)
 
 
+@pytest.mark.slow
 @KINDS
 @pytest.mark.parametrize("backend", ["auto"])
 def test_compiled(kind, pair, x):

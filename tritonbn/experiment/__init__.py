@@ -1,1 +1,13 @@
-"""The experiment: train the interpolation networks on a city and score them station by station."""
+"""The experiment: train and compare interpolation networks on hidden PM2.5 stations.
+
+>>> from data_prep import load_city
+>>> from tritonbn.experiment import train
+>>> run = train(load_city("synthetic"), "cnn", norm="local", protocol="masked")  # doctest: +SKIP
+>>> run.scores()  # doctest: +SKIP
+"""
+
+from tritonbn.experiment.api import compare, load_run, train
+from tritonbn.experiment.networks.config import RunConfig
+from tritonbn.experiment.run import Run
+
+__all__ = ["Run", "RunConfig", "compare", "load_run", "train"]

@@ -1,5 +1,6 @@
-"""The normalizations that the experiment compares."""
+"""The normalization layers that the networks can have."""
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -8,7 +9,10 @@ from torch import Tensor, nn
 from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
 
-Norm = Literal["none", "global", "local", "local-batch", "offset"]
+NormName = Literal["none", "global", "local", "local-batch", "offset"]
+
+Norm = NormName | Callable[[int], nn.Module]
+"""A name, or a function from the number of channels to a module."""
 
 
 class CellAffine(nn.Module):
@@ -41,13 +45,14 @@ def make_norm(
 
     Parameters
     ----------
-    norm : {"none", "global", "local", "local-batch", "offset"}
+    norm : {"none", "global", "local", "local-batch", "offset"} or callable
         In this order: `torch.nn.Identity`, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN`, `LocalBN`
-        with the statistics of the batch in evaluation, too, and `CellAffine`.
+        with the statistics of the batch in evaluation, too, and `CellAffine`. Or a function that
+        returns another module, given the number of channels.
     channels : int
         Number of channels of the input.
     segments : Segments, tensor of ids or (height, width), optional
-        Needed for all but ``"none"`` and ``"global"``. The shape of the grid alone means one
+        Needed for the local ones and ``"offset"``. The shape of the grid alone means one
         segment per cell, as published.
 
     Raises
@@ -55,12 +60,14 @@ def make_norm(
     ValueError
         If `norm` is unknown, or `segments` are needed and missing.
     """
+    if callable(norm):
+        return norm(channels)
     if norm == "none":
         return nn.Identity()
     if norm == "global":
         return nn.BatchNorm2d(channels)
-    if norm not in get_args(Norm):
-        raise ValueError(f"norm must be one of {', '.join(get_args(Norm))}, got {norm!r}")
+    if norm not in get_args(NormName):
+        raise ValueError(f"norm must be one of {', '.join(get_args(NormName))}, got {norm!r}")
     if segments is None:
         raise ValueError(f"norm={norm!r} needs segments: a Segments, ids, or (height, width)")
     local = LocalBN(channels, segments, track_running_stats=norm != "local-batch")

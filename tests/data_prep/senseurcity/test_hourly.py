@@ -172,7 +172,14 @@ def test_a_table_of_something_else_is_one_clear_error(table, tmp_path, change, m
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no R", gzip.compress(b"no R at all"), b"RDX3\nX\n\0\0", b"\0" * 64, b"PK\x03\x04zip"],
+    [
+        b"",
+        b"no R",
+        gzip.compress(b"no R at all", mtime=0),
+        b"RDX3\nX\n\0\0",
+        b"\0" * 64,
+        b"PK\x03\x04zip",
+    ],
 )
 def test_what_is_no_r_file_is_one_clear_error(tmp_path, content, recwarn):
     (tmp_path / "junk.Rda").write_bytes(content)

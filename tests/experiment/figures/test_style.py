@@ -1,0 +1,93 @@
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.image import imread
+
+from data_prep.city import CityData
+from tritonbn.experiment.figures.comparison import draw_best, draw_calibration, draw_distances
+from tritonbn.experiment.figures.field import draw_field
+from tritonbn.experiment.figures.style import Figure, save
+from tritonbn.experiment.figures.training import draw_training
+
+
+def best(city: CityData, ax: Axes | None) -> Figure:
+    return draw_best(rmse_of(city), city, ax=ax)
+
+
+def distances(city: CityData, ax: Axes | None) -> Figure:
+    names = city.stations["station"]
+    return draw_distances(rmse_of(city), pd.Series(np.arange(len(names)), names), city, ax)
+
+
+def calibration(city: CityData, ax: Axes | None) -> Figure:
+    readings = pd.Series(np.linspace(1.0, 40.0, 200))
+    table = pd.DataFrame({"reading": readings, "estimate": readings + 1})
+    return draw_calibration({"IDW": table}, city, ax)
+
+
+def training(city: CityData, ax: Axes | None) -> Figure:
+    history = pd.DataFrame({"step": [2, 4], "stopping_sprmse": [9.0, 7.0]})
+    return draw_training(history.assign(norm="local", seed=0, fold=0), city, ax=ax)
+
+
+def field(city: CityData, ax: Axes | None) -> Figure:
+    values = np.linspace(1, 40, city.grid[0] * city.grid[1], dtype=np.float32)
+    nothing = np.zeros(len(city.stations), np.bool_)
+    return draw_field(city, 100, values.reshape(city.grid), nothing, ax)
+
+
+def rmse_of(city: CityData) -> pd.DataFrame:
+    names = city.stations["station"]
+    up = np.arange(1.0, 1 + len(names))
+    return pd.DataFrame({"IDW": up, "CNN": up[::-1]}, index=pd.Index(names))
+
+
+DRAWINGS = [best, distances, calibration, training, field]
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_one_axes_can_be_drawn_into_a_figure_of_ones_own(
+    city: CityData, draw: Callable[[CityData, Axes | None], Figure]
+) -> None:
+    figure = Figure((9, 4))
+    left, right = figure.subplots(1, 2)
+    assert draw(city, right) is figure
+    assert right.has_data()
+    assert not left.has_data()
+    assert figure.get_suptitle() == ""
+    assert figure.legends == []
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+def test_without_axes_a_notebook_shows_a_new_figure(
+    city: CityData, draw: Callable[[CityData, Axes | None], Figure]
+) -> None:
+    figure = draw(city, None)
+    assert figure is not draw(city, None)
+    with io.BytesIO(figure._repr_png_()) as png:
+        assert imread(png).std() > 0
+
+
+def test_a_notebook_shows_a_figure_without_pyplot() -> None:
+    """In a process of its own, because a test beside this one may import pyplot."""
+    code = """
+import sys
+from tritonbn.experiment.figures.style import Figure
+figure = Figure((3, 2))
+figure.subplots().plot([1, 2])
+assert figure._repr_png_().startswith(b"\\x89PNG")
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_figure_is_saved_with_160_dots_an_inch(tmp_path: Path) -> None:
+    save(Figure((3, 2)), tmp_path / "figure.png")
+    assert imread(tmp_path / "figure.png").shape[:2] == (320, 480)

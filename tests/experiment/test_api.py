@@ -1,0 +1,243 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from data_prep.city import CityData, DataError
+from tritonbn.experiment import Run, RunConfig, compare, load_run, train
+from tritonbn.experiment.networks.config import ConfigError
+from tritonbn.experiment.networks.folds import train_folds
+from tritonbn.experiment.study import runner
+from tritonbn.experiment.study.display import RunDisplay
+
+MakeCity = Callable[..., CityData]
+TINY = {"steps": 4, "batch_size": 4, "validate_every": 2, "validation_times": 2, "test_times": 28}
+ONE: dict[str, Any] = {
+    "backbones": ["cnn"],
+    "designs": ["published"],
+    "norms": ["none", "local"],
+    "baselines": ["nearest"],
+    "protocols": ["masked"],
+    "seeds": 1,
+}
+
+
+def trained(city: CityData, directory: Path | None = None, **choices: Any) -> Run:
+    return train(city, "cnn", directory=directory, progress=False, **{**TINY, **choices})
+
+
+def compared(city: CityData, directory: Path | None = None) -> pd.DataFrame:
+    return compare(city, directory=directory, progress=False, **ONE, **TINY)
+
+
+def weights_of(run: Run) -> list[torch.Tensor]:
+    return [*run.model.state_dict().values()]
+
+
+def assert_same(run: Run, other: Run) -> None:
+    assert run.config == other.config
+    for weight, of_other in zip(weights_of(run), weights_of(other), strict=True):
+        torch.testing.assert_close(weight, of_other, rtol=0, atol=0)
+    shown = [one.scores().drop(columns="seconds") for one in (run, other)]
+    pd.testing.assert_frame_equal(*shown)
+    pd.testing.assert_frame_equal(run.estimates(), other.estimates())
+
+
+@pytest.fixture(scope="module")
+def in_memory(city: CityData) -> Run:
+    return trained(city)
+
+
+@pytest.fixture(scope="module")
+def folder(city: CityData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with one run, that of `in_memory`."""
+    directory = tmp_path_factory.mktemp("folder")
+    trained(city, directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def comparison(city: CityData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("comparison")
+    compared(city, directory)
+    return directory
+
+
+def test_train_has_the_configuration_of_its_preset(in_memory: Run) -> None:
+    assert in_memory.config == RunConfig.preset("quick", "cnn", "local", "paper", **TINY)
+    assert in_memory.config.name == "cnn-dense-local-paper-0"
+
+
+def test_train_in_memory_writes_nothing(
+    city: CityData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trained(city, steps=1)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_training_in_a_folder_gives_the_numbers_of_training_in_memory(
+    city: CityData, in_memory: Run, folder: Path
+) -> None:
+    assert_same(in_memory, load_run(folder / "runs" / in_memory.config.name))
+
+
+def test_a_finished_run_is_loaded(
+    city: CityData, in_memory: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(runner, "train_folds", fail)
+    assert_same(in_memory, trained(city, folder))
+
+
+def test_an_interrupted_run_resumes_from_its_checkpoint(
+    city: CityData, in_memory: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+
+    def interrupt(_: object, __: object, info: Any) -> None:
+        steps.append(info.step)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunDisplay, "on_step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trained(city, tmp_path)
+    half = load_run(tmp_path / "runs" / in_memory.config.name)
+    assert [network.steps for network in half.networks] == [2]
+    assert half.history()["step"].to_list() == [2]
+    assert_same(in_memory, trained(city, tmp_path))
+    assert steps == [1, 2, 3, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"preset": "paper"},
+            "preset is quick in the folder, but paper was requested; choose another directory",
+        ),
+        (
+            {"steps": 5},
+            r"settings is .*'steps': 4.* in the folder, but .*'steps': 5.* was requested",
+        ),
+    ],
+)
+def test_a_folder_with_other_results_is_refused(
+    city: CityData, folder: Path, changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        trained(city, folder, **changed)
+
+
+def test_a_folder_of_another_city_is_refused(
+    city: CityData, make_city: MakeCity, folder: Path
+) -> None:
+    with pytest.raises(DataError, match="a city with different readings; choose another"):
+        trained(replace(city, values=city.values + 1), folder)
+    with pytest.raises(DataError, match="different cells and grid"):
+        trained(make_city(grid=(6, 7)), folder)
+
+
+def test_scalings_have_folders_of_their_own(city: CityData, tmp_path: Path) -> None:
+    runs = [trained(city, tmp_path, scaling=name) for name in ("maximum", "percentile", "all")]
+    assert [run.config.scaling for run in runs] == ["maximum", "percentile", "all"]
+    assert len({*(tmp_path / "runs").iterdir()}) == 3
+    assert runs[2].networks[0].scaler.maximum == pytest.approx(
+        float(city.values[city.observed].max())
+    )
+
+
+def test_the_preset_is_that_of_the_folder(city: CityData, tmp_path: Path) -> None:
+    trained(city, tmp_path, preset="thorough")
+    assert trained(city, tmp_path, seed=1).config.seed == 1
+    with pytest.raises(
+        DataError, match="preset is thorough in the folder, but quick was requested"
+    ):
+        trained(city, tmp_path, preset="quick")
+
+
+def test_without_progress_nothing_is_printed(
+    city: CityData, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trained(city, steps=1)
+    trained(city, tmp_path, steps=1)
+    trained(city, tmp_path, steps=1)
+    assert capfd.readouterr() == ("", "")
+    train(city, "cnn", **{**TINY, "steps": 1})
+    assert "cnn-dense-local-paper-0: spRMSE" in capfd.readouterr().out
+
+
+def test_an_unknown_setting_is_a_type_error(city: CityData, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"settings must be among backbone, .*; got epochs"):
+        trained(city, tmp_path / "out", epochs=3)
+    with pytest.raises(TypeError, match=r"settings must be among backbone, .*; got epochs"):
+        compare(city, directory=tmp_path / "out", progress=False, **ONE, epochs=3)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_combination_that_is_not_allowed_writes_nothing(city: CityData, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="protocol paper hides none"):
+        trained(city, tmp_path / "out", design="residual", protocol="paper")
+    with pytest.raises(ConfigError, match="backbone must be one of convlstm, cnn, cnn-lstm"):
+        train(city, "unet", directory=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_computed_on_the_device_asked_for(city: CityData, folder: Path) -> None:
+    run = load_run(folder / "runs" / "cnn-dense-local-paper-0", device="cpu")
+    assert {weight.device.type for weight in weights_of(run)} == {"cpu"}
+
+
+def test_compare_in_memory_gives_the_table_of_the_folder(city: CityData, comparison: Path) -> None:
+    table = compared(city)
+    assert [*table[["model", "norm"]].itertuples(index=False, name=None)] == [
+        ("cnn-dense", "none"),
+        ("cnn-dense", "local"),
+        ("nearest", "-"),
+        ("idw", "-"),
+    ]
+    written = pd.read_csv(comparison / "results.csv")
+    for one in (table, written):
+        del one["seconds"]
+    pd.testing.assert_frame_equal(table, written)
+
+
+def test_compare_reports_what_it_made_in_the_folder(comparison: Path) -> None:
+    names = {path.name for path in comparison.iterdir() if path.is_file()}
+    assert names >= {"report.html", "table.md", "results.csv", "stations.csv", "training.png"}
+    page = (comparison / "report.html").read_text("utf-8")
+    for title in ("CNN (dense)", "IDW", "Protocol masked"):
+        assert title in page
+
+
+def test_a_run_of_compare_is_that_of_train(city: CityData, comparison: Path) -> None:
+    alone = trained(city, protocol="masked")
+    assert_same(alone, load_run(comparison / "runs" / alone.config.name))
+
+
+def test_a_run_with_folds_is_loaded_whole_or_by_one_fold(city: CityData, tmp_path: Path) -> None:
+    whole = trained(city, tmp_path, protocol="unseen", steps=2)
+    folder = tmp_path / "runs" / whole.config.name
+    assert [network.config.fold for network in load_run(folder).networks] == [0, 1, 2, 3, 4]
+    pd.testing.assert_frame_equal(load_run(folder).scores(), whole.scores())
+    fold = load_run(folder / "fold3")
+    held_out = city.stations["station"][fold.networks[0].config.fold_of(city).held_out]
+    assert {*fold.estimates()["station"]} == {*held_out}
+    of_whole = whole.estimates()[whole.estimates()["station"].isin(held_out)]
+    pd.testing.assert_frame_equal(fold.estimates(), of_whole.reset_index(drop=True))
+
+
+def test_a_folder_that_is_no_run_is_an_error(city: CityData, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is no run: expected a folder in which a network was"):
+        load_run(folder)
+    config = RunConfig.preset("quick", "cnn", **TINY)
+    train_folds(city, replace(config, steps=2), tmp_path / "alone")
+    with pytest.raises(DataError, match="is not inside a results folder"):
+        load_run(tmp_path / "alone")

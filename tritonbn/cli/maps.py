@@ -1,0 +1,96 @@
+"""The commands that draw what a network estimates: heatmap and map."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from data_prep.city import DataError
+from data_prep.sources import load_city
+from tritonbn.cli.arguments import (
+    Commands,
+    add_command,
+    device_options,
+    run_options,
+    station_options,
+)
+from tritonbn.cli.study import require_writable
+from tritonbn.experiment.figures.field import draw_field
+from tritonbn.experiment.figures.style import save
+from tritonbn.experiment.maps import write_dataset
+from tritonbn.experiment.study.load import open_run
+from tritonbn.experiment.task.lookup import find_time
+from tritonbn.experiment.views import interpolate
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands to a parser."""
+    heatmap = add_command(
+        commands,
+        "heatmap",
+        _heatmap,
+        "Draw the readings of one time, and the field estimated with one station hidden.",
+        [run_options(), station_options()],
+    )
+    heatmap.add_argument(
+        "--time", help="ISO 8601, as in the data (default: a typical time of the test)"
+    )
+    heatmap.add_argument("--out", type=Path, help="the PNG (default: in the folder of the run)")
+
+    field = add_command(
+        commands,
+        "map",
+        _map,
+        "Write the field that a network estimates between the stations as PNG, CSV and NetCDF.",
+        [device_options()],
+    )
+    field.add_argument(
+        "--data", help="other readings of the same stations (default: those of the run)"
+    )
+    field.add_argument(
+        "--runs",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folder of a run; if several are given, such as all seeds, their fields are averaged",
+    )
+    field.add_argument(
+        "--time", nargs="+", required=True, help="one or several, ISO 8601, as in the data"
+    )
+    field.add_argument("--out", type=Path, default=Path("map"), help="the folder (default: map)")
+
+
+def _heatmap(options: argparse.Namespace, console: Console) -> None:
+    if options.out is not None and options.out.suffix != ".png":
+        raise DataError(f"--out must be a file that ends in .png, got {options.out}")
+    _, run = open_run(options.directory, options.device)
+    figure = run.heatmap(options.station, options.time)
+    cell = run.city.cells[run.hidden_station(options.station)]
+    out = options.out or options.directory / f"heatmap_{cell}.png"
+    save(figure, out)
+    console.print(f"The heatmap is {out}", soft_wrap=True)
+
+
+def _map(options: argparse.Namespace, console: Console) -> None:
+    require_writable(options.out)
+    folders = dict.fromkeys(folder.resolve() for folder in options.runs)
+    opened = [open_run(folder, options.device) for folder in folders]
+    results, *others = (results for results, _ in opened)
+    if any(other.directory.resolve() != results.directory.resolve() for other in others):
+        raise DataError("the runs must belong to the same results folder")
+    city = results.city
+    if options.data is not None:
+        city = city.with_readings_of(load_city(options.data, grid=city.grid))
+    times = np.unique([find_time(city, time) for time in options.time])
+    networks = [network for _, run in opened for network in run.networks]
+    dataset = interpolate(networks, city, times)
+    written = write_dataset(dataset, options.out)
+    held_out = networks[0].config.fold_of(city).held_out
+    for time, field in zip(times, dataset["field"].values, strict=True):
+        stamp = pd.Timestamp(city.times[time])
+        written.append(options.out / f"field_{stamp:%Y%m%dT%H%M%S}.png")
+        save(draw_field(city, int(time), field, held_out), written[-1])
+    for path in written:
+        console.print(f"Wrote {path}", soft_wrap=True)

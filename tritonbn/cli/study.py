@@ -1,0 +1,240 @@
+"""The commands that train and compare: reproduce, compare, train and evaluate."""
+
+import argparse
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from tritonbn.cli.arguments import (
+    Commands,
+    Parser,
+    add_command,
+    at_least,
+    default_of,
+    run_options,
+    station_options,
+    study_options,
+)
+from tritonbn.experiment import RunConfig, compare, load_run, train
+from tritonbn.experiment.baselines import BASELINES
+from tritonbn.experiment.networks.network import BACKBONES, DESIGNS, HEADS, OPTIONS
+from tritonbn.experiment.networks.norms import NORMS
+from tritonbn.experiment.networks.scaling import SCALINGS
+from tritonbn.experiment.study.compare import fill_results, report_comparison
+from tritonbn.experiment.study.display import score_tables, text_table
+from tritonbn.experiment.study.plan import Plan
+from tritonbn.experiment.study.prepare import city_of, open_results, preset_of, source_name
+from tritonbn.experiment.study.reproduce import reproduce
+from tritonbn.experiment.study.results import Results
+from tritonbn.experiment.study.runner import make_runs
+from tritonbn.experiment.study.tables import station_rows
+from tritonbn.experiment.task.protocol import PROTOCOLS
+from tritonbn.experiment.task.record import REFERENCE
+
+_NORMS = f"normalization: {', '.join(NORMS)}"
+_SCALING = "which reading is scaled to 1 (default: that of the preset)"
+
+
+def add_commands(commands: Commands) -> None:
+    """Add the commands to a parser."""
+    _add_reproduce(commands)
+    _add_compare(commands)
+    _add_train(commands)
+    add_command(
+        commands,
+        "evaluate",
+        _evaluate,
+        "Print the scores of a trained network and of IDW, station by station.",
+        [run_options()],
+    )
+
+
+def _add_reproduce(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "reproduce",
+        _reproduce,
+        "Train the six networks of the publication; write tables, figures and a report.",
+        [study_options(), station_options()],
+    )
+    parser.add_argument(
+        "--protocols",
+        nargs="+",
+        choices=PROTOCOLS,
+        default=["paper"],
+        help="which stations are hidden, and when (default: paper)",
+    )
+    parser.add_argument("--seeds", type=at_least(1), default=1, help="number of seeds (default: 1)")
+    parser.add_argument(
+        "--head",
+        choices=HEADS,
+        default="dense",
+        help="dense layers over the whole grid, as in the published figure (default), or a "
+        "convolution alone",
+    )
+    parser.add_argument("--scaling", choices=SCALINGS, help=_SCALING)
+    _add_jobs(parser)
+
+
+def _add_compare(commands: Commands) -> None:
+    parser = add_command(
+        commands,
+        "compare",
+        _compare,
+        "Train networks and fit baselines under the same protocols, and compare their scores.",
+        [study_options()],
+    )
+    for name, choices, help in (
+        ("backbones", BACKBONES, "backbones of the networks"),
+        ("designs", DESIGNS, "published, or residual: networks designed for interpolation"),
+        ("heads", HEADS, "heads of the published networks"),
+        ("norms", NORMS, _NORMS),
+        ("protocols", PROTOCOLS, "which stations are hidden, and when"),
+    ):
+        default = default_of(compare, name)
+        parser.add_argument(
+            f"--{name}",
+            nargs="+" if name == "protocols" else "*",
+            choices=choices,
+            metavar=name.removesuffix("s").upper(),
+            default=default,
+            help=f"{help} (choices: {', '.join(choices)}; default: {' '.join(default)})"
+            if name != "norms"
+            else f"{help} (default: {' '.join(default)})",
+        )
+    parser.add_argument(
+        "--baselines",
+        nargs="*",
+        choices=BASELINES,
+        metavar="BASELINE",
+        help=f"any of {', '.join(BASELINES)} (default: all that a protocol allows)",
+    )
+    parser.add_argument("--scalings", nargs="+", choices=SCALINGS, help=_SCALING)
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        choices=OPTIONS,
+        metavar="OPTION",
+        default=default_of(compare, "without"),
+        help="also train residual networks without each of these, one at a time: "
+        + ", ".join(OPTIONS),
+    )
+    seeds = default_of(compare, "seeds")
+    parser.add_argument(
+        "--seeds", type=at_least(1), default=seeds, help=f"number of seeds (default: {seeds})"
+    )
+    _add_jobs(parser)
+
+
+def _add_train(commands: Commands) -> None:
+    parser = add_command(
+        commands, "train", _train, "Train and test one network.", [study_options()]
+    )
+    parser.add_argument("--backbone", choices=BACKBONES, required=True)
+    norm, design = default_of(train, "norm"), default_of(train, "design")
+    parser.add_argument(
+        "--norm", choices=NORMS, metavar="NORM", default=norm, help=f"{_NORMS} (default: {norm})"
+    )
+    parser.add_argument("--design", choices=DESIGNS, default=design, help=f"default: {design}")
+    parser.add_argument("--head", choices=HEADS, help="default: dense; convolution if residual")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="default: paper; masked if residual")
+    parser.add_argument("--scaling", choices=SCALINGS, help=_SCALING)
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        choices=OPTIONS,
+        metavar="OPTION",
+        default=default_of(train, "without"),
+        help=f"what a residual network is trained without: {', '.join(OPTIONS)}",
+    )
+    seed = default_of(train, "seed")
+    parser.add_argument("--seed", type=at_least(0), default=seed, help=f"default: {seed}")
+
+
+def _add_jobs(parser: Parser) -> None:
+    parser.add_argument(
+        "--jobs", type=at_least(1), default=1, help="runs at the same time (default: 1)"
+    )
+
+
+def _reproduce(options: argparse.Namespace, console: Console) -> None:
+    plan = Plan(
+        backbones=default_of(compare, "backbones"),
+        designs=["published"],
+        heads=[options.head],
+        norms=default_of(compare, "norms"),
+        protocols=options.protocols,
+        scalings=[options.scaling],
+        baselines=[REFERENCE],
+        seeds=options.seeds,
+    )
+    results = _open(options, options.protocols, "quick")
+    reproduce(results, plan, options.station, options.jobs, options.device, console)
+    _print_scores(results, console)
+
+
+def _compare(options: argparse.Namespace, console: Console) -> None:
+    plan = Plan(
+        backbones=options.backbones,
+        designs=options.designs,
+        heads=options.heads,
+        norms=options.norms,
+        protocols=options.protocols,
+        scalings=options.scalings or [None],
+        without=options.without,
+        baselines=options.baselines,
+        seeds=options.seeds,
+    )
+    results = _open(options, options.protocols, "thorough")
+    fill_results(results, plan, options.jobs, options.device, console)
+    report_comparison(results)
+    _print_scores(results, console)
+
+
+def _train(options: argparse.Namespace, console: Console) -> None:
+    choices = {
+        name: getattr(options, name) for name in ("design", "head", "scaling", "without", "seed")
+    }
+    network = options.backbone, options.norm, options.protocol
+    protocol = RunConfig.preset(options.preset or "quick", *network, **choices).protocol
+    results = _open(options, [protocol], "quick")
+    config = results.config(*network, **choices)
+    make_runs(results, [config], options.device, console)
+    console.print(f"The run is in {results.run_directory(config)}", soft_wrap=True)
+
+
+def _evaluate(options: argparse.Namespace, console: Console) -> None:
+    run = load_run(options.directory, device=options.device)
+    idw = run.reference
+    stations = pd.concat([run.stations(), idw.stations(run.city)])
+    scores = pd.DataFrame([run.row(), idw.scores(run.city, idw.estimates["test"])])
+    console.print(text_table(station_rows(stations), f"RMSE at each station, {run.city.unit}"))
+    console.print(*score_tables(scores), sep="\n")
+
+
+def _open(options: argparse.Namespace, protocols: Sequence[str], preset: str) -> Results:
+    """Open or create the results folder that the options name."""
+    name = Path(options.data).resolve().name.removesuffix(".zip").removesuffix(".Rda")
+    directory = options.out or Path("results", name)
+    require_writable(directory)
+    preset = preset_of(directory, options.preset, preset)
+    city = city_of(directory, options.data, options.grid)
+    return open_results(directory, city, protocols, preset=preset, data=source_name(options.data))
+
+
+def require_writable(directory: Path) -> None:
+    """Raise before any work if a folder cannot be written."""
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
+def _print_scores(results: Results, console: Console) -> None:
+    console.print(*score_tables(results.runs()), sep="\n")
+    console.print(f"The report is {results.directory / 'report.html'}", soft_wrap=True)

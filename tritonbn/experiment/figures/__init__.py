@@ -1,0 +1,1 @@
+"""The figures: maps of fields and readings, heatmaps, training curves, comparisons."""

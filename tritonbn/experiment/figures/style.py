@@ -1,0 +1,62 @@
+"""What all figures share: the style, a figure that notebooks show, and how it is saved."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from matplotlib import figure as matplotlib_figure
+from matplotlib.axes import Axes
+
+from data_prep.city import CityData
+from data_prep.files import atomic_path
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "figure.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+}
+"""Parameters of Matplotlib, for `matplotlib.rc_context`."""
+
+PNG_DPI = 160
+
+
+class Figure(matplotlib_figure.Figure):
+    """A Matplotlib figure that a notebook shows without ``%matplotlib inline``."""
+
+    def _repr_png_(self) -> bytes:
+        with BytesIO() as buffer:
+            self.savefig(buffer, format="png", dpi=100)
+            return buffer.getvalue()
+
+
+def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Return the given axes, or those of a new figure of a size in inches."""
+    return ax if ax is not None else Figure(size, layout="constrained").subplots()
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that axes belong to."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure  # type: ignore[return-value]
+
+
+def label(city: CityData) -> str:
+    """Return the name of a city and its quantity, marked if the readings are synthetic."""
+    note = " (synthetic)" if city.synthetic and "synthetic" not in city.name else ""
+    return f"{city.quantity}, {city.name}{note}"
+
+
+def unit(city: CityData) -> str:
+    """Return the unit as figures show it."""
+    return city.unit.replace("ug/m3", "µg/m³")
+
+
+def save(figure: matplotlib_figure.Figure, path: Path) -> None:
+    """Write a figure as PNG, atomically."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=PNG_DPI, metadata={"Software": "tritonbn"})

@@ -1,0 +1,267 @@
+"""`RunConfig`: everything that decides the numbers of one training run."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from data_prep.city import CityData
+from tritonbn.experiment.networks.network import BACKBONES, DESIGNS, OPTIONS, Network
+from tritonbn.experiment.networks.norms import NORMS
+from tritonbn.experiment.networks.presets import PRESETS, settings_of
+from tritonbn.experiment.networks.scaling import SCALINGS, USUAL
+from tritonbn.experiment.task.folds import Fold
+from tritonbn.experiment.task.parts import DEFAULT_PARTS, PARTS
+from tritonbn.experiment.task.protocol import PROTOCOLS
+from tritonbn.models.head import HeadName
+
+
+class ConfigError(ValueError):
+    """A choice or a setting is not allowed; the message says what is."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run. Runs of equal configuration on one city and machine give equal numbers.
+
+    `RunConfig.preset` is the usual way to make one.
+
+    Parameters
+    ----------
+    backbone : str
+        A key of `BACKBONES`: ``"convlstm"``, ``"cnn"`` or ``"cnn-lstm"``.
+    norm : str
+        The normalization, a key of `NORMS`. ``"none"``, ``"global"`` (`torch.nn.BatchNorm2d`) and
+        ``"local"`` (`tritonbn.LocalBN`, one segment per cell) are the published ones.
+        ``"local-nearest"`` has one segment per nearest station; ``"local-stations"`` one per
+        station, and the other cells together; ``"local-after"`` normalizes after the activation;
+        ``"local-batch"`` uses the statistics of the batch in the test as well, so that its
+        estimates depend on the visible readings of other times of the test. Controls without
+        normalization: ``"offset"`` (a learned gain and offset per cell), ``"embedding"`` (learned
+        channels per cell beside the input), ``"scaled"`` (readings standardized per station).
+    protocol : str
+        Which stations are hidden when, and what is predicted: a key of `PROTOCOLS`.
+    design : {"published", "residual"}
+        What the backbone reads and predicts. The input of residual networks has several time steps,
+        a mask of the available readings and features of the surroundings of each cell. They predict
+        the residual of IDW (of readings limited to 2.5 standard deviations from the mean) and learn
+        from hidden stations. If no station is held out, they also use features of the whole grid;
+        otherwise their convolutions see the grid in all its symmetries. Default ``"published"``.
+    head : {"dense", "convolution"}
+        What follows the normalization. Default ``"dense"``; residual networks have
+        ``"convolution"``.
+    without : sequence of str
+        Keys of `OPTIONS`: what a residual network is trained without. Default: nothing.
+    seed : int
+        Decides the initial weights and the batches. Default 0.
+    fold : int
+        Which fold of the stations is held out; 0 except for ``"unseen"``. Default 0.
+    hidden : int
+        Width of the dense head. Default 1000.
+    dropout : float
+        Dropout probability in the dense head. Default 0.5.
+    scaling : str
+        Which reading is scaled to 1, a key of `SCALINGS`. Residual networks standardize each
+        sample by itself. Default ``"maximum"``.
+    parts : str
+        How the times are divided into training, validation and test, a key of `PARTS`. Default
+        ``"6:2:2"``.
+    steps : int
+        Maximum number of optimizer steps. Default 1200.
+    batch_size : int
+        Samples per step, at least 2, because batch statistics need two values. Default 128.
+    learning_rate : float
+        Of Adam. Default 1e-3.
+    validate_every : int
+        Steps between two validations. Default 20.
+    patience : int, optional
+        Validations without improvement after which training stops. Default: no early stopping.
+    timesteps : int
+        Consecutive times that the network sees. Default 1; the CNN-LSTM needs at least 2.
+    test_times, validation_times : int, optional
+        How many times, evenly spaced over the part, are scored after training and at each
+        validation. Default: all.
+
+    Raises
+    ------
+    ConfigError
+        If a value is not allowed; the message names it and what is allowed.
+
+    Examples
+    --------
+    >>> from tritonbn.experiment import RunConfig
+    >>> config = RunConfig.preset("quick", "cnn", "local")
+    >>> config.name
+    'cnn-dense-local-paper-0'
+    >>> config.steps, config.batch_size
+    (500, 32)
+    """
+
+    backbone: str
+    norm: str
+    protocol: str
+    design: str = "published"
+    head: HeadName = "dense"
+    without: tuple[str, ...] = ()
+    seed: int = 0
+    fold: int = 0
+    hidden: int = 1000
+    dropout: float = 0.5
+    scaling: str = "maximum"
+    parts: str = DEFAULT_PARTS
+    steps: int = 1200
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    validate_every: int = 20
+    patience: int | None = None
+    timesteps: int = 1
+    test_times: int | None = None
+    validation_times: int | None = None
+
+    @classmethod
+    def preset(
+        cls,
+        preset: str,
+        backbone: str,
+        norm: str = "local",
+        protocol: str | None = None,
+        *,
+        design: str = "published",
+        head: HeadName | None = None,
+        scaling: str | None = None,
+        without: Sequence[str] = (),
+        seed: int = 0,
+        fold: int = 0,
+        **settings: Any,
+    ) -> "RunConfig":
+        """Return the configuration of a run with the settings of a preset.
+
+        Parameters
+        ----------
+        preset : {"quick", "thorough", "paper"}
+            ``"quick"`` takes minutes on two cores; ``"thorough"`` takes the same training steps
+            and scores every time of the test; ``"paper"`` has the published sizes, parts and
+            scaling.
+        backbone, norm, design, without, seed, fold
+            Those of `RunConfig`.
+        protocol : str, optional
+            Default: ``"paper"`` for published networks, ``"masked"`` for residual ones.
+        head : {"dense", "convolution"}, optional
+            Default: ``"dense"`` for published networks, ``"convolution"`` for residual ones.
+        scaling : str, optional
+            Default: that of the preset.
+        **settings
+            Other arguments of `RunConfig`, in place of those of the preset.
+
+        Raises
+        ------
+        ConfigError
+            If a value is not allowed; the message names it and what is allowed.
+        TypeError
+            If a setting is no argument of `RunConfig`.
+        """
+        known = [field.name for field in fields(cls)]
+        if unknown := [name for name in settings if name not in known]:
+            raise TypeError(f"settings must be among {', '.join(known)}; got {', '.join(unknown)}")
+        _require("preset", preset, PRESETS)
+        _require("backbone", backbone, BACKBONES)
+        _require("design", design, DESIGNS)
+        head = head or DESIGNS[design].heads[0]
+        protocol = protocol or DESIGNS[design].protocol
+        _require("protocol", protocol, PROTOCOLS)
+        chosen = dict(settings_of(preset, backbone, design, head, protocol, without))
+        if scaling is not None:
+            chosen["scaling"] = scaling
+        choices: dict[str, Any] = {"design": design, "head": head, "without": tuple(without)}
+        return cls(backbone, norm, protocol, **choices, seed=seed, fold=fold, **(chosen | settings))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "without", tuple(self.without))
+        for name, allowed in (
+            ("backbone", BACKBONES),
+            ("norm", NORMS),
+            ("protocol", PROTOCOLS),
+            ("design", DESIGNS),
+            ("scaling", SCALINGS),
+            ("parts", PARTS),
+        ):
+            _require(name, getattr(self, name), allowed)
+        for option in self.without:
+            _require("without", option, OPTIONS)
+        for name, least in (
+            ("seed", 0),
+            ("fold", 0),
+            ("hidden", 1),
+            ("steps", 1),
+            ("batch_size", 2),
+            ("validate_every", 1),
+            ("patience", 1),
+            ("timesteps", 1),
+            ("test_times", 1),
+            ("validation_times", 1),
+        ):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} must be at least {least}, got {value}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be at least 0 and below 1, got {self.dropout}")
+        if not self.learning_rate > 0:
+            raise ConfigError(f"learning_rate must be positive, got {self.learning_rate}")
+        if reason := refusal(self.network, self.norm, self.protocol):
+            raise ConfigError(reason)
+        if self.backbone == "cnn-lstm" and self.timesteps < 2:
+            raise ConfigError(f"cnn-lstm needs timesteps of 2 or more, got {self.timesteps}")
+        if "window" in self.without and self.timesteps > 1:
+            raise ConfigError(
+                f"a network without the window sees one time, got timesteps {self.timesteps}"
+            )
+
+    @property
+    def network(self) -> Network:
+        """What is trained, as a row of a table names it beside the norm."""
+        scaling = None if self.scaling == USUAL[self.parts] else self.scaling
+        return Network(self.backbone, self.design, self.head, scaling, self.without)
+
+    @property
+    def name(self) -> str:
+        """Short name, also of the run's folder, such as ``convlstm-dense-local-paper-0``."""
+        return f"{self.network.name}-{self.norm}-{self.protocol}-{self.seed}"
+
+    def fold_of(self, city: CityData) -> Fold:
+        """Return what this run may know of a city."""
+        return Fold(city, self.protocol, self.fold, self.timesteps, self.parts)
+
+
+def refusal(network: Network, norm: str, protocol: str) -> str:
+    """Say why a network cannot be trained with a norm under a protocol; empty if it can.
+
+    Every name must be one that is registered.
+    """
+    backbone, head = network.backbone, network.head
+    design = DESIGNS[network.design]
+    held_out = PROTOCOLS[protocol].folds > 1
+    if head not in design.heads:
+        return f"{network.design} networks have the head {' or '.join(design.heads)}, not {head}"
+    if backbone not in design.backbones or (backbone == "cnn-lstm" and head != "dense"):
+        return f"there is no {network.title}; choose another design or head for {backbone}"
+    if network.design != "residual" and network.without:
+        return f"only residual networks accept without, got {', '.join(network.without)}"
+    if network.design == "residual" and network.scaling is not None:
+        return "residual networks standardize each sample by itself; scaling is for published ones"
+    if network.design == "residual" and not PROTOCOLS[protocol].hides:
+        return f"residual networks learn from hidden stations; protocol {protocol} hides none"
+    for option in network.without:
+        if option == ("context" if held_out else "symmetry"):
+            return (
+                f"networks under protocol {protocol} do not use {option}, so it cannot be left out"
+            )
+    allowed = NORMS[norm].backbones
+    if allowed is not None and backbone not in allowed:
+        return f"norm {norm} is for {' and '.join(allowed)}, not for {backbone}"
+    if NORMS[norm].by_station and network.design == "published" and head != "dense":
+        return f"norm {norm} needs an unbounded output, which the {head} head does not have"
+    return ""
+
+
+def _require(name: str, value: str, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")

@@ -1,0 +1,85 @@
+"""`NORMS`: one record for each normalization that the experiment compares."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from data_prep.city import CityData
+from tritonbn.models.norm import Norm as Layer
+from tritonbn.segments import Segments
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A normalization, or a control without one.
+
+    Parameters
+    ----------
+    title : str
+        The title in figures.
+    color : str
+        The colour of its curves.
+    layer : str or callable
+        What `tritonbn.models.build_model` takes as `norm`: a name, or a function from the number of
+        channels to a module. Default ``"none"``.
+    segments : callable, optional
+        Returns the segments of the layer for a city. Default: one segment per cell.
+    options : callable, optional
+        Returns further arguments of `build_model` for a grid, (H, W). Default: none.
+    by_station : bool
+        Whether the readings of a station are standardized by its own mean and standard deviation
+        before the network reads them. Default False.
+    backbones : tuple of str, optional
+        The backbones that it works with. Default: all.
+    """
+
+    title: str
+    color: str
+    layer: Layer = "none"
+    segments: Callable[[CityData], Segments] | None = None
+    options: Callable[[tuple[int, int]], Mapping[str, Any]] = field(default=lambda grid: {})
+    by_station: bool = False
+    backbones: tuple[str, ...] | None = None
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a form of local normalization."""
+        return self.layer in ("local", "local-batch")
+
+
+NORMS = {
+    "none": Norm("no normalization", "#999999"),
+    "global": Norm("global normalization", "#E69F00", "global"),
+    "local": Norm("local normalization", "#0072B2", "local"),
+    "local-nearest": Norm(
+        "local, by nearest station",
+        "#56B4E9",
+        "local",
+        segments=lambda city: Segments.nearest(city.cells.tolist(), city.grid),
+    ),
+    "local-stations": Norm(
+        "local, stations and rest",
+        "#009E73",
+        "local",
+        segments=lambda city: Segments.stations(city.cells.tolist(), city.grid),
+    ),
+    "local-after": Norm(
+        "local, after the activation",
+        "#F0E442",
+        "local",
+        options=lambda grid: {"norm_after": True},
+        backbones=("cnn", "cnn-lstm"),
+    ),
+    "local-batch": Norm("local, batch statistics", "#332288", "local-batch"),
+    "offset": Norm("gain and offset, no norm.", "#CC79A7", "offset"),
+    "embedding": Norm(
+        "station embedding, no norm.",
+        "#D55E00",
+        options=lambda grid: {"embedding": grid},
+        backbones=("cnn", "cnn-lstm"),
+    ),
+    "scaled": Norm("station scaling, no norm.", "#000000", by_station=True),
+}
+"""The normalizations by name. Controls without one are ``"offset"``, ``"embedding"`` and
+``"scaled"``. The colours are Okabe and Ito's palette and an indigo, which can be told apart with
+every kind of colour vision."""

@@ -1,0 +1,173 @@
+"""Create a results folder, or open it again, and check that its city suffices for the runs."""
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data_prep.city import CityData, DataError
+from data_prep.sources import SOURCES, is_quickly_read, load_city
+from tritonbn.experiment.networks.checkpoint import identity
+from tritonbn.experiment.networks.config import RunConfig
+from tritonbn.experiment.networks.scaling import Scaler
+from tritonbn.experiment.study.results import CONFIG, FORMAT, Results, write_json
+from tritonbn.experiment.task.folds import Fold
+from tritonbn.experiment.task.parts import TESTED_PARTS, Part
+from tritonbn.experiment.task.protocol import PROTOCOLS
+from tritonbn.experiment.task.scores import city_sprmse, estimates_table
+
+
+def city_of(directory: Path, data: str, grid: tuple[int, int] | None = None) -> CityData:
+    """Return the city of a results folder, or load it if there is no such folder.
+
+    Parameters
+    ----------
+    directory : Path
+        The results folder. The city in it is used if `data` would take long to read.
+    data : str
+        As for `data_prep.load_city`.
+    grid : (int, int), optional
+        As for `data_prep.load_city`.
+
+    Raises
+    ------
+    DataError
+        If the city cannot be loaded, or the folder has another source of data or grid.
+    """
+    if not (directory / CONFIG).exists():
+        return load_city(data, grid=grid)
+    results = Results.open(directory)
+    _require_same(results, data=source_name(data), grid=grid)
+    return load_city(data, grid=results.city.grid) if is_quickly_read(data) else results.city
+
+
+def source_name(data: str) -> str:
+    """Return a registered name as it is, and a path as an absolute one."""
+    return data if data in SOURCES else str(Path(data).resolve())
+
+
+def open_results(
+    directory: Path,
+    city: CityData,
+    protocols: Iterable[str],
+    *,
+    preset: str,
+    settings: dict[str, Any] | None = None,
+    data: str = "",
+) -> Results:
+    """Open a results folder for a city, or create it.
+
+    Parameters
+    ----------
+    directory : Path
+        The folder.
+    city : CityData
+    protocols : iterable of str
+        Of the runs: the city must have enough readings for each.
+    preset : str
+        Of the runs, if the folder is created.
+    settings : dict, optional
+        Settings of the runs that differ from those of the preset. Default: none.
+    data : str
+        Where the city comes from, for the report. Default: its name.
+
+    Raises
+    ------
+    DataError
+        If the folder holds results of another preset, other settings or another city, or the city
+        has too few stations or readings. In these cases nothing is written.
+    """
+    settings = settings or {}
+    if (directory / CONFIG).exists():
+        results = Results.open(directory)
+        _require_same(results, preset=preset, settings=settings)
+        here, there = identity(city), identity(results.city)
+        if changed := [name for name in there if here[name] != there[name]]:
+            raise DataError(
+                f"{directory} holds results of a city with different {' and '.join(changed)}; "
+                "choose another directory"
+            )
+        require_trainable(city, protocols, preset, settings)
+        return results
+    require_trainable(city, protocols, preset, settings)
+    city.save(directory / "data")
+    facts = {
+        "data": data or city.name,
+        "preset": preset,
+        "settings": settings,
+        "grid": city.grid,
+        "format": FORMAT,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("tritonbn", "torch", "numpy", "pandas")},
+        },
+    }
+    write_json(directory / CONFIG, facts)
+    return Results.open(directory)
+
+
+def preset_of(directory: Path | None, preset: str | None, default: str) -> str:
+    """Return the given preset, else that of an existing results folder, else the default."""
+    if preset is None and directory is not None and (directory / CONFIG).exists():
+        return Results.open(directory).preset
+    return preset or default
+
+
+def _require_same(results: Results, **wanted: Any) -> None:
+    differ = [
+        f"{name} is {results.facts.get(name)} in the folder, but {value} was requested"
+        for name, value in wanted.items()
+        if value is not None and results.facts.get(name) != value
+    ]
+    if differ:
+        raise DataError(
+            f"{results.directory} holds other results: {'; '.join(differ)}; choose another "
+            "directory"
+        )
+
+
+def require_trainable(
+    city: CityData, protocols: Iterable[str], preset: str, settings: dict[str, Any]
+) -> None:
+    """Raise `DataError` if training or test would fail for lack of stations or readings."""
+    for protocol in protocols:
+        config = RunConfig.preset(preset, "cnn", "none", protocol, **settings)
+        numbers = range(PROTOCOLS[protocol].folds)
+        folds = [Fold(city, protocol, number, parts=config.parts) for number in numbers]
+        for fold in folds:
+            _require_others(fold, protocol)
+            Scaler.fit(fold.windows.city, parts=config.parts)
+            fold.windows.times("train")
+            if not len(fold.scored("validation", fold.learned, config.validation_times)[0]):
+                raise DataError(
+                    f"the validation part of {city.name} has no reading that could be estimated "
+                    "from another station"
+                )
+        for part in TESTED_PARTS:
+            _require_scores(city, folds, part, config.test_times)
+
+
+def _require_scores(city: CityData, folds: list[Fold], part: Part, count: int | None) -> None:
+    """Raise `DataError` if no station has the readings that scores need."""
+    tables = []
+    for fold in folds:
+        times, stations = fold.scored(part, fold.tested, count)
+        tables.append(estimates_table(city, times, stations, city.values[times, stations]))
+    try:
+        city_sprmse(pd.concat(tables), city)
+    except DataError as error:
+        raise DataError(f"the {part} part of {city.name} has too few readings: {error}") from error
+
+
+def _require_others(fold: Fold, protocol: str) -> None:
+    """Raise `DataError` if a station cannot be estimated from two others."""
+    stations = len(fold.held_out)
+    least = 2 if fold.held_out.any() else 3
+    if stations - fold.held_out.sum() < least:
+        raise DataError(
+            f"protocol {protocol!r} estimates each station from at least two others; "
+            f"{fold.city.name} has {stations} stations"
+        )
