@@ -149,8 +149,8 @@ class LocalBN(SegmentedBatchNorm):
 
         Parameters
         ----------
-        x : floating-point Tensor, shape (N, C, *extra, *grid)
-        mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), optional
+        x : floating-point Tensor, shape ``(N, C, *extra, *grid)``
+        mask : Tensor of bool, broadcastable to ``(N, 1, *extra, *grid)``, optional
             True where a value is included in the statistics.
 
         Returns

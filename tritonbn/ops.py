@@ -46,7 +46,7 @@ def local_batch_norm(
 
     Parameters
     ----------
-    x : floating-point Tensor, shape (N, C, *extra, *grid)
+    x : floating-point Tensor, shape ``(N, C, *extra, *grid)``
         The input; N samples, C channels, any extra dimensions, and the grid.
     segments : Segments
         The partition of the grid into S segments.
@@ -61,7 +61,7 @@ def local_batch_norm(
         The weight of the batch in the updated running statistics.
     eps : float, default 1e-5
         Added to the variance for numerical stability; must be positive.
-    mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), optional
+    mask : Tensor of bool, broadcastable to ``(N, 1, *extra, *grid)``, optional
         True where a value is included in the statistics. Excluded values are normalized, too, so
         fill in missing values first. An excluded value that is NaN or infinite affects no other
         output, and contributes nothing to the gradients of weight, bias and other values.
