@@ -1,6 +1,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -86,3 +87,11 @@ def test_copies_are_equal(clone):
 def test_bad_input_says_what_is_wrong(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+def test_read_only_arrays_of_numpy_are_taken_without_a_warning(recwarn):
+    cells = np.array([0, 5])
+    cells.flags.writeable = False
+    assert Segments.nearest(cells, (2, 3)) == Segments.nearest([0, 5], (2, 3))
+    assert Segments(cells[::5]) == Segments([0])
+    assert not recwarn.list

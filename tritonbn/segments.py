@@ -76,12 +76,12 @@ class Segments:
     def __init__(self, ids: Tensor | Sequence[Any]) -> None:
         if isinstance(ids, FakeTensor) or (isinstance(ids, Tensor) and ids.is_meta):
             raise ValueError(f"ids must have values, got a {type(ids).__name__} on {ids.device}")
-        ids = torch.as_tensor(ids, device="cpu")
+        ids = torch.asarray(ids, device="cpu", copy=True)  # of NumPy, it may be read-only
         if ids.dtype not in _INTEGERS:
             raise TypeError(f"ids must be integers, got {ids.dtype}")
         if ids.dim() == 0 or ids.numel() == 0:
             raise ValueError(f"ids must have at least one cell, got shape {tuple(ids.shape)}")
-        self.ids = ids.detach().to(torch.int64, copy=True).contiguous()
+        self.ids = ids.detach().to(torch.int64).contiguous()
         lowest, highest = int(self.ids.min()), int(self.ids.max())
         if lowest < -1 or highest < 0:
             raise ValueError(
@@ -260,7 +260,7 @@ def _checked_grid(grid: Sequence[int]) -> tuple[int, ...]:
 
 
 def _checked_cells(cells: Tensor | Sequence[int], grid: tuple[int, ...]) -> Tensor:
-    stations = torch.as_tensor(cells, device="cpu")
+    stations = torch.asarray(cells, device="cpu", copy=True)
     if stations.dtype not in _INTEGERS or stations.dim() != 1 or len(stations) == 0:
         raise ValueError(f"cells must be a list of at least one integer, got {cells}")
     stations = stations.to(torch.int64)

@@ -97,7 +97,11 @@ run.scores()[["model", "norm", "stations", "mean_reading", "sprmse", "skill"]].r
 run.heatmap(CELL)
 
 # %% [markdown]
-# Two numbers are close together, or they are not. Either way it is *one* hour of one station. The time was
+# Look at the cells *without* a station: they are noise. The loss compares estimates with readings, and readings
+# exist in the cells of stations only, so nothing tells the dense head what belongs between them. This picture
+# is not a map of the city; [notebook 6](06_your_own_city.ipynb) draws one with a network that is made for it.
+#
+# At the hidden station, two numbers are close together, or they are not. Either way it is *one* hour of one station. The time was
 # chosen by the readings alone: it is the hour at which this station has its median reading. Choosing the hour
 # with the best estimate would make any network look perfect.
 #
