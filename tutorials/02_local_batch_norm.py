@@ -60,11 +60,12 @@ layers = {"none": nn.Identity(), "global": nn.BatchNorm2d(C), "local": LocalBN(C
 outputs = {name: layer(x).detach() for name, layer in layers.items()}
 figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
 for ax, (name, y) in zip(axes, outputs.items(), strict=True):
-    means = y.mean(dim=(0, 1))  # (H, W)
-    ax.imshow(means, origin="lower", cmap="viridis_r")
+    means = y.mean(dim=(0, 1)).round(decimals=1) + 0.0  # (H, W)
+    top = means.abs().max() + 0.1
+    ax.imshow(means, origin="lower", cmap="RdBu_r", vmin=-top, vmax=top)
     ax.set_title(f"{name}: means of the cells")
     for row, column in torch.cartesian_prod(torch.arange(H), torch.arange(W)).tolist():
-        ax.text(column, row, f"{means[row, column]:.1f}", ha="center", va="center", color="red")
+        ax.text(column, row, f"{means[row, column]:.1f}", ha="center", va="center")
 
 # %% [markdown]
 # Global normalization shifts and scales all cells in the same way, so the differences between places remain.

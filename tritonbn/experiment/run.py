@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,8 @@ import xarray as xr
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.baselines import evaluate_baseline
+from tritonbn.experiment.figures.field import draw_field
+from tritonbn.experiment.figures.interactive import make_map, require_ipyleaflet
 from tritonbn.experiment.figures.style import Figure
 from tritonbn.experiment.figures.training import draw_training
 from tritonbn.experiment.networks.config import RunConfig
@@ -29,6 +31,9 @@ from tritonbn.experiment.task.protocol import PROTOCOLS
 from tritonbn.experiment.task.record import COLUMNS, REFERENCE, Record
 from tritonbn.experiment.views import heatmap, interpolate
 from tritonbn.models import InterpolationNetwork
+
+if TYPE_CHECKING:
+    import ipyleaflet
 
 
 class Run:
@@ -220,8 +225,45 @@ class Run:
         DataError
             If there is no such time, no reading to estimate it from, or one network per fold.
         """
-        times = np.array([find_time(self.city, time)])
-        return interpolate([self._single()], self.city, times)["field"].isel(time=0)
+        return self._field(find_time(self.city, time))
+
+    def map(self, time: str) -> Figure:
+        """Draw the field of `field`, whose argument and errors are the same, and the readings."""
+        index = find_time(self.city, time)
+        return draw_field(self.city, index, self._field(index).to_numpy(), self._held_out())
+
+    def interactive_map(self, time: str) -> "ipyleaflet.Map":
+        """Make a map of the field of `field` to move and zoom in a notebook with a running kernel.
+
+        A click on a station shows its reading. Lines of latitude and longitude are in place of a
+        base map, so no network is needed.
+
+        Parameters
+        ----------
+        time : str
+            ISO 8601, as in `city.times`.
+
+        Returns
+        -------
+        ipyleaflet.Map
+
+        Raises
+        ------
+        DataError
+            If ipyleaflet is not installed (``pip install 'tritonbn[map]'``), and see `field`.
+
+        Examples
+        --------
+        >>> from data_prep import load_city
+        >>> from tritonbn.experiment import train
+        >>> city = load_city("synthetic", days=7, grid=(8, 8))
+        >>> run = train(city, "cnn", steps=2, test_times=40, progress=False)
+        >>> type(run.interactive_map(str(city.times[-1])))
+        <class 'ipyleaflet.leaflet.Map'>
+        """
+        require_ipyleaflet()
+        index = find_time(self.city, time)
+        return make_map(self.city, index, self._field(index).to_numpy(), self._held_out())
 
     def hidden_station(self, station: str | int | None = None) -> int:
         """Return the row of the station that `heatmap` hides; the argument is that of `heatmap`."""
@@ -271,6 +313,10 @@ class Run:
         return evaluate_baseline(
             REFERENCE, self.city, config.protocol, config.test_times, config.parts
         )
+
+    def _field(self, time: int) -> xr.DataArray:
+        """Return the field of the time with this index."""
+        return interpolate([self._single()], self.city, np.array([time]))["field"].isel(time=0)
 
     def _held_out(self) -> BoolArray:
         """Return the stations that were held out from at least one network, (S,)."""

@@ -1,0 +1,117 @@
+"""The interactive map of an estimated field, which needs no tiles from the network."""
+
+from base64 import b64encode
+from html import escape
+from importlib.util import find_spec
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import Normalize, to_hex
+from matplotlib.image import imsave
+from matplotlib.ticker import MaxNLocator
+
+from data_prep.city import CityData, DataError
+from tritonbn.experiment.figures.map import COLORMAP
+from tritonbn.experiment.figures.style import unit
+from tritonbn.experiment.task.arrays import BoolArray, FloatArray
+from tritonbn.experiment.task.geography import cell_edges
+
+if TYPE_CHECKING:
+    import ipyleaflet
+
+PIXELS_PER_CELL = 16
+"""So many that a browser, which smooths pictures, shows cells with sharp edges."""
+
+GREY = "#808080"
+
+
+def require_ipyleaflet() -> None:
+    """Raise `DataError` if ipyleaflet is not installed."""
+    if find_spec("ipyleaflet") is None:
+        raise DataError(
+            "the interactive map needs the package ipyleaflet: pip install 'tritonbn[map]'"
+        )
+
+
+def make_map(city: CityData, time: int, field: FloatArray, held_out: BoolArray) -> "ipyleaflet.Map":
+    """Make a map of the field of one time; the parameters are those of `draw_field`.
+
+    A click on a station shows its name and its reading. An outline of the grid and lines of
+    latitude and longitude take the place of a base map.
+    """
+    import ipyleaflet
+    from ipywidgets import HTML
+
+    west, east, south, north = cell_edges(city)
+    readings = np.where(held_out, np.nan, city.values[time])
+    scale = Normalize(0, float(np.nanmax([np.nanmax(readings), field.max()])))
+    layers: list[Any] = [
+        ipyleaflet.ImageOverlay(
+            url=_picture(field, scale), bounds=((south, west), (north, east)), opacity=0.8
+        ),
+        ipyleaflet.Rectangle(
+            bounds=((south, west), (north, east)), color=GREY, weight=2, fill=False
+        ),
+        *_graticule(west, east, south, north),
+    ]
+    for station, reading in zip(city.stations.itertuples(), readings, strict=True):
+        shown = "no reading" if np.isnan(reading) else f"{reading:.1f} {unit(city)}"
+        color = GREY if np.isnan(reading) else to_hex(colormaps[COLORMAP](scale(reading)))
+        layers.append(
+            ipyleaflet.CircleMarker(
+                location=(station.latitude, station.longitude),
+                radius=7,
+                color="white",
+                weight=1,
+                fill_color=color,
+                fill_opacity=1,
+                popup=HTML(f"{escape(str(station.station))} (cell {station.cell})<br>{shown}"),
+            )
+        )
+    center = ((south + north) / 2, (west + east) / 2)
+    shown_map = ipyleaflet.Map(
+        layers=layers, center=center, zoom=12, scroll_wheel_zoom=True, attribution_control=False
+    )
+    shown_map.add(ipyleaflet.ScaleControl(position="bottomleft", imperial=False))
+    shown_map.fit_bounds([[south, west], [north, east]])
+    return shown_map
+
+
+def _picture(field: FloatArray, scale: Normalize) -> str:
+    """Return a field as the address of a PNG that contains it."""
+    colors = colormaps[COLORMAP](scale(field[::-1]))
+    enlarged = colors.repeat(PIXELS_PER_CELL, axis=0).repeat(PIXELS_PER_CELL, axis=1)
+    with BytesIO() as buffer:
+        imsave(buffer, enlarged, format="png")
+        return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
+
+
+def _graticule(west: float, east: float, south: float, north: float) -> list[Any]:
+    """Return lines of latitude and longitude inside the grid, with their degrees."""
+    import ipyleaflet
+
+    parallels = [((y, west), (y, east)) for y in _ticks(south, north)]
+    meridians = [((south, x), (north, x)) for x in _ticks(west, east)]
+    lines = [
+        ipyleaflet.Polyline(locations=line, color=GREY, weight=1, fill=False, opacity=0.6)
+        for line in [*parallels, *meridians]
+    ]
+    texts = [f"{line[0][0]:g}° N" for line in parallels] + [
+        f"{line[0][1]:g}° E" for line in meridians
+    ]
+    labels = [
+        ipyleaflet.Marker(
+            location=line[0],
+            draggable=False,
+            icon=ipyleaflet.DivIcon(html=text, icon_size=[60, 16], bg_pos=[0, 0]),
+        )
+        for line, text in zip([*parallels, *meridians], texts, strict=True)
+    ]
+    return lines + labels
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    ticks = MaxNLocator(4).tick_values(low, high)
+    return [float(round(tick, 6)) for tick in ticks if low < tick < high]
