@@ -62,7 +62,7 @@ figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
 for ax, (name, y) in zip(axes, outputs.items(), strict=True):
     means = y.mean(dim=(0, 1)).round(decimals=1) + 0.0  # (H, W)
     top = means.abs().max() + 0.1
-    ax.imshow(means, origin="lower", cmap="RdBu_r", vmin=-top, vmax=top)
+    ax.imshow(means, origin="lower", cmap="coolwarm", vmin=-top, vmax=top)
     ax.set_title(f"{name}: means of the cells")
     for row, column in torch.cartesian_prod(torch.arange(H), torch.arange(W)).tolist():
         ax.text(column, row, f"{means[row, column]:.1f}", ha="center", va="center")
@@ -149,9 +149,8 @@ for _ in range(60):
     layer(level + spread * torch.randn(32, C, H, W))
     seen.append(layer.running_mean[0, :W].clone())  # the cells of row 0
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-ax.plot(torch.stack(seen), label=[f"column {column}" for column in range(W)])
-ax.set(xlabel="batch", ylabel="running mean")
-ax.legend()
+ax.plot(torch.stack(seen))
+ax.set(xlabel="batch", ylabel="running means of row 0")
 assert (layer.running_mean[0, :W] - level[0]).abs().max() < 1
 
 # %% [markdown]
