@@ -104,11 +104,10 @@ def local_norm(x, ids, weight, bias, eps=1e-5):
 
 
 segments = Segments.nearest([0, 7, 13], grid=(H, W))  # three stations
-weight, bias = torch.rand(C, 3), torch.rand(C, 3)
+weight, bias = torch.rand(2, C, 3)
 layer = LocalBN(C, segments)
 layer.load_state_dict(layer.state_dict() | {"weight": weight, "bias": bias})
 torch.testing.assert_close(local_norm(x, segments.ids, weight, bias), layer(x))
-print("weight and bias: C={}, S={}".format(*layer.weight.shape))
 
 # %% [markdown]
 # One segment over the whole grid is `nn.BatchNorm2d`, exactly: outputs, gradients and running statistics.
