@@ -28,6 +28,7 @@ include_patterns = [
     "benchmarks/README.md",
     "docs/**.md",
     "tritonbn/kernels/KERNELS.md",
+    "tutorials/*.ipynb",
 ]
 exclude_patterns = [".*", "build", "dist", "results", "**/.*"]
 templates_path = ["templates"]
@@ -35,7 +36,7 @@ html_additional_pages = {"index": "redirect.html"}  # the address of the site le
 
 extensions = [
     "command_help",
-    "myst_parser",
+    "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
@@ -45,6 +46,12 @@ extensions = [
 
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 3
+
+nb_execution_mode = "off"  # the pages show the committed outputs
+nb_code_prompt_show = "Show the solution"
+nb_code_prompt_hide = "Hide the solution"
+nb_ipywidgets_js = {}  # which would be loaded from the network
+nb_merge_streams = True
 copybutton_exclude = ".linenos, .gp, .go"
 
 default_role = "py:obj"
