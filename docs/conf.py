@@ -50,7 +50,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"  # the pages show the committed outputs
 nb_code_prompt_show = "Show the solution"
 nb_code_prompt_hide = "Hide the solution"
-nb_ipywidgets_js = {}  # which would be loaded from the network
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}  # which would be loaded from the network
 nb_merge_streams = True
 copybutton_exclude = ".linenos, .gp, .go"
 
