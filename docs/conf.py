@@ -21,6 +21,7 @@ release = version = tritonbn.__version__
 html_title = f"tritonbn {release}"
 html_theme = "furo"
 html_copy_source = False
+html_show_copyright = False
 
 root_doc = "docs/index"
 include_patterns = [

@@ -132,7 +132,7 @@ _ = ax.set(xlabel="training step", ylabel="validation spRMSE (µg/m³)")
 # error, which is smaller than a root mean square error of the same estimates.
 
 # %%
-measured = pd.read_csv(Path("..", "docs", "results", "antwerp.csv"))
+measured = pd.read_csv("../docs/results/antwerp.csv").query("protocol != 'unseen'")
 both = measured.pivot_table("sprmse", ["model", "norm"], "protocol", aggfunc=["mean", "std"])
 both["published", "paper"] = pd.Series(PUBLISHED)
 both.loc[[*PUBLISHED]].round(2)

@@ -89,7 +89,7 @@ def test_the_slider_changes_the_picture(address):
         page = browser.new_page(viewport={"width": 1200, "height": 1500})
         page.set_default_timeout(90_000)
         page.goto(address)
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         picture = page.locator(PICTURE)

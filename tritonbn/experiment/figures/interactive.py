@@ -72,7 +72,12 @@ def make_map(city: CityData, time: int, field: FloatArray, held_out: BoolArray) 
         )
     center = ((south + north) / 2, (west + east) / 2)
     shown_map = ipyleaflet.Map(
-        layers=layers, center=center, zoom=12, scroll_wheel_zoom=True, attribution_control=False
+        layers=layers,
+        center=center,
+        zoom=12,
+        scroll_wheel_zoom=True,
+        attribution_control=False,
+        layout={"height": "520px"},
     )
     shown_map.add(ipyleaflet.ScaleControl(position="bottomleft", imperial=False))
     shown_map.fit_bounds([[south, west], [north, east]])
