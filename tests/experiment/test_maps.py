@@ -30,7 +30,7 @@ def test_the_field_is_the_reading_where_there_is_one_and_else_the_model_s(run, c
         np.testing.assert_array_equal(values.flat[read], city.values[time, city.observed[time]])
         others = np.setdiff1d(np.arange(values.size), read)
         expected = predict_field(run, city, time, None)
-        # a convolution of two times may round otherwise than one of each, relative to its largest term
+        # a convolution of two times may round otherwise, relative to its largest term
         rounding = 1e-6 * expected.max()
         np.testing.assert_allclose(
             values.flat[others], expected.flat[others], rtol=0, atol=rounding
