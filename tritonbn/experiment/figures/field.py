@@ -4,10 +4,9 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 
 from data_prep.city import CityData
-from tritonbn.experiment.figures.map import COLORMAP, CityMap
+from tritonbn.experiment.figures.map import COLORMAP, CityMap, common_scale
 from tritonbn.experiment.figures.style import STYLE, Figure, axes_or_new, figure_of, label, unit
 from tritonbn.experiment.task.arrays import BoolArray, FloatArray
 
@@ -34,8 +33,7 @@ def draw_field(
     ax : Axes, optional
         Where to draw. Default: a new figure.
     """
-    highest = np.nanmax([np.nanmax(city.values[time, ~held_out]), field.max()])
-    scale = Normalize(0, float(highest))
+    scale = common_scale(city, time, field, held_out)
     place = CityMap(city, time, scale, held_out)
     when = np.datetime_as_string(city.times[time], "m").replace("T", " ")
     with rc_context(STYLE):

@@ -13,7 +13,7 @@ from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 
 from data_prep.city import CityData, DataError
-from tritonbn.experiment.figures.map import COLORMAP
+from tritonbn.experiment.figures.map import COLORMAP, common_scale
 from tritonbn.experiment.figures.style import unit
 from tritonbn.experiment.task.arrays import BoolArray, FloatArray
 from tritonbn.experiment.task.geography import cell_edges
@@ -46,7 +46,7 @@ def make_map(city: CityData, time: int, field: FloatArray, held_out: BoolArray) 
 
     west, east, south, north = cell_edges(city)
     readings = np.where(held_out, np.nan, city.values[time])
-    scale = Normalize(0, float(np.nanmax([np.nanmax(readings), field.max()])))
+    scale = common_scale(city, time, field, held_out)
     layers: list[Any] = [
         ipyleaflet.ImageOverlay(
             url=_picture(field, scale), bounds=((south, west), (north, east)), opacity=0.8

@@ -40,6 +40,12 @@ def window_around(cell: int, grid: tuple[int, int]) -> Window:
     return rows, columns
 
 
+def common_scale(city: CityData, time: int, field: FloatArray, held_out: BoolArray) -> Normalize:
+    """Return the colour scale of a field and of the readings that are shown on it, from 0."""
+    highest = np.nanmax([np.nanmax(city.values[time, ~held_out]), field.max()])
+    return Normalize(0, float(highest))
+
+
 class CityMap:
     """The stations of a city at one time.
 
