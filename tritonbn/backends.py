@@ -123,8 +123,7 @@ def forward(
     else:
         y, mean, var, count = native.forward(
             x,
-            partition.ids,
-            partition.segments,
+            partition,
             affine.weight,
             affine.bias,
             mask,
@@ -158,7 +157,7 @@ def backward(
     dx, dweight, dbias = native.backward(
         dy,
         x,
-        partition.ids,
+        partition,
         affine.weight,
         mask,
         mean,
