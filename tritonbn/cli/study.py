@@ -24,6 +24,7 @@ from tritonbn.experiment.baselines import BASELINES
 from tritonbn.experiment.networks.network import BACKBONES, DESIGNS, HEADS, OPTIONS
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.networks.scaling import SCALINGS
+from tritonbn.experiment.networks.trained import default_device
 from tritonbn.experiment.study.compare import fill_results, report_comparison
 from tritonbn.experiment.study.display import score_tables, text_table
 from tritonbn.experiment.study.plan import Plan
@@ -35,6 +36,7 @@ from tritonbn.experiment.study.tables import station_rows
 from tritonbn.experiment.task.protocol import PROTOCOLS
 from tritonbn.experiment.task.record import REFERENCE
 
+_MOST_JOBS = 4  # each needs about 1 GB of memory
 _NORMS = f"normalization: {', '.join(NORMS)}"
 _SCALING = "which reading is scaled to 1 (default: that of the preset)"
 
@@ -157,8 +159,18 @@ def _add_train(commands: Commands) -> None:
 
 def _add_jobs(parser: Parser) -> None:
     parser.add_argument(
-        "--jobs", type=at_least(1), default=1, help="runs at the same time (default: 1)"
+        "--jobs",
+        type=at_least(1),
+        help=f"runs at the same time (default: one per core, at most {_MOST_JOBS}; 1 on a GPU)",
     )
+
+
+def _jobs(options: argparse.Namespace) -> int:
+    """Return the number of jobs; runs with one thread each finish earlier than one with several."""
+    device = options.device or default_device()
+    if options.jobs is not None or device.type != "cpu":
+        return options.jobs or 1
+    return min(os.cpu_count() or 1, _MOST_JOBS)
 
 
 def _reproduce(options: argparse.Namespace, console: Console) -> None:
@@ -173,7 +185,7 @@ def _reproduce(options: argparse.Namespace, console: Console) -> None:
         seeds=options.seeds,
     )
     results = _open(options, options.protocols, "quick")
-    reproduce(results, plan, options.station, options.jobs, options.device, console)
+    reproduce(results, plan, options.station, _jobs(options), options.device, console)
     _print_scores(results, console)
 
 
@@ -190,7 +202,7 @@ def _compare(options: argparse.Namespace, console: Console) -> None:
         seeds=options.seeds,
     )
     results = _open(options, options.protocols, "thorough")
-    fill_results(results, plan, options.jobs, options.device, console)
+    fill_results(results, plan, _jobs(options), options.device, console)
     report_comparison(results)
     _print_scores(results, console)
 

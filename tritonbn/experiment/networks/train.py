@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from data_prep.city import CityData
+from tritonbn.experiment.networks.allocator import keep_freed_memory
 from tritonbn.experiment.networks.checkpoint import Checkpoint, identity
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.encoding import Encoding
@@ -99,6 +100,8 @@ def train_network(
         if checkpoint.finished:
             return TrainedNetwork.restore(checkpoint, city, device)
 
+    if device.type == "cpu":
+        keep_freed_memory()
     recipe = recipe_of(config)
     fold = config.fold_of(city)
     times = fold.windows.times("train")

@@ -52,6 +52,7 @@ def make_runs(
     if not missing:
         console.print(f"All {len(configs)} runs are finished; there is nothing to train.")
         return
+    jobs = min(jobs, len(missing))
     with RunDisplay(len(missing), console, lambda: score_tables(results.runs())) as display:
         if jobs > 1:
             _side_by_side(results, missing, device, display, jobs)
