@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import triton
 
+from tritonbn.kernels import lstm_launch
 from tritonbn.kernels.configs import (
     MERGE_CONFIGS,
     ONE_PASS_KERNELS,
@@ -69,6 +70,8 @@ def test_every_shipped_configuration_is_compiled(of_target):
                 shipped |= {(kernel, name, config) for config in configs}
         for kernel in ("merge_statistics", "merge_sums"):
             shipped |= {(kernel, name, config) for config in MERGE_CONFIGS}
+        for kernel in ("lstm_forward", "lstm_backward"):
+            shipped.add((kernel, name, Config(1, lstm_launch.BLOCK, lstm_launch.WARPS)))
     assert compiled == shipped
 
 
@@ -104,6 +107,8 @@ def test_contiguous_tensors_are_accessed_by_16_bytes(target, records):
         "input_gradient": (2, 1),
         "one_pass_forward": (1, 1),
         "one_pass_backward": (2, 1),
+        "lstm_forward": (9, 6),
+        "lstm_backward": (8, 5),
     }
     looked_at = set()
     for r in records:

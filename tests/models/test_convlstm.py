@@ -63,25 +63,36 @@ def test_advancing_in_parts_equals_the_whole_sequence():
     torch.testing.assert_close(model(x), expected)
 
 
+@pytest.mark.parametrize("hidden", [1, 4])
+def test_parameters_have_the_gradients_of_an_lstm(hidden):
+    cell = ConvLSTMCell(3, hidden, 1).double()
+    lstm = lstm_like(cell, 3, hidden, 1)
+    x = torch.randn(4, 6, 3, dtype=torch.float64)
+    state = [torch.randn(1, 4, hidden, dtype=torch.float64, requires_grad=True) for _ in "hc"]
+    on_grid = [s.detach()[0, :, :, None, None].requires_grad_() for s in state]
+    lstm(x, tuple(state))[0][:, -1].exp().sum().backward()
+    cell(x[..., None, None], tuple(on_grid))[0].exp().sum().backward()
+    for gates, name in ((cell.input, "weight_ih_l0"), (cell.recurrent, "weight_hh_l0")):
+        gradient = torch.cat([gate.weight.grad[:, :, 0, 0] for gate in gates])
+        torch.testing.assert_close(gradient, getattr(lstm, name).grad)
+    gradient = torch.cat([gate.bias.grad for gate in cell.input])
+    torch.testing.assert_close(gradient, lstm.bias_ih_l0.grad)
+    for value, expected in zip(on_grid, state, strict=True):
+        torch.testing.assert_close(value.grad[:, :, 0, 0], expected.grad[0])
+
+
 def test_no_state_equals_a_state_of_zeros():
     cell = ConvLSTMCell(1, 3).double()
     x = torch.rand(2, 1, 1, 4, 3, dtype=torch.float64)
-    calls = []
-    for gate in cell.recurrent:
-        gate.register_forward_hook(lambda *_: calls.append("recurrent"))
-    state = cell(x)
-    assert not calls
     zeros = torch.zeros(2, 3, 4, 3, dtype=torch.float64)
-    torch.testing.assert_close(state, cell(x, (zeros, zeros)))
+    torch.testing.assert_close(cell(x), cell(x, (zeros, zeros)))
 
 
-def test_input_is_convolved_for_all_times_at_once():
-    model = ConvLSTM(hidden_channels=3, head="convolution")
-    batches = []
-    for gate in model.cell.input:
-        gate.register_forward_pre_hook(lambda _, args: batches.append(len(args[0])))
-    model(torch.rand(2, 7, 1, 4, 4))
-    assert batches == [14] * 4
+def test_a_single_time_needs_neither_forget_gate_nor_recurrence():
+    cell = ConvLSTMCell(1, 3)
+    cell(torch.rand(2, 1, 1, 4, 3))[0].sum().backward()
+    used = {name for name, parameter in cell.named_parameters() if parameter.grad is not None}
+    assert used == {f"input.{gate}.{name}" for gate in (0, 2, 3) for name in ("weight", "bias")}
 
 
 def test_an_empty_sequence_is_refused():

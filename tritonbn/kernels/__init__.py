@@ -7,5 +7,5 @@ shared by all kernels.
 
 `launch` decides which kernels run; `stages`, `merging` and `fused` launch them. `configs` lists
 their configurations and `tuning` chooses among them. `offline` compiles all kernels on a machine
-without a GPU.
+without a GPU. `lstm` and `lstm_launch` are the pointwise part of the ConvLSTM.
 """

@@ -1,11 +1,13 @@
 """ConvLSTM interpolation network: convolutional LSTM, normalization, head."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from tritonbn.models.head import HeadName, make_head
+from tritonbn.models.lstm_step import lstm_step
 from tritonbn.models.norm import Norm, make_norm
 from tritonbn.models.symmetry import in_all_ways, require_no_places
 from tritonbn.segments import Segments
@@ -33,14 +35,14 @@ class ConvLSTMCell(nn.Module):
 
     def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int = 3) -> None:
         super().__init__()
-        # one convolution per gate: splitting a joint output would cost a copy in the backward pass
+        self.padding = kernel_size // 2
         self.input = nn.ModuleList(
-            nn.Conv2d(in_channels, hidden_channels, kernel_size, padding=kernel_size // 2)
+            nn.Conv2d(in_channels, hidden_channels, kernel_size, padding=self.padding)
             for _ in "ifgo"
         )
         self.recurrent = nn.ModuleList(
             nn.Conv2d(
-                hidden_channels, hidden_channels, kernel_size, padding=kernel_size // 2, bias=False
+                hidden_channels, hidden_channels, kernel_size, padding=self.padding, bias=False
             )
             for _ in "ifgo"
         )
@@ -68,19 +70,48 @@ class ConvLSTMCell(nn.Module):
         """
         if x.dim() != 5 or x.shape[1] == 0:
             raise ValueError(f"x must be (N, T, C, H, W) with T at least 1, got {tuple(x.shape)}")
-        times = x.shape[1]
-        x = x.transpose(0, 1).flatten(0, 1)  # (T N, C, H, W)
-        gates = (gate(x).chunk(times) for gate in self.input)  # 4 gates, T times (N, hidden, H, W)
-        for i, f, g, o in zip(*gates, strict=True):
-            if state is None:
-                c = i.sigmoid() * g.tanh()
-            else:
-                h, c = state
-                i, f, g, o = map(torch.add, (i, f, g, o), (gate(h) for gate in self.recurrent))
-                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            state = o.sigmoid() * c.tanh(), c
-        assert state is not None  # there was at least one time
+        times = x.unbind(1)
+        if state is None:  # there is nothing to forget yet
+            if len(times) == 1 and x.device.type == "cpu":
+                return self._only_step(times[0])
+            weight, bias = _joined(self.input, "igo", x)
+            state = lstm_step(conv2d(times[0], weight, bias, padding=self.padding))
+            times = times[1:]
+        if times:
+            weight, bias = _joined(self.input, "ifgo", x)
+            recurrent, _ = _joined(self.recurrent, "ifgo", x)
+        for now in times:
+            hidden, cell = state
+            state = lstm_step(
+                conv2d(now, weight, bias, padding=self.padding),
+                conv2d(hidden, recurrent, padding=self.padding),
+                cell,
+            )
         return state
+
+    def _only_step(self, x: Tensor) -> State:
+        """Return the state after a single time, by one convolution per gate.
+
+        Without a recurrent convolution, contiguous memory is faster on the CPU, and there a joint
+        convolution is slower than one per gate.
+        """
+        i, _, g, o = self.input
+        cell = i(x).sigmoid() * g(x).tanh()
+        return o(x).sigmoid() * cell.tanh(), cell
+
+
+def _joined(gates: nn.ModuleList, names: str, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return weight and bias of one convolution that computes these gates of "ifgo".
+
+    On the CPU its memory is channels_last, and so are then the results: the convolution is faster.
+    """
+    layers = cast("list[nn.Conv2d]", list(gates))
+    chosen = [layers["ifgo".index(name)] for name in names]
+    weight = torch.cat([gate.weight for gate in chosen])
+    if x.device.type == "cpu":
+        weight = weight.clone(memory_format=torch.channels_last)
+    biases = [gate.bias for gate in chosen if gate.bias is not None]
+    return weight, torch.cat(biases) if biases else None
 
 
 class ConvLSTM(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tritonbn.kernels import merging
+from tritonbn.kernels import lstm_launch, merging
 from tritonbn.kernels.configs import (
     MERGE_CONFIGS,
     ONE_PASS_KERNELS,
@@ -64,6 +64,7 @@ def cases() -> Iterator[Case]:
             yield from _one_pass_cases(dtype, *variant)
         for channels_last in (False, True):
             yield from _merge_cases(dtype, channels_last)
+            yield from _lstm_cases(dtype, channels_last)
 
 
 def compile_cases(target: str, start: int = 0, step: int = 1) -> Iterator[tuple[Case, Compiled]]:
@@ -123,6 +124,17 @@ def _merge_cases(dtype: torch.dtype, channels_last: bool) -> Iterator[Case]:
         )
         for kernel, launch in (("merge_statistics", statistics), ("merge_sums", sums)):
             yield Case(kernel, dtype, config, channels_last, False, None, launch)
+
+
+def _lstm_cases(dtype: torch.dtype, channels_last: bool) -> Iterator[Case]:
+    outer, inner = (8 * _CELLS, _CHANNELS) if channels_last else (8, _CHANNELS * _CELLS)
+    state = torch.empty(outer, inner, dtype=dtype, device=_META)
+    gates = state.new_empty(outer, 4, inner)
+    config = Config(1, lstm_launch.BLOCK, lstm_launch.WARPS)
+    forward = partial(lstm_launch.forward, gates, gates, state, gates, state, state)
+    backward = partial(lstm_launch.backward, gates, state, state, state, state, gates, state)
+    for kernel, launch in (("lstm_forward", forward), ("lstm_backward", backward)):
+        yield Case(kernel, dtype, config, channels_last, False, None, launch)
 
 
 def _problem(dtype: torch.dtype, channels_last: bool, rows: int, largest: int) -> Problem:
