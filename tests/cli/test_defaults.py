@@ -12,7 +12,7 @@ ONLY_THE_COMMAND = {"run", "data", "grid", "out"}
 ONLY_PYTHON = {"city", "directory", "progress", "settings"}
 """Of these, `directory` is `--out`: a command always has a results folder."""
 DIFFERENT = {"jobs"}
-"""A script that starts processes needs a guard (`if __name__ == "__main__"`), a command does not."""
+"""A script that starts processes needs a guard (`if __name__ ...`), which a command has."""
 
 
 def options_of(*command: str) -> argparse.Namespace:
