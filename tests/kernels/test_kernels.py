@@ -34,6 +34,17 @@ def test_every_segmentation_type_and_layout(name, dtype, layout, masked, device)
     compare(SEGMENTS[name], (*tensors, mask if masked else None), layout, TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("channels", [8, 24])
+@pytest.mark.parametrize("dtype", DTYPES[:3], ids=str)
+def test_blocks_of_channels_and_cells(dtype, channels, masked, device):
+    """An odd number of single cells; the last program has fewer."""
+    segments = Segments.per_cell((3, 5))
+    *tensors, mask = sample(segments, device, dtype, batch=20, channels=channels)
+    tensors = (*tensors, mask if masked else None)
+    compare(segments, tensors, "channels_last", TOLERANCE[dtype])
+
+
 @pytest.mark.usefixtures("small_tiles")
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS[:2])

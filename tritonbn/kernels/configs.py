@@ -1,5 +1,6 @@
 """The configurations of the kernels, and which of them suit a problem."""
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import product
 from typing import Literal, NamedTuple
@@ -22,6 +23,7 @@ ONE_PASS_KERNELS: tuple[OnePassKernel, ...] = ("one_pass_forward", "one_pass_bac
 
 _LANES = 32
 _ACCESS_BYTES = 16  # of one memory access of a thread
+_SECTOR_BYTES = 32  # that are always read or written together
 _TILE_VALUES = {  # float32 values per thread; more would not fit into its registers
     "column_statistics": 16,
     "normalize": 16,
@@ -79,18 +81,28 @@ def tile_configs(kernel: TileKernel, dtype: torch.dtype) -> list[Config]:
 def one_pass_configs(kernel: OnePassKernel, dtype: torch.dtype, entries: int) -> list[Config]:
     """Return the configurations for columns with `entries` values, the default first.
 
-    A row of a tile has 64 or 32 bytes. The list is empty if no tile fits on the chip.
+    A row of a tile has 64 or 128 bytes, or 32 if more do not fit on the chip. The list is empty if
+    no tile fits.
     """
     rows = max(16, _power_of_two(entries))
-    configs = []
-    for values, row_bytes in product(_ONE_PASS_VALUES[kernel], (64, 32)):
-        columns = row_bytes // dtype.itemsize
-        warps = max(1, rows * columns // (_values(values, dtype) * _LANES))
-        config = Config(rows, columns, warps)
-        fits = warps <= _MAX_WARPS and rows * columns <= _values(_MAX_TILE, dtype)
-        if fits and config not in configs:
-            configs.append(config)
-    return configs
+
+    def fitting(widths: Iterable[int]) -> Iterator[Config]:
+        for values, row_bytes in product(_ONE_PASS_VALUES[kernel], widths):
+            columns = row_bytes // dtype.itemsize
+            warps = max(1, rows * columns // (_values(values, dtype) * _LANES))
+            if warps <= _MAX_WARPS and rows * columns <= _values(_MAX_TILE, dtype):
+                yield Config(rows, columns, warps)
+
+    return list(dict.fromkeys(fitting((64, 128)))) or list(dict.fromkeys(fitting((32,))))
+
+
+def block_channels(problem: Problem, config: Config) -> int:
+    """Return the channels of a block of columns for single cells in channels_last memory.
+
+    The other columns are further cells; 0 if all columns are adjacent in memory.
+    """
+    channels = min(config.columns, _SECTOR_BYTES // problem.dtype.itemsize)
+    return channels if problem.channels_last and problem.channels % channels == 0 else 0
 
 
 @lru_cache(maxsize=1024)

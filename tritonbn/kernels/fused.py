@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tritonbn.kernels import one_pass
-from tritonbn.kernels.configs import Config
+from tritonbn.kernels.configs import Config, block_channels
 from tritonbn.kernels.problem import Mask, Problem
 from tritonbn.partition import Partition
 from tritonbn.tensors import NO_RUNNING, Affine, Running, Statistics, empty_like
@@ -16,7 +16,11 @@ from tritonbn.tensors import NO_RUNNING, Affine, Running, Statistics, empty_like
 def _launch(problem: Problem, partition: Partition, config: Config) -> tuple[Any, dict[str, Any]]:
     """Return the launch grid and the keyword arguments of the kernel."""
     single_cells = problem.largest == 1
-    if single_cells:
+    channels = block_channels(problem, config) if single_cells else 0
+    if channels:
+        blocks = ceil(problem.cells / (config.columns // channels))
+        grid = (blocks * (problem.channels // channels), 1)
+    elif single_cells:
         grid = (ceil(problem.columns / config.columns), 1)
     else:
         programs = problem.segments + ceil(problem.outside / problem.largest)
@@ -28,6 +32,7 @@ def _launch(problem: Problem, partition: Partition, config: Config) -> tuple[Any
         "COMPUTE": problem.compute_type,
         "BLOCK_ROWS": config.rows,
         "BLOCK_COLUMNS": config.columns,
+        "BLOCK_CHANNELS": channels,
         **config.options,
     }
 

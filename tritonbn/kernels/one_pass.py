@@ -4,7 +4,10 @@ A program holds a tile of entries (vertical) and columns (horizontal). Each colu
 contains all values of one segment and one channel, so x is read once and the result is written
 once. There are two kinds of tiles:
 
-- single-cell segments: the entries are the rows of x, and the columns are adjacent in memory;
+- single-cell segments: the entries are the rows of x. In contiguous memory the columns are adjacent
+  cells. In channels_last memory they are adjacent channels of adjacent cells, because x is
+  contiguous along the channels, but parameters and statistics (C, S) along the cells: a block
+  reads and writes at least 32 adjacent bytes of both, which is the unit of memory accesses;
 - larger segments in channels_last memory: the entries are the rows of x for each cell of the
   segment, and the columns are adjacent channels. Cells in no segment follow the last segment in the
   list of cells; they are processed in pieces of `largest` cells.
@@ -50,6 +53,7 @@ def locate_tile(
     SINGLE_CELLS: tl.constexpr,
     BLOCK_ENTRIES: tl.constexpr,
     BLOCK_COLUMNS: tl.constexpr,
+    BLOCK_CHANNELS: tl.constexpr,
 ):
     """Return the tile of this program.
 
@@ -65,9 +69,17 @@ def locate_tile(
     """
     entry = tl.arange(0, BLOCK_ENTRIES)
     if SINGLE_CELLS:
-        _, offset, channel, cell, exists = locate_columns(
-            tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS
-        )
+        if BLOCK_CHANNELS == 0:
+            _, offset, channel, cell, exists = locate_columns(
+                tl.program_id(0), frames, C, CELLS, CHANNELS_LAST, BLOCK_COLUMNS
+            )
+        else:
+            number = tl.arange(0, BLOCK_COLUMNS)
+            across = C // BLOCK_CHANNELS
+            cells = (tl.program_id(0) // across).to(tl.int64) * (BLOCK_COLUMNS // BLOCK_CHANNELS)
+            cell = cells + number // BLOCK_CHANNELS
+            channel = tl.program_id(0) % across * BLOCK_CHANNELS + number % BLOCK_CHANNELS
+            offset, exists = cell * C + channel, cell < CELLS
         segment = tl.load(ids + cell, mask=exists, other=-1)
         entries = rows
         first = offset
@@ -130,11 +142,12 @@ def forward(
     COMPUTE: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_COLUMNS: tl.constexpr,
+    BLOCK_CHANNELS: tl.constexpr,
 ):
     """Write y, and the mean, variance and count of each segment; update running statistics."""
     place, inside, counted, entries, first, channel, segment, exists = locate_tile(
         ids, members, offsets, mask, mask_sample, mask_frame, rows, frames, largest,
-        C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS,
+        C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS, BLOCK_CHANNELS,
     )  # fmt: skip
     value = tl.load(x + place, mask=inside, other=0).to(COMPUTE)
     member = exists & (segment >= 0)
@@ -206,11 +219,12 @@ def backward(
     COMPUTE: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
     BLOCK_COLUMNS: tl.constexpr,
+    BLOCK_CHANNELS: tl.constexpr,
 ):
     """Write dx and the gradients of weight and bias."""
     place, inside, counted, entries, _, channel, segment, exists = locate_tile(
         ids, members, offsets, mask, mask_sample, mask_frame, rows, frames, largest,
-        C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS,
+        C, CELLS, S, CHANNELS_LAST, SINGLE_CELLS, BLOCK_ROWS, BLOCK_COLUMNS, BLOCK_CHANNELS,
     )  # fmt: skip
     parameter = channel * S + segment
     gradient = tl.load(dy + place, mask=inside, other=0).to(COMPUTE)

@@ -60,8 +60,13 @@ def cases() -> Iterator[Case]:
     for dtype in DTYPES:
         for variant in ((False, False, None), (True, True, "silu")):
             yield from _tile_cases(dtype, *variant)
-        for variant in ((False, False, None), (False, True, "silu"), (True, True, "silu")):
-            yield from _one_pass_cases(dtype, *variant)
+        for options in (
+            (False, False, None, 1),
+            (False, True, "silu", 1),
+            (True, False, None, 1),
+            (True, True, "silu", 16),
+        ):
+            yield from _one_pass_cases(dtype, *options)
         for channels_last in (False, True):
             yield from _merge_cases(dtype, channels_last)
             yield from _lstm_cases(dtype, channels_last)
@@ -87,9 +92,8 @@ def _tile_cases(
 
 
 def _one_pass_cases(
-    dtype: torch.dtype, channels_last: bool, masked: bool, activation: str | None
+    dtype: torch.dtype, channels_last: bool, masked: bool, activation: str | None, largest: int
 ) -> Iterator[Case]:
-    largest = 16 if channels_last else 1
     for kernel in ONE_PASS_KERNELS:
         for entries in _ENTRIES:
             problem = _problem(dtype, channels_last, entries // largest, largest)
