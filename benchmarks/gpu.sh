@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Test and measure the kernels on this machine's GPU: `bash benchmarks/gpu.sh FOLDER`, about 6 minutes.
+# Test and measure the kernels on this machine's GPU: `bash benchmarks/gpu.sh FOLDER`, about 7 minutes.
 # The record (record.json) and the logs are written to FOLDER. The tests use pytest-xdist if installed.
 set -uo pipefail
 folder=${1:?usage: bash benchmarks/gpu.sh FOLDER}
@@ -26,7 +26,7 @@ grep -aE "^(FAILED|ERROR)|passed|failed" "$folder/tests.log" | cut -c1-240 | tai
 step large 60 "$python" -m pytest -q -p no:cacheprovider --tb=short \
     tests/gpu tests/kernels/test_tuning.py -k "past_2_to_the_31 or test_tuning"
 grep -aE "^(FAILED|ERROR)|passed|failed" "$folder/large.log" | cut -c1-240
-step record "${RECORD_S:-200}" "$python" benchmarks/gpu.py "$folder/record.json"
+step record "${RECORD_S:-260}" "$python" benchmarks/gpu.py "$folder/record.json"
 tail -n "${RECORD_LINES:-75}" "$folder/record.log"
 if command -v ncu >/dev/null; then
     step ncu 60 env TRITONBN_AUTOTUNE=0 ncu --clock-control none --csv --page raw \
