@@ -1,11 +1,16 @@
 """`tritonbn bench`: compare the speed of `LocalBN` with `torch.nn.BatchNorm2d`."""
 
+import json
 import platform
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 
 import torch
 from rich.console import Console
@@ -15,6 +20,13 @@ from torch import Tensor, nn
 
 from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
+
+SHAPES = ((128, 64, 32, 32), (32, 64, 32, 32), (8, 16, 16, 16))
+"""The inputs that `run_bench` measures; the first one also with one layer per cell."""
+
+_VALUES = 40_000_000  # at least 20 rounds, and for small inputs as many as have so many values
+_MOST_ROUNDS = 300
+_BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
 class PublishedLayers(nn.Module):
@@ -45,43 +57,41 @@ class UnboundLayers(PublishedLayers):
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Quartiles of a time in milliseconds."""
+
+    first: float
+    median: float
+    third: float
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> "Spread":
+        """Summarize at least one time."""
+        if len(seconds) == 1:
+            seconds = seconds * 2
+        quartiles = quantiles(seconds, n=4, method="inclusive")
+        return cls(*(round(1e3 * quartile, 5) for quartile in quartiles))
+
+
+@dataclass(frozen=True)
 class Timing:
-    """Median times of a layer, in milliseconds."""
+    """Times of a layer: forward in training, forward and backward, and in evaluation mode."""
 
     name: str
-    forward: float
-    backward: float
-
-    @property
-    def total(self) -> float:
-        """Forward and backward together, in milliseconds."""
-        return self.forward + self.backward
+    forward: Spread
+    step: Spread
+    inference: Spread
 
 
-def measure(
-    batch: int = 128,
-    channels: int = 64,
-    grid: tuple[int, int] = (32, 32),
-    rounds: int = 20,
-    device: torch.device | str = "cpu",
-) -> list[Timing]:
-    """Time all layers in interleaved rounds, so that other load on the machine affects all alike.
+def layers_for(channels: int, grid: tuple[int, int], separate: bool) -> dict[str, nn.Module]:
+    """Return the layers that are compared, `torch.nn.BatchNorm2d` first.
 
     Parameters
     ----------
-    batch, channels : int, default 128 and 64
-        N and C of the input.
-    grid : (int, int), default (32, 32)
-        Height and width of the input.
-    rounds : int, default 20
-        Measured rounds, after two rounds of warm-up. The implementations with one layer per cell
-        are slow: they get one round of warm-up and one measured round.
-    device : torch.device or str, default "cpu"
-
-    Returns
-    -------
-    list of Timing
-        `torch.nn.BatchNorm2d` first.
+    channels : int
+    grid : (int, int)
+    separate : bool
+        Whether to include the implementations with one layer per cell, which are slow.
     """
     cells = grid[0] * grid[1]
     stations = range(cells // 64, cells, max(1, cells // 32))
@@ -92,27 +102,101 @@ def measure(
             channels, Segments.nearest(stations, grid)
         ),
         f"LocalBN, {cells} single-cell segments": LocalBN(channels, grid),
-        f"{cells} nn.BatchNorm2d, unbound together": UnboundLayers(channels, grid),
-        f"{cells} nn.BatchNorm2d, sliced one by one (published)": PublishedLayers(channels, grid),
     }
+    if separate:
+        layers |= {
+            f"{cells} nn.BatchNorm2d, unbound together": UnboundLayers(channels, grid),
+            f"{cells} nn.BatchNorm2d, sliced one by one (published)": PublishedLayers(
+                channels, grid
+            ),
+        }
+    return layers
+
+
+def measure(
+    shape: tuple[int, int, int, int] = SHAPES[0],
+    rounds: int | None = None,
+    device: torch.device | str = "cpu",
+    separate: bool = False,
+) -> list[Timing]:
+    """Time all layers in interleaved rounds, so that other load on the machine affects all alike.
+
+    Parameters
+    ----------
+    shape : (int, int, int, int), default (128, 64, 32, 32)
+        N, C, H and W of the input, which is float32 and contiguous.
+    rounds : int, optional
+        Measured rounds, after two rounds of warm-up. Default: 20 to 300, depending on the shape.
+    device : torch.device or str, default "cpu"
+    separate : bool, default False
+        Whether to include the implementations with one layer per cell. They are slow: they get one
+        round of warm-up and one measured round.
+
+    Returns
+    -------
+    list of Timing
+        `torch.nn.BatchNorm2d` first.
+    """
+    batch, channels, *grid = shape
+    if rounds is None:
+        rounds = min(_MOST_ROUNDS, max(20, _VALUES // (batch * channels * grid[0] * grid[1])))
     generator = torch.Generator().manual_seed(0)
-    x, dy = (torch.randn(batch, channels, *grid, generator=generator).to(device) for _ in range(2))
-    passes = {name: _timed_pass(layer.to(device), x, dy) for name, layer in layers.items()}
-    slow = {name for name, layer in layers.items() if isinstance(layer, PublishedLayers)}
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in layers}
-    for round_number in track(range(rounds + 2), description="Rounds", transient=True):
-        for name, timed_pass in passes.items():
-            if name not in slow or round_number < 2:
-                times[name].append(timed_pass())
+    x, dy = (torch.randn(shape, generator=generator).to(device) for _ in range(2))
+    layers = layers_for(channels, (grid[0], grid[1]), separate)
+    times: dict[str, list[tuple[float, ...]]] = {name: [] for name in layers}
+    for number in track(range(rounds + 2), description=str(shape), transient=True):
+        for name, layer in layers.items():
+            if not isinstance(layer, PublishedLayers) or number < 2:
+                times[name].append(_time_passes(layer.to(device), x, dy))
     timings = []
-    for name, pairs in times.items():
-        counted = pairs[1 if name in slow else 2 :]
-        timings.append(Timing(name, *(1e3 * median(part) for part in zip(*counted, strict=True))))
+    for name, measured in times.items():
+        counted = measured[1 if isinstance(layers[name], PublishedLayers) else 2 :]
+        parts = zip(*counted, strict=True)
+        timings.append(Timing(name, *(Spread.of(list(part)) for part in parts)))
     return timings
 
 
-def run_bench(console: Console, device: torch.device | None = None) -> None:
-    """Measure a large and a small input, and print both tables and a description of the machine.
+def _time_passes(layer: nn.Module, x: Tensor, dy: Tensor) -> tuple[float, float, float]:
+    """Return the seconds of a forward pass, of forward and backward, and in evaluation mode."""
+    leaf = x.detach().requires_grad_()
+    layer.train().zero_grad()
+    start = _now(x)
+    y = layer(leaf)
+    middle = _now(x)
+    y.backward(dy)
+    end = _now(x)
+    del y, leaf
+    layer.eval()
+    with torch.no_grad():
+        before = _now(x)
+        layer(x)
+        return middle - start, end - start, _now(x) - before
+
+
+def _now(x: Tensor) -> float:
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter()
+
+
+@contextmanager
+def busy_core() -> Iterator[subprocess.Popen[bytes]]:
+    """Keep one core busy with another process, which ends with the context or with this process."""
+    process = subprocess.Popen([sys.executable, "-c", _BUSY])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def run_bench(
+    console: Console,
+    device: torch.device | None = None,
+    contend: bool = False,
+    record: Path | None = None,
+) -> None:
+    """Measure inputs of several sizes; print a table for each, and a description of the machine.
 
     Parameters
     ----------
@@ -120,28 +204,61 @@ def run_bench(console: Console, device: torch.device | None = None) -> None:
         Where to print.
     device : torch.device, optional
         Where to compute. Default: the GPU if there is one, else the CPU.
+    contend : bool, default False
+        Whether to keep one core busy meanwhile.
+    record : Path, optional
+        A JSON file for all numbers. Default: none is written.
     """
     if device is None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    console.print(_table(measure(device=device), "(128, 64, 32, 32)", "ms", 1e0))
-    overhead = measure(2, 4, (4, 4), rounds=1000, device=device)
-    console.print(
-        _table(overhead, "(2, 4, 4, 4), where the overhead of a call dominates", "us", 1e3)
-    )
-    console.print(describe_machine(device))
+    found = {}
+    with busy_core() if contend else nullcontext():
+        for shape in SHAPES:
+            separate = shape == SHAPES[0] and not contend
+            found[shape] = measure(shape, device=device, separate=separate)
+            console.print(_table(found[shape], shape))
+    console.print(describe_machine(device) + ("; another process on one core" if contend else ""))
+    if record is not None:
+        _write(record, found, device, contend)
 
 
-def _table(timings: list[Timing], size: str, unit: str, per_millisecond: float) -> Table:
-    table = Table(title=f"Forward + backward, float32, median {unit} at {size}")
-    for heading in ("layer", "forward", "backward", "total", "x nn.BatchNorm2d"):
+def _table(timings: list[Timing], shape: tuple[int, ...]) -> Table:
+    table = Table(title=f"Milliseconds at {shape}, float32: median (quartiles) of rounds in turn")
+    for heading in ("layer", "forward", "forward + backward", "x", "inference", "x"):
         table.add_column(heading, justify="left" if heading == "layer" else "right")
+    first = timings[0]
     for timing in timings:
-        numbers = (timing.forward, timing.backward, timing.total)
-        ratio = timing.total / timings[0].total
+        step, inference = timing.step, timing.inference
         table.add_row(
-            timing.name, *(f"{n * per_millisecond:,.1f}" for n in numbers), f"{ratio:,.2f}"
+            timing.name,
+            f"{timing.forward.median:,.2f}",
+            f"{step.median:,.2f} ({step.first:,.2f} - {step.third:,.2f})",
+            f"{step.median / first.step.median:,.2f}",
+            f"{inference.median:,.2f}",
+            f"{inference.median / first.inference.median:,.2f}",
         )
     return table
+
+
+def _write(
+    path: Path,
+    found: dict[tuple[int, int, int, int], list[Timing]],
+    device: torch.device,
+    contend: bool,
+) -> None:
+    content = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": "tritonbn bench" + " --contend" * contend,
+        "machine": describe_machine(device),
+        "layers": [
+            {"shape": shape, **asdict(timing)}
+            for shape, timings in found.items()
+            for timing in timings
+        ],
+    }
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    partial.replace(path)
 
 
 def describe_machine(device: torch.device) -> str:
@@ -151,25 +268,6 @@ def describe_machine(device: torch.device) -> str:
     else:
         processor = torch.cuda.get_device_name(device)
     return f"{processor}; Python {platform.python_version()}, torch {torch.__version__}"
-
-
-def _timed_pass(layer: nn.Module, x: Tensor, dy: Tensor) -> Callable[[], tuple[float, float]]:
-    def timed_pass() -> tuple[float, float]:
-        leaf = x.detach().requires_grad_()
-        layer.zero_grad()
-        start = _now(x)
-        y = layer(leaf)
-        middle = _now(x)
-        y.backward(dy)
-        return middle - start, _now(x) - middle
-
-    return timed_pass
-
-
-def _now(x: Tensor) -> float:
-    if x.is_cuda:
-        torch.cuda.synchronize(x.device)
-    return time.perf_counter()
 
 
 def cpu_name() -> str:

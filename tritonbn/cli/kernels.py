@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -20,9 +21,13 @@ class CannotRunError(Exception):
 
 def add_commands(commands: Commands) -> None:
     """Add the commands to a parser."""
-    add_command(
+    bench = add_command(
         commands, "bench", _bench, "Time LocalBN beside torch.nn.BatchNorm2d.", [device_options()]
     )
+    bench.add_argument(
+        "--contend", action="store_true", help="keep one core busy with another process meanwhile"
+    )
+    bench.add_argument("--record", type=Path, metavar="FILE", help="write all numbers as JSON")
     add_command(
         commands, "doctor", _doctor, "Print versions, devices and the state of the kernels."
     )
@@ -70,7 +75,7 @@ def add_commands(commands: Commands) -> None:
 def _bench(options: argparse.Namespace, console: Console) -> None:
     from tritonbn.bench import run_bench
 
-    run_bench(console, options.device)
+    run_bench(console, options.device, options.contend, options.record)
 
 
 def _doctor(options: argparse.Namespace, console: Console) -> None:
