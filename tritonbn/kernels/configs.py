@@ -81,8 +81,8 @@ def tile_configs(kernel: TileKernel, dtype: torch.dtype) -> list[Config]:
 def one_pass_configs(kernel: OnePassKernel, dtype: torch.dtype, entries: int) -> list[Config]:
     """Return the configurations for columns with `entries` values, the default first.
 
-    A row of a tile has 64 or 128 bytes, or 32 if more do not fit on the chip. The list is empty if
-    no tile fits.
+    A row of a tile has 64 or 128 bytes, but at most 32 values; or 32 bytes if more do not fit on
+    the chip. The list is empty if no tile fits.
     """
     rows = max(16, _power_of_two(entries))
 
@@ -90,7 +90,8 @@ def one_pass_configs(kernel: OnePassKernel, dtype: torch.dtype, entries: int) ->
         for values, row_bytes in product(_ONE_PASS_VALUES[kernel], widths):
             columns = row_bytes // dtype.itemsize
             warps = max(1, rows * columns // (_values(values, dtype) * _LANES))
-            if warps <= _MAX_WARPS and rows * columns <= _values(_MAX_TILE, dtype):
+            fits = warps <= _MAX_WARPS and rows * columns <= _values(_MAX_TILE, dtype)
+            if fits and columns <= _LANES:
                 yield Config(rows, columns, warps)
 
     return list(dict.fromkeys(fitting((64, 128)))) or list(dict.fromkeys(fitting((32,))))
