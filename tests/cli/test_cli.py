@@ -219,7 +219,9 @@ def test_a_bug_shows_its_traceback(run: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_bench_runs_on_the_device_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     devices = []
-    monkeypatch.setattr("tritonbn.bench.run_bench", lambda console, device: devices.append(device))
+    monkeypatch.setattr(
+        "tritonbn.cli.kernels.run_bench", lambda options, console: devices.append(options.device)
+    )
     assert main(["bench", "--device", "cpu"]) == main(["bench"]) == 0
     assert devices == [torch.device("cpu"), None]
 

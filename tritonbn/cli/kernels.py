@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tritonbn.backends import has_triton
+from tritonbn.bench.command import add_options, run_bench
 from tritonbn.cli.arguments import Commands, add_command, at_least, device_options, grid
 from tritonbn.experiment.study.display import text_table
 
@@ -20,9 +21,14 @@ class CannotRunError(Exception):
 
 def add_commands(commands: Commands) -> None:
     """Add the commands to a parser."""
-    add_command(
-        commands, "bench", _bench, "Time LocalBN beside torch.nn.BatchNorm2d.", [device_options()]
+    bench = add_command(
+        commands,
+        "bench",
+        _bench,
+        "Time LocalBN beside torch.nn.BatchNorm2d and other ways to compute the same.",
+        [device_options()],
     )
+    add_options(bench)
     add_command(
         commands, "doctor", _doctor, "Print versions, devices and the state of the kernels."
     )
@@ -68,9 +74,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _bench(options: argparse.Namespace, console: Console) -> None:
-    from tritonbn.bench import run_bench
-
-    run_bench(console, options.device)
+    run_bench(options, console)
 
 
 def _doctor(options: argparse.Namespace, console: Console) -> None:
