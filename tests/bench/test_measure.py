@@ -155,16 +155,13 @@ def test_an_error_of_a_network_is_recorded(monkeypatch):
 
 PROGRAM = """
 import sys, time
-from multiprocessing import active_children
 from tritonbn.bench.contention import busy_core
 
-if __name__ == "__main__":
-    with busy_core():
-        (child,) = active_children()
-        print(child.pid, flush=True)
-        if sys.argv[1] == "interrupt":
-            raise KeyboardInterrupt
-        time.sleep(600)
+with busy_core() as child:
+    print(child, flush=True)
+    if sys.argv[1] == "interrupt":
+        raise KeyboardInterrupt
+    time.sleep(600)
 """
 
 

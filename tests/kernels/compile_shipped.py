@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tritonbn.kernels.offline.cases import compile_cases
+from tritonbn.kernels.offline.usage import per_value
 
 
 def wide_accesses(code, instruction):
@@ -34,6 +35,7 @@ def main(targets, out):
                     "registers": compiled.registers,
                     "shared": compiled.shared,
                     "spills": compiled.spills,
+                    "instructions": per_value(case, compiled),
                     "wide_loads": wide_accesses(code, "ld"),
                     "wide_stores": wide_accesses(code, "st"),
                     "local": bool(re.search(r"\b(ld|st)\.local|\.local \.|\bscratch_", code)),

@@ -21,6 +21,7 @@ from tritonbn.kernels.configs import (
 from tritonbn.kernels.offline import usage
 from tritonbn.kernels.offline.cases import DTYPES
 from tritonbn.kernels.offline.compiler import TARGETS
+from tritonbn.kernels.offline.sass import repeated_instructions
 
 TRITON = tuple(map(int, triton.__version__.split(".")[:2]))
 
@@ -145,6 +146,32 @@ def test_the_documented_table_is_the_one_generated(records):
     page = (Path(usage.__file__).parents[1] / "KERNELS.md").read_text(encoding="utf-8")
     if f"Triton {triton.__version__}:" not in page:
         pytest.skip(f"the table was made with another Triton than {triton.__version__}")
-    names = ("kernel", "dtype", "config", "target", "registers", "shared", "spills")
-    usages = [usage.Usage(*(record[name] for name in names)) for record in records]
+    usages = [usage.Usage(*(record[name] for name in usage.Usage._fields)) for record in records]
     assert usage.markdown(usages) == page
+
+
+def test_a_value_needs_at_least_its_share_of_the_loads_and_stores(records):
+    """Each thread moves 16 bytes at once, and needs one instruction per value to compute."""
+    counted = [r for r in records if r["instructions"] is not None]
+    assert {r["kernel"] for r in counted} == {r["kernel"] for r in records}
+    assert all(r["instructions"] > 1 + r["itemsize"] / 16 for r in counted)
+
+
+LOOP = """
+.text.kernel:
+        /*0000*/                   MOV R1, c[0x0][0x28] ;
+.L_x_1:
+        /*0010*/                   LDG.E.128 R4, [R2.64] ;
+        /*0020*/                   FADD R8, R8, R4 ;
+        /*0030*/               @P0 BRA `(.L_x_1) ;
+        /*0040*/                   STG.E [R2.64], R8 ;
+        /*0050*/                   EXIT ;
+.L_x_2:
+        /*0060*/                   BRA `(.L_x_2);
+        /*0070*/                   NOP;
+"""
+
+
+@pytest.mark.parametrize(("code", "count"), [(LOOP, 3), (LOOP.replace("@P0 BRA", "CALL"), 8)])
+def test_instructions_of_the_longest_loop(code, count):
+    assert repeated_instructions(code) == count

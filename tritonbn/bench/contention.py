@@ -1,34 +1,25 @@
 """A process that keeps one core busy."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
 
-_TURNS = 1_000_000
+_PROGRAM = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
 @contextmanager
-def busy_core() -> Iterator[None]:
-    """Keep one core busy with a child process, which is ended with the block.
+def busy_core() -> Iterator[int]:
+    """Keep one core busy with another process.
 
-    The child also ends by itself within a second if this process was killed.
+    Yields
+    ------
+    int
+        The id of the process, which ends with the block, and by itself if this one was killed.
     """
-    context = get_context("spawn")
-    ready = context.Event()
-    child = context.Process(target=_burn, args=(ready,), daemon=True)
-    child.start()
+    process = subprocess.Popen([sys.executable, "-c", _PROGRAM])
     try:
-        ready.wait()
-        yield
+        yield process.pid
     finally:
-        child.kill()
-        child.join()
-
-
-def _burn(ready: object) -> None:
-    ready.set()  # type: ignore[attr-defined]
-    parent = parent_process()
-    assert parent is not None
-    while parent.is_alive():
-        for _ in range(_TURNS):
-            pass
+        process.kill()
+        process.wait()

@@ -46,7 +46,7 @@ def forward(
         mask_rows = layout.mask_rows(mask, x)
         mean, var, count = _segment_statistics(rows, mask_rows, layout, partition, y_rows)
     else:
-        mean, var = (statistic.to(layout.wide, copy=True) for statistic in running)
+        mean, var = (statistic.to(layout.compute) for statistic in running)
         count = mean.new_ones(partition.segments)
 
     rstd = torch.rsqrt(var + eps)

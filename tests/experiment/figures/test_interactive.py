@@ -71,6 +71,13 @@ def test_no_tiles_are_asked_for_and_the_grid_is_outlined(shown, city):
     assert len(labels) == len(layers(shown, ipyleaflet.Polyline)) >= 4
 
 
+def test_degrees_in_the_south_and_the_west(city, field, monkeypatch):
+    monkeypatch.setattr(interactive, "cell_edges", lambda city: (-99.5, -98.5, -51.5, -50.5))
+    mirrored = interactive.make_map(city, 30, field, np.zeros(len(city.stations), dtype=bool))
+    labels = {marker.icon.html for marker in layers(mirrored, ipyleaflet.Marker)}
+    assert {"99° W", "51° S"} <= labels
+
+
 def test_without_ipyleaflet_the_error_names_the_extra(monkeypatch):
     monkeypatch.setattr(interactive, "find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"tritonbn\[map\]"):

@@ -103,9 +103,8 @@ def _graticule(west: float, east: float, south: float, north: float) -> list[Any
         ipyleaflet.Polyline(locations=line, color=GREY, weight=1, fill=False, opacity=0.6)
         for line in [*parallels, *meridians]
     ]
-    texts = [f"{line[0][0]:g}° N" for line in parallels] + [
-        f"{line[0][1]:g}° E" for line in meridians
-    ]
+    texts = [_degrees(line[0][0], "NS") for line in parallels]
+    texts += [_degrees(line[0][1], "EW") for line in meridians]
     labels = [
         ipyleaflet.Marker(
             location=line[0],
@@ -115,6 +114,11 @@ def _graticule(west: float, east: float, south: float, north: float) -> list[Any
         for line, text in zip([*parallels, *meridians], texts, strict=True)
     ]
     return lines + labels
+
+
+def _degrees(value: float, directions: str) -> str:
+    """Return a latitude or longitude with its direction, the second one if it is negative."""
+    return f"{abs(value):g}° {directions[value < 0]}"
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
+
+from tritonbn.kernels.offline.sass import TOOLS
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -39,6 +39,8 @@ class Compiled:
         Bytes of shared memory per program.
     spills : int
         Bytes of local memory per thread, for spilled registers and arrays.
+    cubin : bytes or None
+        The machine code for an NVIDIA GPU.
     """
 
     kernel: str
@@ -48,6 +50,7 @@ class Compiled:
     registers: int
     shared: int
     spills: int
+    cubin: bytes | None
 
 
 class _AbsentGPU:
@@ -95,19 +98,22 @@ def _look_inside(kernel: str, target: str, compiled: Any) -> Compiled:
         properties = dict(re.findall(r"^\s+\.(\w+):\s+(\d+)$", code, re.MULTILINE))
         registers = int(properties["vgpr_count"])
         spills = int(properties["private_segment_fixed_size"])
-        return Compiled(kernel, target, code, warps, registers, shared, spills)
+        return Compiled(kernel, target, code, warps, registers, shared, spills, None)
     registers, local = _resources(compiled.asm["cubin"])
-    return Compiled(kernel, target, compiled.asm["ptx"], warps, registers, shared, local)
+    numbers = (warps, registers, shared, local)
+    return Compiled(kernel, target, compiled.asm["ptx"], *numbers, compiled.asm["cubin"])
 
 
 def _resources(cubin: bytes) -> tuple[int, int]:
     """Return registers and bytes of local memory per thread, read with `cuobjdump`."""
-    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
         text = subprocess.run(
-            [tool, "-res-usage", file.name], check=True, capture_output=True, text=True
+            [TOOLS / "cuobjdump", "-res-usage", file.name],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
     usage = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", text))
     return int(usage["REG"]), int(usage["STACK"]) + int(usage["LOCAL"])

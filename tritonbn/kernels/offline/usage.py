@@ -9,14 +9,19 @@ from typing import NamedTuple
 import triton
 
 from tritonbn.kernels.configs import Config
-from tritonbn.kernels.offline.cases import compile_cases
-from tritonbn.kernels.offline.compiler import TARGETS
+from tritonbn.kernels.offline.cases import Case, compile_cases
+from tritonbn.kernels.offline.compiler import TARGETS, Compiled
+from tritonbn.kernels.offline.sass import disassemble, repeated_instructions
 
+_COUNTED = "sm_90"
 _PARTS = 16  # parts of the work per target, each compiled by one task of the process pool
 
 
 class Usage(NamedTuple):
-    """Registers and memory of a kernel; see `tritonbn.kernels.offline.compiler.Compiled`."""
+    """Registers and memory of a kernel; see `tritonbn.kernels.offline.compiler.Compiled`.
+
+    `instructions` are those for each value of a tile; see `per_value`.
+    """
 
     kernel: str
     dtype: str
@@ -25,6 +30,7 @@ class Usage(NamedTuple):
     registers: int
     shared: int
     spills: int
+    instructions: float | None
 
 
 def compile_all(targets: Sequence[str], jobs: int) -> Iterator[tuple[float, list[Usage]]]:
@@ -57,32 +63,47 @@ def _compile_part(target: str, part: int) -> list[Usage]:
             compiled.registers,
             compiled.shared,
             compiled.spills,
+            per_value(case, compiled),
         )
         for case, compiled in compile_cases(target, part, _PARTS)
     ]
 
 
+def per_value(case: Case, compiled: Compiled) -> float | None:
+    """Return the instructions for each value of a tile, or None if they are not counted.
+
+    They are counted on sm_90, without mask and activation in contiguous memory.
+    """
+    plain = not (case.channels_last or case.masked or case.activation)
+    if compiled.target != _COUNTED or compiled.cubin is None or not plain:
+        return None
+    rows, columns, warps = case.config
+    return repeated_instructions(disassemble(compiled.cubin)) * 32 * warps / (rows * columns)
+
+
 def table(usages: Iterable[Usage]) -> list[list[str]]:
-    """Return headings and rows: the maxima over all layouts, masks and activations."""
-    registers: dict[tuple[str, str, Config], dict[str, int]] = defaultdict(dict)
-    shared: dict[tuple[str, str, Config], int] = defaultdict(int)
-    spills: dict[tuple[str, str, Config], int] = defaultdict(int)
+    """Return headings and rows: the maxima over all layouts, masks and activations.
+
+    Instructions are those of sm_90, if it is among the targets.
+    """
+    groups: dict[tuple[str, str, Config], list[Usage]] = defaultdict(list)
     for usage in usages:
-        key = usage[:3]
-        of_target = registers[key]
-        of_target[usage.target] = max(of_target.get(usage.target, 0), usage.registers)
-        shared[key] = max(shared[key], usage.shared)
-        spills[key] = max(spills[key], usage.spills)
-    compiled_for = {target for of_target in registers.values() for target in of_target}
+        groups[usage[:3]].append(usage)
+    compiled_for = {usage.target for group in groups.values() for usage in group}
     targets = [target for target in TARGETS if target in compiled_for]
+    counted = _COUNTED in targets
     headings = ["kernel", "type", "tile", "warps", *targets, "shared memory", "spills"]
-    rows = [headings]
-    for key in sorted(registers):
-        kernel, dtype, config = key
-        tile = f"{config.rows} x {config.columns}"
-        numbers = [registers[key].get(target, 0) for target in targets]
-        row = [kernel, dtype, tile, config.warps, *numbers, shared[key], spills[key]]
-        rows.append([str(entry) for entry in row])
+    rows = [headings + ["instructions"] * counted]
+    for (kernel, dtype, config), group in sorted(groups.items()):
+        registers = [
+            max((usage.registers for usage in group if usage.target == target), default=0)
+            for target in targets
+        ]
+        shared, spills = (max(getattr(u, name) for u in group) for name in ("shared", "spills"))
+        row = [kernel, dtype, f"{config.rows} x {config.columns}", config.warps, *registers]
+        numbers = [u.instructions for u in group if u.instructions]
+        counts = [f"{max(numbers):.1f}" if numbers else "-"] * counted
+        rows.append([*(str(entry) for entry in (*row, shared, spills)), *counts])
     return rows
 
 
@@ -97,7 +118,9 @@ def markdown(usages: Iterable[Usage]) -> str:
         "each GPU, the bytes of shared memory per program, and the bytes per thread that are",
         "spilled from registers to local memory. Each number is the maximum over all memory",
         "layouts, with and without mask and activation, compiled for 64 channels and a 32x32 grid.",
-        "float16 uses the same tiles as bfloat16.",
+        "float16 uses the same tiles as bfloat16. The instructions are those of the longest loop,",
+        "or of the whole kernel if it has none, for each value of the tile on sm_90, without mask",
+        "and activation in contiguous memory.",
         "",
         f"| {' | '.join(headings)} |",
         f"| {' | '.join(['---'] * 3 + ['---:'] * (len(headings) - 3))} |",
