@@ -26,7 +26,7 @@ LEFT, RIGHT = "---", "---:"
 def as_measured(name: str, alignment: str) -> str:
     """Return a table of text as it is, from a file in `docs/results`."""
     with (RESULTS / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return _markdown([*csv.reader(file)], alignment)
+        return markdown([*csv.reader(file)], alignment)
 
 
 def scores(
@@ -47,20 +47,20 @@ def scores(
     norms : sequence of str
         Default: all.
     """
-    return _markdown(_score_rows(cities, protocols, models, ["sprmse"], norms=norms), RIGHT)
+    return markdown(_score_rows(cities, protocols, models, ["sprmse"], norms=norms), RIGHT)
 
 
 def other_measures(
     cities: Mapping[str, str], protocols: Sequence[str], models: Sequence[str] = ()
 ) -> str:
     """Tabulate spMAE and skill; the parameters are those of `scores`."""
-    return _markdown(_score_rows(cities, protocols, models, ["spmae", "skill"]), RIGHT)
+    return markdown(_score_rows(cities, protocols, models, ["spmae", "skill"]), RIGHT)
 
 
 def each_seed(cities: Mapping[str, str], protocols: Sequence[str], models: Sequence[str]) -> str:
     """Tabulate the spRMSE of each seed, in their order; the parameters are those of `scores`."""
     rows = _score_rows(cities, protocols, models, ["sprmse"], _each)
-    return _markdown([row[:-1] for row in rows], LEFT)
+    return markdown([row[:-1] for row in rows], LEFT)
 
 
 def scores_beside_published(
@@ -74,7 +74,7 @@ def scores_beside_published(
     published = {_title(*arm): f"{score:.2f}" for arm, score in PUBLISHED.items()}
     published[rows[0][0]] = "published"
     rows = [[first, published.get(first, "-"), *others] for first, *others in rows]
-    return _markdown(rows, RIGHT)
+    return markdown(rows, RIGHT)
 
 
 def differences(
@@ -98,7 +98,7 @@ def differences(
         title = f"{title_of(model)}: {norm} - {named}"
         cells = [_difference(arms, (model, norm), beside) for arms in columns.values()]
         rows.append([title, *cells])
-    return _markdown(rows, LEFT)
+    return markdown(rows, LEFT)
 
 
 Arms = dict[Arm, pd.DataFrame]
@@ -189,7 +189,17 @@ def _title(model: str, norm: str) -> str:
     return title_of(model) if norm == NO_NORM else f"{title_of(model)}, {norm}"
 
 
-def _markdown(rows: Rows, alignment: str) -> str:
+def markdown(rows: Rows, alignment: str | Sequence[str]) -> str:
+    """Return a table whose first row is its header.
+
+    Parameters
+    ----------
+    rows : list of list of str
+    alignment : str or sequence of str
+        `LEFT` or `RIGHT`: of all columns but the first, or of each column.
+    """
     header, *body = rows
-    lines = [header, ["---", *[alignment] * (len(header) - 1)], *body]
+    if isinstance(alignment, str):
+        alignment = [LEFT, *[alignment] * (len(header) - 1)]
+    lines = [header, [*alignment], *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

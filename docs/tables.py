@@ -1,4 +1,4 @@
-"""Write the tables of the pages from the files in `docs/results`.
+"""Write the tables of the pages from the files in `docs/results` and `benchmarks/records`.
 
 ``python docs/tables.py collect RESULTS_DIR NAME`` copies what is needed from a folder of ``tritonbn
 compare``, ``write`` puts the tables into the pages, and ``check`` names the pages that differ. In a
@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import bench_layouts as bench
+import bench_plot as plot
 import table_layouts as layouts
 
 from data_prep.city import DataError
@@ -21,7 +23,16 @@ from tritonbn.experiment.task.record import KEYS, NO_NORM
 from tritonbn.experiment.task.scores import MIN_READINGS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / name for name in ("README.md", "docs/experiment.md", "docs/earlier-results.md")]
+PAGES = [
+    ROOT / name
+    for name in (
+        "README.md",
+        "benchmarks/README.md",
+        "docs/earlier-results.md",
+        "docs/experiment.md",
+        "docs/layer.md",
+    )
+]
 
 BEGIN, END = "<!-- table: ", "<!-- end of table -->"
 BLOCK = re.compile(rf"^({BEGIN}(\S+) -->\n).*?^({END})$", re.DOTALL | re.MULTILINE)
@@ -61,6 +72,8 @@ CLASSICAL = [
 ]
 RESIDUAL = ["convlstm-residual", "cnn-residual"]
 ALL_ON_ANTWERP = [*DENSE, "cnn-lstm-dense", *REPAIRED, *CONVOLUTION, *RESIDUAL, *CLASSICAL]
+
+BEFORE = "h100-2026-11-27-before"
 
 TABLES: dict[str, Callable[[], str]] = {
     "antwerp/readme": partial(
@@ -125,6 +138,9 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "earlier/options-test": partial(layouts.as_measured, "earlier/options-test", layouts.LEFT),
     "earlier/left-out": partial(layouts.as_measured, "earlier/left-out", layouts.RIGHT),
+    "h100/layers": partial(bench.layers, "h100", BEFORE),
+    "h100/networks": partial(bench.networks, "h100", BEFORE),
+    "h100/steps": partial(bench.gpu_steps, "h100"),
 }
 """All tables of the pages, by ID."""
 
@@ -164,11 +180,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     different = [page for page in pages if new[page] != pages[page]]
     if options.command == "check":
         for page in different:
-            print(f"{page} differs from the files in docs/results")
-        return 1 if different else 0
+            print(f"{page} differs from the files in docs/results and benchmarks/records")
+        if not plot.is_current():
+            print(f"{plot.PATH} differs from the newest record in benchmarks/records")
+        return 0 if plot.is_current() and not different else 1
     for page in different:
         with atomic_path(page) as path:
             path.write_text(new[page], encoding="utf-8")
+    if not plot.is_current():
+        plot.write()
     return 0
 
 

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from tritonbn.backends import choose_backend, has_triton
-from tritonbn.bench import cpu_name
+from tritonbn.bench.machine import cpu_name
 
 _PACKAGES = ("tritonbn", "torch", "triton", "numpy", "pandas", "scipy", "xarray", "matplotlib")
 _OPTIONAL = ("scikit-learn", "gstools", "rdata")

@@ -217,12 +217,13 @@ def test_a_bug_shows_its_traceback(run: Path, monkeypatch: pytest.MonkeyPatch) -
         main(["evaluate", str(run)])
 
 
-def test_bench_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[object, ...]] = []
-    monkeypatch.setattr("tritonbn.bench.run_bench", lambda console, *given: calls.append(given))
-    command = ["bench", "--device", "cpu", "--contend", "--record", "r.json"]
-    assert main(command) == main(["bench"]) == 0
-    assert calls == [(torch.device("cpu"), True, Path("r.json")), (None, False, None)]
+def test_bench_runs_on_the_device_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = []
+    monkeypatch.setattr(
+        "tritonbn.cli.kernels.run_bench", lambda options, console: devices.append(options.device)
+    )
+    assert main(["bench", "--device", "cpu"]) == main(["bench"]) == 0
+    assert devices == [torch.device("cpu"), None]
 
 
 def test_the_module_is_the_command() -> None:

@@ -4,13 +4,13 @@ import argparse
 import os
 from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from tritonbn.backends import has_triton
+from tritonbn.bench.command import add_options, run_bench
 from tritonbn.cli.arguments import Commands, add_command, at_least, device_options, grid
 from tritonbn.experiment.study.display import text_table
 
@@ -22,12 +22,13 @@ class CannotRunError(Exception):
 def add_commands(commands: Commands) -> None:
     """Add the commands to a parser."""
     bench = add_command(
-        commands, "bench", _bench, "Time LocalBN beside torch.nn.BatchNorm2d.", [device_options()]
+        commands,
+        "bench",
+        _bench,
+        "Time LocalBN beside torch.nn.BatchNorm2d and other ways to compute the same.",
+        [device_options()],
     )
-    bench.add_argument(
-        "--contend", action="store_true", help="keep one core busy with another process meanwhile"
-    )
-    bench.add_argument("--record", type=Path, metavar="FILE", help="write all numbers as JSON")
+    add_options(bench)
     add_command(
         commands, "doctor", _doctor, "Print versions, devices and the state of the kernels."
     )
@@ -73,9 +74,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _bench(options: argparse.Namespace, console: Console) -> None:
-    from tritonbn.bench import run_bench
-
-    run_bench(console, options.device, options.contend, options.record)
+    run_bench(options, console)
 
 
 def _doctor(options: argparse.Namespace, console: Console) -> None:
