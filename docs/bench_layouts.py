@@ -6,7 +6,6 @@ from typing import Any
 
 from table_layouts import RIGHT, markdown
 
-from tritonbn.bench.growth import exponents
 from tritonbn.bench.peers import GLOBAL, LOCAL, PUBLISHED, UNBOUND, VIEW
 from tritonbn.bench.record import Record, copy_of, read_record
 from tritonbn.bench.report import copy_ratio, global_ratio, key_of, share_of_norm
@@ -94,19 +93,12 @@ def gpu_steps(machine: str) -> str:
     return f"{markdown(rows, RIGHT)}\n\n{_source(record)}"
 
 
-def cpu_steps(machine: str, shapes: Sequence[tuple[int, int, int, int]]) -> str:
-    """Tabulate steps in float32 and contiguous memory beside `nn.BatchNorm2d`.
-
-    Parameters
-    ----------
-    machine : str
-        See `newest`.
-    shapes : sequence of (N, C, H, W)
-    """
+def cpu_steps(machine: str) -> str:
+    """Tabulate the steps of the newest record in float32 and contiguous memory."""
     record = newest(machine)
-    header = ["(N, C, H, W)", "layer", "step, ms", "quartiles, ms", "x `nn.BatchNorm2d`"]
-    rows = [[*header, "beside a busy core", "inference"]]
-    for shape in shapes:
+    header = ["(N, C, H, W)", "layer", "step, ms", "quartiles", "x `nn.BatchNorm2d`"]
+    rows = [[*header, "x, beside a busy core", "x, inference"]]
+    for shape in dict.fromkeys(tuple(row["shape"]) for row in record["layers"]):
         found = [row for row in _at(record, shape) if "step" in row]
         for layer, segments in SHOWN_ON_CPU:
             here = [row for row in found if (row["layer"], row["segments"]) == (layer, segments)]
@@ -115,16 +107,15 @@ def cpu_steps(machine: str, shapes: Sequence[tuple[int, int, int, int]]) -> str:
             if not idle:
                 continue
             times = idle[0]["step"]
+            digits = 1 if times["median_us"] >= 1e4 else 2
             names = ("median_us", "quartile_1_us", "quartile_3_us")
-            median, low, high = (f"{times[name] / 1e3:,.1f}" for name in names)
-            if times["median_us"] < 1e4:
-                median, low, high = (f"{times[name] / 1e3:,.2f}" for name in names)
+            median, low, high = (f"{times[name] / 1e3:,.{digits}f}" for name in names)
             rows.append(
                 [
                     str(shape),
                     _title(layer, segments),
                     median,
-                    "one round" if low == high else f"{low} to {high}",
+                    "one round" if times["min_us"] == times["max_us"] else f"{low} to {high}",
                     _ratio(idle, found, "step"),
                     _ratio(busy, found, "step"),
                     _ratio(idle, found, "inference"),
@@ -157,18 +148,6 @@ def networks(machine: str, before: str) -> str:
             ]
         )
     return markdown(rows, ["---"] * 3 + [RIGHT] * 5)
-
-
-def growth(machine: str) -> str:
-    """Tabulate the exponents with which a step grows, of the newest record."""
-    record = newest(machine)
-    found = exponents(record["growth"])
-    sizes = list(dict.fromkeys(vary for _, vary in found))
-    rows = [["layer", *sizes]]
-    for layer in dict.fromkeys(layer for layer, _ in found):
-        powers = (found.get((layer, vary)) for vary in sizes)
-        rows.append([f"`{layer}`", *("-" if p is None else f"{p[0]:.2f}" for p in powers)])
-    return f"{markdown(rows, RIGHT)}\n\n{_source(record)}"
 
 
 def _at(record: Record, shape: tuple[int, ...]) -> list[Row]:
