@@ -1,14 +1,17 @@
 """Download of the SensEURCity archive from Zenodo and of its hourly means from GitHub."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pooch
 import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep.city import DataError
 from data_prep.files import atomic_path
+
+if TYPE_CHECKING:
+    import pooch  # needed for downloads only, so it is imported there
 
 DOI = "10.5281/zenodo.7669644"
 RECORD_URL = "https://zenodo.org/api/records/7669644"
@@ -111,8 +114,10 @@ def cache_folder() -> Path:
     return Path(_cache(None).abspath)
 
 
-def _cache(folder: Path | None) -> pooch.Pooch:
+def _cache(folder: Path | None) -> "pooch.Pooch":
     """Return the cache for a folder, without any files registered."""
+    import pooch
+
     pooch.get_logger().setLevel("WARNING")
     return pooch.create(
         path=folder or pooch.os_cache("tritonbn"),
@@ -122,8 +127,10 @@ def _cache(folder: Path | None) -> pooch.Pooch:
     )
 
 
-def _fetch(files: pooch.Pooch, name: str, progress: bool) -> Path:
+def _fetch(files: "pooch.Pooch", name: str, progress: bool) -> Path:
     """Return the path of a file, which is downloaded if it is missing or has another checksum."""
+    import pooch
+
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

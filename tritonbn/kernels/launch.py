@@ -59,7 +59,7 @@ def forward(
     """
     problem = Problem.of(x, partition)
     x = in_layout(x, problem.channels_last)
-    with _on_device_of(x):
+    with on_device_of(x):
         if given is not None:
             statistics = Statistics(*given, None)
         else:
@@ -101,7 +101,7 @@ def backward(
     """
     problem = Problem.of(x, partition)
     x, dy = (in_layout(t, problem.channels_last) for t in (x, dy))
-    with _on_device_of(x):
+    with on_device_of(x):
         counted = Mask.of(mask, x, problem)
         batch_statistics = statistics.counts is not None
         if batch_statistics and fits_one_pass("one_pass_backward", problem):
@@ -120,7 +120,7 @@ def backward(
         return dx, *(gradients or stages.no_gradients(problem, x))
 
 
-def _on_device_of(x: Tensor) -> AbstractContextManager[object]:
+def on_device_of(x: Tensor) -> AbstractContextManager[object]:
     """Make the device of x the current device, because Triton launches kernels there."""
     if x.is_cuda and x.device.index != torch.cuda.current_device():
         return torch.cuda.device(x.device)

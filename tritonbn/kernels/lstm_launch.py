@@ -1,6 +1,5 @@
 """Launch the kernels of an LSTM step."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 from triton import cdiv
 
 from tritonbn.kernels import lstm
+from tritonbn.kernels.launch import on_device_of
 
 BLOCK, WARPS = 1024, 4
 """Positions of the state per program, and its warps: eight positions per thread."""
@@ -55,8 +55,7 @@ def backward(
 
 
 def _launch(kernel: Any, state: Tensor, *tensors: Tensor | None) -> None:
-    device = torch.cuda.device(state.device) if state.is_cuda else nullcontext()
-    with device:
+    with on_device_of(state):
         kernel[(cdiv(state.numel(), BLOCK),)](
             *tensors,
             state.numel(),
