@@ -246,6 +246,24 @@ def test_results_are_bitwise_deterministic():
     assert torch.equal(first, second)
 
 
+class _WithoutGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y):
+        return y.clone()
+
+    @staticmethod
+    def backward(ctx, dy):
+        return None
+
+
+def test_an_output_without_a_gradient_gives_the_input_none():
+    x = torch.randn(4, 2, 2, 3, requires_grad=True)
+    _WithoutGradient.apply(
+        local_batch_norm(x, Segments.single((2, 3)), training=True)
+    ).sum().backward()
+    assert x.grad is None
+
+
 def test_empty_batch():
     x = torch.empty(0, 3, *GRID)
     assert local_batch_norm(x, SEGMENTS["nearest"], training=True).shape == x.shape

@@ -53,13 +53,16 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     ctx.save_for_backward(x, weight, bias, mask, *statistics, *partition)
     ctx.options = options[:3]
     ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)  # else zeros are written for the gradient of each statistic
 
 
 def _differentiate(
-    backward: Callable[..., tuple[Tensor, ...]], ctx: Any, dy: Tensor, *_: Tensor
+    backward: Callable[..., tuple[Tensor, ...]], ctx: Any, dy: Tensor | None, *_: Any
 ) -> tuple[Any, ...]:
     x, weight, bias, mask, *statistics_and_partition = ctx.saved_tensors
     statistics, partition = statistics_and_partition[:3], statistics_and_partition[3:]
+    if dy is None:
+        return None, [None] * len(partition), *[None] * 9
     dx, dweight, dbias = backward(
         dy, x, partition, ctx.sizes, weight, bias, mask, *statistics, *ctx.options
     )
@@ -151,7 +154,7 @@ class _EagerForward(torch.autograd.Function):
     setup_context = staticmethod(_save)
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, dy: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         if caller.is_mapped_by_autograd():
             raise NotImplementedError(
                 "local batch normalization does not support batched gradients, as requested by "
