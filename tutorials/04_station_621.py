@@ -160,7 +160,7 @@ for place in stations.itertuples():
 # %%
 rank = int((stations["rmse"] < rmse - 1e-6).sum()) + 1
 print(f"station {CELL} has rank {rank} of {len(stations)} (1 is the smallest RMSE)")
-assert 1 <= rank <= len(stations)
+assert abs(stations["rmse"].sort_values().iloc[rank - 1] - rmse) < 1e-6
 assert abs(stations["rmse"].mean() - run.scores()["sprmse"].iloc[0]) < 1e-3
 
 # %% [markdown]
