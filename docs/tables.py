@@ -30,6 +30,7 @@ PAGES = [
         "benchmarks/README.md",
         "docs/earlier-results.md",
         "docs/experiment.md",
+        "docs/how-to/distributed.md",
         "docs/layer.md",
     )
 ]
@@ -114,6 +115,7 @@ TABLES: dict[str, Callable[[], str]] = {
             ),
         ],
     ),
+    "ranks/gloo": partial(layouts.as_measured, "ranks-gloo", layouts.RIGHT),
     "antwerp/suspects": partial(layouts.as_measured, "antwerp-suspects", layouts.RIGHT),
     "cities/dense": partial(
         layouts.scores, OTHER_CITIES, ["masked", "paper"], [*DENSE, "ridge", "idw"]

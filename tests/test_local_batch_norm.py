@@ -276,5 +276,5 @@ def test_registered_operator_is_consistent():
     leaves = [t.requires_grad_() for t in (x, weight, bias)]
     for given in ((None, None), (mean, var)):
         operands = (x, partition.tensors, partition.sizes, *leaves[1:], None, *given)
-        arguments = (*operands, 1e-5, None, "native")
+        arguments = (*operands, 1e-5, None, "native", None)
         torch.library.opcheck(torch.ops.tritonbn.local_batch_norm, arguments)

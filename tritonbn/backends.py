@@ -9,11 +9,18 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from tritonbn import native
+from tritonbn import native, ranks
 from tritonbn.caller import wants_other_derivatives
 from tritonbn.partition import Partition
 from tritonbn.segments import plain_tensors
-from tritonbn.tensors import Affine, Running, Statistics, compute_dtype, wide_dtype
+from tritonbn.tensors import (
+    Affine,
+    Running,
+    Statistics,
+    compute_dtype,
+    empty_like,
+    wide_dtype,
+)
 
 Backend = Literal["auto", "triton", "native", "reference"]
 
@@ -104,11 +111,13 @@ def forward(
     given: tuple[Tensor, Tensor] | None,
     affine: Affine,
     running: Running | None,
+    group: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Normalize x with the statistics of the batch, or with the `given` mean and variance.
 
-    Only the backend "triton" applies the activation and updates the running statistics; the caller
-    does both for the others.
+    The batch is that of all ranks of the process group with the name `group`, if there is one. Only
+    the backend "triton" applies the activation and updates the running statistics; the caller does
+    both for the others.
 
     Returns
     -------
@@ -116,10 +125,13 @@ def forward(
     mean, var, count : Tensor, shape (C, S), (C, S) and (S,)
         Statistics of the batch; empty if statistics were given.
     """
-    if backend == "triton" and x.numel() > 0:
+    if x.numel() == 0:
+        y = empty_like(x)
+        mean, var, count = _statistics_of_nothing(backend, x, partition, running, group)
+    elif backend == "triton":
         from tritonbn.kernels import launch
 
-        y, mean, var, count = launch.forward(x, partition, mask, given, affine, running)
+        y, mean, var, count = launch.forward(x, partition, mask, given, affine, running, group)
     else:
         y, mean, var, count = native.forward(
             x,
@@ -129,6 +141,7 @@ def forward(
             mask,
             given,
             affine.eps,
+            group,
         )
     if given is not None or count is None:
         mean, var, count = (x.new_empty(0, dtype=wide_dtype(x)) for _ in range(3))
@@ -143,15 +156,23 @@ def backward(
     mask: Tensor | None,
     statistics: Statistics,
     affine: Affine,
+    group: str | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight and bias; the latter two in the compute dtype.
 
-    Statistics without counts were given, and so do not depend on x.
+    Statistics without counts were given, and so do not depend on x. With a process group, x has
+    influenced the outputs of all ranks; the gradients of weight and bias are those of this rank.
     """
-    if backend == "triton" and x.numel() > 0:
+    if x.numel() == 0:
+        dweight = x.new_zeros(x.shape[1], partition.segments, dtype=compute_dtype(x))
+        dbias = torch.zeros_like(dweight)
+        if group is not None:
+            ranks.sum_gradients(dweight, dbias, group)
+        return empty_like(x), dweight, dbias
+    if backend == "triton":
         from tritonbn.kernels import launch
 
-        return launch.backward(dy, x, partition, mask, statistics, affine)
+        return launch.backward(dy, x, partition, mask, statistics, affine, group)
     mean, var, counts = statistics
     mean, var = mean.to(wide_dtype(x)), var.to(wide_dtype(x))
     dx, dweight, dbias = native.backward(
@@ -165,5 +186,23 @@ def backward(
         mean.new_ones(partition.segments) if counts is None else counts,
         affine.eps,
         counts is not None,
+        group,
     )
     return dx, dweight.to(compute_dtype(x)), dbias.to(compute_dtype(x))
+
+
+def _statistics_of_nothing(
+    backend: str, x: Tensor, partition: Partition, running: Running | None, group: str | None
+) -> Statistics:
+    """Return the statistics of an empty batch, or of the other ranks if there is a group."""
+    mean = x.new_zeros(x.shape[1], partition.segments, dtype=wide_dtype(x))
+    own = Statistics(mean, torch.zeros_like(mean), mean.new_zeros(partition.segments))
+    if group is None:
+        return own
+    gathered = ranks.gather(own, group)
+    if backend == "triton":
+        from tritonbn.kernels import launch, merging
+
+        with launch.on_device_of(x):
+            return merging.merge_ranks(gathered, running)
+    return Statistics(*ranks.merge(gathered))

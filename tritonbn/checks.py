@@ -60,27 +60,36 @@ def _check_device(name: str, tensor: Tensor, x: Tensor) -> None:
         raise ValueError(f"{name} must be on the device of x, {x.device}, got {tensor.device}")
 
 
+def can_check_values(x: Tensor) -> bool:
+    """Return whether a number can be read without waiting for a GPU, or breaking a graph."""
+    return x.device.type == "cpu" and not wants_registered_operator(x) and not is_transformed()
+
+
 def check_counts(x: Tensor, segments: Segments, ids: Tensor, mask: Tensor | None) -> None:
     """Raise `ValueError` for a segment with a single value, as `torch.nn.BatchNorm2d` does.
 
-    The values of a mask are checked on the CPU in eager mode only: elsewhere a check would wait for
-    the GPU or break a graph, or the values are not available.
+    The values of a mask are checked only if `can_check_values`.
     """
     entries_per_cell = x.shape[0] * x.shape[2 : x.dim() - len(segments.grid)].numel()
     if mask is None:
         if entries_per_cell != 1:
             return
         count = segments.cell_counts
-    elif x.device.type != "cpu" or wants_registered_operator(x) or is_transformed():
+    elif not can_check_values(x):
         return
     else:
         counted = mask.expand(x.shape[0], 1, *x.shape[2:]).reshape(-1, len(ids)).sum(0)
         inside = ids >= 0
         count = counted.new_zeros(segments.num_segments)
         count = count.index_add_(0, ids[inside], counted[inside])
+    check_single(count)
+
+
+def check_single(count: Tensor) -> None:
+    """Raise `ValueError` for a segment with a single value, given the number of values of each."""
     single = (count == 1).nonzero().flatten().tolist()
     if single:
         raise ValueError(
             f"segment {single[0]} has a single value per channel ({len(single)} of "
-            f"{segments.num_segments} segments do); the variance needs more than one"
+            f"{len(count)} segments do); the variance needs more than one"
         )

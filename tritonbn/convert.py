@@ -1,15 +1,18 @@
-"""Exchange `nn.BatchNorm2d` and `LocalBN` in an existing model."""
+"""Exchange `nn.BatchNorm2d` and `LocalBN` in an existing model, and synchronize its layers."""
 
 import copy
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 
 def convert_batchnorm(
@@ -126,6 +129,61 @@ def revert_batchnorm(model: nn.Module) -> nn.Module:
                 f"activation is equivalent to a BatchNorm2d; {name or 'the model'} is {local}"
             )
     return _replace(model, {local: _to_global(local) for local in layers.values()})
+
+
+def convert_sync_localbn(
+    model: nn.Module, process_group: "ProcessGroup | None" = None
+) -> nn.Module:
+    """Let every `LocalBN` of a model use the statistics of all ranks of a process group.
+
+    This is what `torch.nn.SyncBatchNorm.convert_sync_batchnorm` is for `torch.nn.BatchNorm2d`. In
+    training, mean, variance and count of each segment are then those of the batches of all ranks
+    together; evaluation does not change. It sets `LocalBN.process_group`; parameters and running
+    statistics stay the same tensors, so that an optimizer may have been created before.
+
+    Parameters
+    ----------
+    model : Module
+        Changed in place.
+    process_group : torch.distributed.ProcessGroup, optional
+        Default: the group of all processes.
+
+    Returns
+    -------
+    Module
+        `model`.
+
+    Raises
+    ------
+    ValueError
+        If no process group is given, and `torch.distributed.init_process_group` has not been
+        called.
+    TypeError
+        If `process_group` is no process group that this process belongs to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> from tritonbn import LocalBN, convert_sync_localbn
+    >>> store = torch.distributed.FileStore(tempfile.mktemp(), 1)
+    >>> torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    >>> model = convert_sync_localbn(torch.nn.Sequential(LocalBN(4, (8, 8))))
+    >>> model[0].process_group.size()
+    1
+    >>> torch.distributed.destroy_process_group()
+    """
+    if process_group is None:
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            raise ValueError(
+                "there is no process group: call torch.distributed.init_process_group first, or "
+                "give a process group"
+            )
+        process_group = torch.distributed.group.WORLD
+    for module in model.modules():
+        if isinstance(module, LocalBN):
+            module.process_group = process_group
+    return model
 
 
 def _choose(

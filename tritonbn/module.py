@@ -2,16 +2,20 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.fx
 from torch import Tensor, nn
 
+from tritonbn import ranks
 from tritonbn.backends import Backend
 from tritonbn.ops import Activation, local_batch_norm
 from tritonbn.segmented import SegmentedBatchNorm
 from tritonbn.segments import Segments
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 
 class LocalBN(SegmentedBatchNorm):
@@ -44,6 +48,10 @@ class LocalBN(SegmentedBatchNorm):
         Applied to the normalized values.
     backend : "auto", "triton", "native" or "reference", default "auto"
         The implementation; see `tritonbn.local_batch_norm`.
+    process_group : torch.distributed.ProcessGroup, its name, or None, default None
+        If given, the statistics in training are those of the values of all ranks of the group, as
+        in `torch.nn.SyncBatchNorm`; see `tritonbn.convert_sync_localbn`. None means those of each
+        process.
     device, dtype : optional
         Device and dtype of the parameters and the running statistics.
 
@@ -60,6 +68,8 @@ class LocalBN(SegmentedBatchNorm):
     segment_ids : Tensor of int64, shape of the grid, on the CPU
         The ids of the segments. They are not a buffer, but are saved in the `state_dict` and taken
         over from one that is loaded. Can be set, or changed in place.
+    process_group : torch.distributed.ProcessGroup or None
+        Can be set. A copy or a pickled layer refers to the group by its name.
 
     Raises
     ------
@@ -98,6 +108,7 @@ class LocalBN(SegmentedBatchNorm):
         bias: bool = True,
         activation: Activation | None = None,
         backend: Backend = "auto",
+        process_group: "ProcessGroup | str | None" = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -112,6 +123,7 @@ class LocalBN(SegmentedBatchNorm):
         self.track_running_stats = track_running_stats
         self.activation = activation
         self.backend = backend
+        self._group_name = ranks.name_of(process_group)
 
         shape = (num_features, segments.num_segments)
 
@@ -166,6 +178,15 @@ class LocalBN(SegmentedBatchNorm):
         return _normalize(self, x, mask)
 
     @property
+    def process_group(self) -> "ProcessGroup | None":
+        """The process group over whose ranks the statistics in training are computed."""
+        return None if self._group_name is None else ranks.find(self._group_name)
+
+    @process_group.setter
+    def process_group(self, group: "ProcessGroup | str | None") -> None:
+        self._group_name = ranks.name_of(group)
+
+    @property
     def qconfig(self) -> Any:
         """The configuration of `torch.ao.quantization`, if one was set.
 
@@ -175,7 +196,8 @@ class LocalBN(SegmentedBatchNorm):
         if sys._getframe(1).f_code.co_name == "convert_sync_batchnorm":
             raise TypeError(
                 "LocalBN cannot be converted to a SyncBatchNorm, which is global; call "
-                "convert_sync_batchnorm on the parts of the model without LocalBN"
+                "tritonbn.convert_sync_localbn, and convert_sync_batchnorm on the parts of the "
+                "model without LocalBN"
             )
         return self._qconfig
 
@@ -196,9 +218,11 @@ class LocalBN(SegmentedBatchNorm):
     def extra_repr(self) -> str:
         """Describe the layer in the format of `torch.nn.BatchNorm2d`."""
         activation = f", activation={self.activation!r}" if self.activation else ""
+        group = f", process_group={self._group_name!r}" if self._group_name else ""
         return (
             f"{self.num_features}, {self.segments}, eps={self.eps}, momentum={self.momentum}, "
             f"affine={self.affine}, track_running_stats={self.track_running_stats}{activation}"
+            f"{group}"
         )
 
 
@@ -227,6 +251,7 @@ def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None) -> Tensor:
         mask=mask,
         activation=layer.activation,
         backend=layer.backend,
+        process_group=layer._group_name if layer.training else None,
     )
     if tracked is not None and layer.num_batches_tracked is not None:
         layer.num_batches_tracked.add_(1)

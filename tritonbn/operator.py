@@ -38,12 +38,13 @@ def _forward(
     eps: float,
     activation: str | None,
     backend: str,
+    group: str | None,
     running: Running | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     given = None if mean is None or var is None else (mean, var)
     affine = Affine(weight, bias, eps, activation)
     return backends.forward(
-        backend, x, Partition.join(partition, sizes), mask, given, affine, running
+        backend, x, Partition.join(partition, sizes), mask, given, affine, running, group
     )
 
 
@@ -51,7 +52,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
     x, partition, ctx.sizes, weight, bias, mask, given_mean, given_var, *options = inputs
     statistics = output[1:] if given_mean is None else (given_mean, given_var, None)
     ctx.save_for_backward(x, weight, bias, mask, *statistics, *partition)
-    ctx.options = options[:3]
+    ctx.options = options[:4]
     ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)  # else zeros are written for the gradient of each statistic
 
@@ -61,8 +62,10 @@ def _differentiate(
 ) -> tuple[Any, ...]:
     x, weight, bias, mask, *statistics_and_partition = ctx.saved_tensors
     statistics, partition = statistics_and_partition[:3], statistics_and_partition[3:]
-    if dy is None:
-        return None, [None] * len(partition), *[None] * 9
+    if dy is None and ctx.options[-1] is None:
+        return None, [None] * len(partition), *[None] * 10
+    if dy is None:  # the outputs of other ranks depend on x
+        dy = torch.zeros_like(x)
     dx, dweight, dbias = backward(
         dy, x, partition, ctx.sizes, weight, bias, mask, *statistics, *ctx.options
     )
@@ -72,7 +75,7 @@ def _differentiate(
         None,
         None if weight is None else dweight.to(weight.dtype),
         None if bias is None else dbias.to(bias.dtype),
-        *[None] * 6,
+        *[None] * 7,
     )
 
 
@@ -90,10 +93,11 @@ def _backward(
     eps: float,
     activation: str | None,
     backend: str,
+    group: str | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     statistics, affine = Statistics(mean, var, count), Affine(weight, bias, eps, activation)
     return backends.backward(
-        backend, dy, x, Partition.join(partition, sizes), mask, statistics, affine
+        backend, dy, x, Partition.join(partition, sizes), mask, statistics, affine, group
     )
 
 
@@ -106,7 +110,7 @@ def _save_for_second(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ..
 def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
     """Differentiate the gradients of the reference backend, which autograd can do to any order."""
     dy, x, weight, bias, mask, mean, var, ids, *others = ctx.saved_tensors
-    eps, activation, _ = ctx.options
+    eps, activation, _, group = ctx.options
     segments = ctx.sizes[0]
     again = torch.is_grad_enabled()
 
@@ -121,7 +125,7 @@ def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
         shift = variable(x.new_zeros(shape, dtype=wide) if bias is None else bias)
         wide_scale, wide_shift = scale.to(wide), shift.to(wide)
         given = None if ctx.batch_statistics else (mean, var)
-        y, *_ = reference.forward(x, ids, segments, wide_scale, wide_shift, mask, given, eps)
+        y, *_ = reference.forward(x, ids, segments, wide_scale, wide_shift, mask, given, eps, group)
         if activation is not None:
             y = ACTIVATIONS[activation](y)
         gradients = torch.autograd.grad(y, (x, wide_scale, wide_shift), dy, create_graph=True)
@@ -135,7 +139,7 @@ def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
         None,
         None if weight is None else dscale,
         None if bias is None else dshift,
-        *[None] * 7,
+        *[None] * 8,
     )
 
 
@@ -199,7 +203,7 @@ def _one_by_one(
 
 
 _PARTITION = "Tensor[] partition, SymInt[] sizes, Tensor? weight, Tensor? bias, Tensor? mask"
-_OPTIONS = "float eps, str? activation, str backend"
+_OPTIONS = "float eps, str? activation, str backend, str? group"
 
 eager_forward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = _EagerForward.apply
 forward_operator = torch.library.custom_op(

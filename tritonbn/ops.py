@@ -1,19 +1,22 @@
 """`local_batch_norm`: check the arguments, choose a backend, update the running statistics."""
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.graph import increment_version
 
-from tritonbn import caller, export, reference
+from tritonbn import caller, export, ranks, reference
 from tritonbn.backends import Backend, choose_backend
-from tritonbn.checks import check_arguments, check_counts
+from tritonbn.checks import can_check_values, check_arguments, check_counts, check_single
 from tritonbn.operator import ACTIVATIONS, eager_forward, forward_operator
 from tritonbn.partition import Partition
 from tritonbn.segments import Segments
 from tritonbn.tensors import Running
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
 
 Activation = Literal["relu", "silu", "sigmoid", "tanh"]
 
@@ -32,6 +35,7 @@ def local_batch_norm(
     mask: Tensor | None = None,
     activation: Activation | None = None,
     backend: Backend = "auto",
+    process_group: "ProcessGroup | str | None" = None,
 ) -> Tensor:
     """Normalize x per channel with the mean and variance of each segment of the grid.
 
@@ -73,6 +77,11 @@ def local_batch_norm(
         "auto" chooses "triton" if it can run and "native" otherwise, but "reference" for
         forward-mode derivatives and for nested or compiled `torch.func` transforms, which only that
         backend supports. If Triton is installed but cannot compile, one warning gives the reason.
+    process_group : torch.distributed.ProcessGroup, its name, or None, default None
+        If given, the statistics of the batch are those of the values of all ranks of the group. All
+        ranks must then make the same calls, with the same segments, number of channels and backend;
+        the batch of a rank may be empty. The gradients are those of the sum of the losses of all
+        ranks, but a rank contributes only its own part to the gradients of weight and bias.
 
     Returns
     -------
@@ -86,9 +95,12 @@ def local_batch_norm(
     ValueError
         If a shape, a device or an option is wrong, if `backend` cannot run, if running statistics
         would have to be updated under `torch.vmap`, or if the statistics of the batch are used and
-        a segment has a single value per channel; the message names the segment. With a mask this
-        last check is made on the CPU in eager mode only, because it would wait for the GPU;
-        elsewhere the variance of a single value is 0.
+        a segment has a single value per channel; the message names the segment. With a mask or a
+        process group this last check is made on the CPU in eager mode only, because it would wait
+        for the GPU; elsewhere the variance of a single value is 0.
+    RuntimeError
+        If another rank of the process group has ended, or does not take part within the timeout of
+        the group.
 
     See Also
     --------
@@ -132,26 +144,29 @@ def local_batch_norm(
             running = Running(running_mean, running_var, momentum, 0.0)
         else:
             running = Running(running_mean, running_var, None, momentum)
-    if given is None:
+    group = None if given is not None else ranks.name_of(process_group)
+    if given is None and group is None:
         check_counts(x, segments, partition.ids, mask)
 
     fused = activation if backend == "triton" else None
     tensors = (weight, bias, mask, *(given or (None, None)))
-    operands = (x, partition.tensors, partition.sizes, *tensors, eps, fused, backend)
+    operands = (x, partition.tensors, partition.sizes, *tensors, eps, fused, backend, group)
     if backend == "reference":
         y, *statistics = reference.forward(
-            x, partition.ids, partition.segments, weight, bias, mask, given, eps
+            x, partition.ids, partition.segments, weight, bias, mask, given, eps, group
         )
     elif given is not None and caller.wants_plain_operations():
         y, fused = export.normalize(x, partition.ids, weight, bias, given, eps), None
     elif caller.wants_registered_operator(x):
         y, *statistics = forward_operator(*operands)
     elif backend == "triton" and running is not None and not caller.is_transformed():
-        y, *_ = eager_forward(*operands, running)
+        y, *statistics = eager_forward(*operands, running)
         increment_version(running[:2])
         running = None
     else:
         y, *statistics = eager_forward(*operands, None)
+    if group is not None and can_check_values(x):
+        check_single(statistics[-1])
     if running is not None:
         _update_running(running, *statistics)
     if activation is not None and fused is None:

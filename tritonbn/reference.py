@@ -6,6 +6,7 @@ It is written for readability, and autograd can differentiate it to any order.
 import torch
 from torch import Tensor
 
+from tritonbn import ranks
 from tritonbn.tensors import in_layout, is_channels_last, wide_dtype
 
 
@@ -18,6 +19,7 @@ def forward(
     mask: Tensor | None,
     running: tuple[Tensor, Tensor] | None,
     eps: float,
+    group: str | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Normalize x with the statistics of the batch, or with `running` mean and variance.
 
@@ -34,6 +36,8 @@ def forward(
         affects only its own output.
     running : (Tensor, Tensor), each of shape (C, S), or None
     eps : float
+    group : str, optional
+        Name of the process group over whose ranks the statistics are computed.
 
     Returns
     -------
@@ -44,6 +48,7 @@ def forward(
         Number of values per channel in each segment; 1 if `running` was given.
     """
     values = x.to(wide_dtype(x)).movedim(1, 0).flatten(1)  # (C, entries)
+    weight, bias = (None if p is None else p.to(values.dtype) for p in (weight, bias))
     position_ids = ids.repeat(x.shape[2:].numel() // len(ids))
     entry_ids = position_ids.repeat(len(x))
     inside, segment = entry_ids >= 0, entry_ids.clamp(min=0)
@@ -54,11 +59,16 @@ def forward(
     if running is None:
         member = entry_ids.where(counts, num_segments)  # an additional sum collects excluded values
         counted = values.where(counts, 0.0)
-        sums = values.new_zeros(len(values), num_segments + 1)
-        count = sums[0].index_add(0, member, torch.ones_like(values[0]))[:-1]
+
+        def total(values: Tensor) -> Tensor:
+            sums = values.new_zeros(len(values), num_segments + 1)
+            own = sums.index_add(1, member, values)[:, :-1]
+            return own if group is None else ranks.differentiable_sum(own, group)
+
+        count = total(torch.ones_like(values[:1]))[0]
         m = count.clamp(min=1)
-        mean = sums.index_add(1, member, counted)[:, :-1] / m
-        var = sums.index_add(1, member, (counted - mean[:, segment]).square())[:, :-1] / m
+        mean = total(counted) / m
+        var = total((counted - mean[:, segment]).square()) / m
     else:
         mean, var = (statistic.to(values.dtype) for statistic in running)
         count = values.new_ones(num_segments)

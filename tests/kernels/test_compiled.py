@@ -129,17 +129,25 @@ def test_contiguous_tensors_are_accessed_by_16_bytes(target, records):
 @pytest.mark.parametrize("target", NVIDIA)
 def test_only_neighbouring_cells_of_a_mask_are_read_at_once(target):
     """Four columns are neighbouring cells in contiguous memory alone, where no row ends in them."""
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    script = Path(__file__).with_name("compile_masks.py")
-    out = subprocess.run(
-        [sys.executable, script, target], env=environment, check=True, capture_output=True
-    ).stdout
-    assert json.loads(out) == {
+    assert output_of("compile_masks.py", target) == {
         "contiguous 1023": [8],
         "contiguous 1024": [32],
         "channels_last 1023": [8],
         "channels_last 1024": [8],
     }
+
+
+def test_merging_the_statistics_of_ranks_spills_no_register():
+    assert output_of("compile_ranks.py") == dict.fromkeys(TARGETS, 0)
+
+
+def output_of(script, *arguments):
+    """Run a program of this folder without Triton's interpreter."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    command = [sys.executable, Path(__file__).with_name(script), *arguments]
+    return json.loads(
+        subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+    )
 
 
 def test_the_documented_table_is_the_one_generated(records):

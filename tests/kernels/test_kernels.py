@@ -278,7 +278,7 @@ def test_registered_operator_is_consistent(layout, given, device):
     statistics = (mean, var) if given else (None, None)
     partition = segments.on(x.device)
     operands = (leaves[0], partition.tensors, partition.sizes, *leaves[1:], mask, *statistics)
-    arguments = (*operands, EPS, "silu", "triton")
+    arguments = (*operands, EPS, "silu", "triton", None)
     torch.library.opcheck(torch.ops.tritonbn.local_batch_norm, arguments)
 
 
@@ -290,6 +290,6 @@ def test_an_activation_without_a_kernel_is_refused(name, device):
     x = torch.randn(3, 2, *GRID, device=device)
     affine = Affine(None, None, EPS, "gelu")
     with pytest.raises(Exception) as refused:  # noqa: PT011 (of a type of Triton's own)
-        launch.forward(x, SEGMENTS[name].on(x.device), None, None, affine, None)
+        launch.forward(x, SEGMENTS[name].on(x.device), None, None, affine, None, None)
     messages = str(refused.value) + str(refused.value.__cause__)
     assert "there is no kernel for this activation" in messages

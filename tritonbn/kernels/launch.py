@@ -4,8 +4,9 @@
                     one pass                              three stages
 ==================  ====================================  =====================================
 condition           the values of a segment and channel   otherwise
-                    fit on the chip, and segments are
-                    single cells or memory channels_last
+                    fit on the chip, segments are single
+                    cells or memory channels_last, and
+                    there is no process group
 forward             `one_pass.forward`                    `columns.column_statistics`,
                                                           `merge.merge_statistics`,
                                                           `apply.normalize`
@@ -14,6 +15,8 @@ backward            `one_pass.backward`                   `columns.column_sums`,
                                                           `apply.input_gradient`
 given statistics    forward `apply.normalize` alone, backward three stages
 ==================  ====================================  =====================================
+
+With a process group, `merge.merge_statistics` runs a second time to merge the ranks.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -21,6 +24,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+from tritonbn import ranks
 from tritonbn.kernels import fused, merging, stages, tuning
 from tritonbn.kernels.configs import fits_one_pass
 from tritonbn.kernels.problem import Mask, Problem
@@ -35,6 +39,7 @@ def forward(
     given: tuple[Tensor, Tensor] | None,
     affine: Affine,
     running: Running | None,
+    group: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Normalize x, and update the running statistics if there are any.
 
@@ -48,6 +53,8 @@ def forward(
         Mean and variance of shape (C, S), to use instead of those of the batch.
     affine : Affine
     running : Running or None
+    group : str or None
+        Name of the process group over whose ranks the statistics are computed.
 
     Returns
     -------
@@ -64,12 +71,16 @@ def forward(
             statistics = Statistics(*given, None)
         else:
             counted = Mask.of(mask, x, problem)
-            if fits_one_pass("one_pass_forward", problem):
+            if group is None and fits_one_pass("one_pass_forward", problem):
                 config = tuning.choose("one_pass_forward", problem, x.device)
                 return fused.forward(problem, x, partition, counted, affine, running, config)
             config = tuning.choose("column_statistics", problem, x.device)
             columns = stages.column_statistics(problem, x, counted, config)
-            statistics = merging.merge_statistics(problem, columns, partition, running)
+            if group is None:
+                statistics = merging.merge_statistics(problem, columns, partition, running)
+            else:
+                own = merging.merge_statistics(problem, columns, partition, None)
+                statistics = merging.merge_ranks(ranks.gather(own, group), running)
         config = tuning.choose("normalize", problem, x.device)
         return stages.normalize(problem, x, partition.ids, statistics, affine, config), *statistics
 
@@ -81,6 +92,7 @@ def backward(
     mask: Tensor | None,
     statistics: Statistics,
     affine: Affine,
+    group: str | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight and bias, given the gradient of y.
 
@@ -93,6 +105,8 @@ def backward(
     statistics : Statistics
         As used by `forward`.
     affine : Affine
+    group : str or None
+        As given to `forward`.
 
     Returns
     -------
@@ -104,7 +118,7 @@ def backward(
     with on_device_of(x):
         counted = Mask.of(mask, x, problem)
         batch_statistics = statistics.counts is not None
-        if batch_statistics and fits_one_pass("one_pass_backward", problem):
+        if batch_statistics and group is None and fits_one_pass("one_pass_backward", problem):
             config = tuning.choose("one_pass_backward", problem, x.device)
             return fused.backward(problem, dy, x, partition, counted, affine, statistics, config)
         ids = partition.ids
@@ -114,9 +128,10 @@ def backward(
             sums = stages.column_sums(problem, dy, x, counted, ids, statistics, affine, config)
             gradients = merging.merge_sums(problem, sums, partition, statistics, affine.eps)
         config = tuning.choose("input_gradient", problem, x.device)
-        dx = stages.input_gradient(
-            problem, dy, x, counted, ids, statistics, affine, gradients, config
-        )
+        totals = gradients
+        if gradients is not None and group is not None:
+            totals = ranks.sum_gradients(*gradients, group)
+        dx = stages.input_gradient(problem, dy, x, counted, ids, statistics, affine, totals, config)
         return dx, *(gradients or stages.no_gradients(problem, x))
 
 

@@ -12,6 +12,7 @@ from tritonbn.kernels.configs import merge_config
 from tritonbn.kernels.problem import Problem
 from tritonbn.kernels.stages import Columns
 from tritonbn.partition import PIECE_CELLS, Partition
+from tritonbn.ranks import Gathered
 from tritonbn.tensors import NO_RUNNING, Running, Statistics
 
 
@@ -82,6 +83,36 @@ def merge_statistics(
         )
         count, (mean, m2) = merged_count, merged
     return Statistics(mean, m2, count)
+
+
+def merge_ranks(gathered: Gathered, running: Running | None) -> Statistics:
+    """Merge the statistics of all ranks, as if they were splits of segments of a single cell."""
+    mean, m2, counts = gathered
+    ranks, channels, segments = mean.shape
+    config = merge_config(ranks)
+    merged_mean = mean.new_empty(channels, segments)
+    merged = Statistics(merged_mean, torch.empty_like(merged_mean), merged_mean.new_empty(segments))
+    merge.merge_statistics[(segments, ceil(channels / config.columns))](
+        counts,
+        mean,
+        m2,
+        None,
+        torch.arange(segments + 1, dtype=torch.int32, device=mean.device),
+        *merged,
+        *(running or NO_RUNNING),
+        splits=ranks,
+        rows=0,
+        rows_per_split=0,
+        C=channels,
+        CELLS=segments,
+        S=segments,
+        CHANNELS_LAST=False,
+        FINAL=True,
+        BLOCK_ENTRIES=config.rows,
+        BLOCK_CHANNELS=config.columns,
+        **config.options,
+    )
+    return merged
 
 
 def merge_sums(

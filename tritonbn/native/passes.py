@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
+from tritonbn import ranks
 from tritonbn.native import columns
 from tritonbn.native.layout import Layout, result_tiles
 from tritonbn.partition import Partition
-from tritonbn.tensors import compute_dtype, empty_like
+from tritonbn.tensors import Statistics, compute_dtype, empty_like
 
 _SMALL_MEAN = 4.0  # in standard deviations
 
@@ -19,17 +20,21 @@ def forward(
     mask: Tensor | None,
     running: tuple[Tensor, Tensor] | None,
     eps: float,
+    group: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Normalize x with the statistics of the batch, or with `running` mean and variance.
 
     Parameters
     ----------
     x : Tensor, shape (N, C, *extra, *grid)
+        Not empty.
     partition : Partition
     weight, bias : Tensor, shape (C, S), or None
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
     running : (Tensor, Tensor), each of shape (C, S), or None
     eps : float
+    group : str or None
+        Name of the process group over whose ranks the statistics are computed.
 
     Returns
     -------
@@ -45,6 +50,8 @@ def forward(
     if running is None:
         mask_rows = layout.mask_rows(mask, x)
         mean, var, count = _segment_statistics(rows, mask_rows, layout, partition, y_rows)
+        if group is not None:
+            mean, var, count = ranks.merge(ranks.gather(Statistics(mean, var, count), group))
     else:
         mean, var = (statistic.to(layout.compute) for statistic in running)
         count = mean.new_ones(partition.segments)
@@ -73,6 +80,7 @@ def backward(
     count: Tensor,
     eps: float,
     batch_statistics: bool,
+    group: str | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight and bias, given the gradient of y.
 
@@ -82,11 +90,13 @@ def backward(
         dx = weight / sqrt(var + eps) * (dy - (dbias + xhat * dweight) / m)
 
     where the second term applies only to the m values that the mask includes. Excluded values that
-    are not finite contribute nothing to the sums.
+    are not finite contribute nothing to the sums. With a process group, m and the sums in the
+    second term are those of all ranks; the gradients of weight and bias are those of this rank.
 
     Parameters
     ----------
     dy, x : Tensor, shape (N, C, *extra, *grid)
+        Not empty.
     partition : Partition
     weight : Tensor, shape (C, S), or None
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
@@ -95,6 +105,8 @@ def backward(
     eps : float
     batch_statistics : bool
         Whether mean and variance depend on x.
+    group : str or None
+        As given to `forward`.
 
     Returns
     -------
@@ -121,10 +133,13 @@ def backward(
         torch.mul(dy_rows, scale_q, out=dx_rows)
         return dx, dweight, dbias
 
+    total_dweight, total_dbias = dweight, dbias
+    if group is not None:
+        total_dweight, total_dbias = ranks.sum_gradients(dweight, dbias, group)
     per_value = scale / count.clamp(min=1)
-    slope = -per_value * rstd * dweight
+    slope = -per_value * rstd * total_dweight
     center, low = _center(mean, rstd, x)
-    offset = torch.addcmul(per_value * dbias, slope, low).neg_()
+    offset = torch.addcmul(per_value * total_dbias, slope, low).neg_()
     neutral = (1.0, 0.0, 0.0, 0.0)
     values = (scale, slope, offset, *center)
     scale_q, *through = layout.spread(*values, present=present, neutral=neutral)
@@ -145,10 +160,6 @@ def _segment_statistics(
     rows: Tensor, mask_rows: Tensor | None, layout: Layout, partition: Partition, memory: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and variance (C, S) and count (S,)."""
-    channels = rows.shape[2 if layout.channels_last else 1]
-    if rows.numel() == 0:
-        zeros = rows.new_zeros(channels, layout.segments, dtype=layout.wide)
-        return zeros, zeros.clone(), zeros.new_zeros(layout.segments)
     (counts, mean, m2), pivot = columns.statistics(rows, mask_rows, memory)
     column_mean = mean.to(layout.wide) + pivot
     if isinstance(counts, int):
