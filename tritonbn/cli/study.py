@@ -21,8 +21,11 @@ from tritonbn.cli.arguments import (
 )
 from tritonbn.experiment import RunConfig, compare, load_run, train
 from tritonbn.experiment.baselines import BASELINES
+from tritonbn.experiment.networks.config import ConfigError
+from tritonbn.experiment.networks.folds import train_folds
 from tritonbn.experiment.networks.network import BACKBONES, DESIGNS, HEADS, OPTIONS
 from tritonbn.experiment.networks.norms import NORMS
+from tritonbn.experiment.networks.ranks import is_torchrun, ranks_of_torchrun
 from tritonbn.experiment.networks.scaling import SCALINGS
 from tritonbn.experiment.networks.trained import default_device
 from tritonbn.experiment.study.compare import fill_results, report_comparison
@@ -174,6 +177,7 @@ def _jobs(options: argparse.Namespace) -> int:
 
 
 def _reproduce(options: argparse.Namespace, console: Console) -> None:
+    _require_one_process()
     plan = Plan(
         backbones=default_of(compare, "backbones"),
         designs=["published"],
@@ -190,6 +194,7 @@ def _reproduce(options: argparse.Namespace, console: Console) -> None:
 
 
 def _compare(options: argparse.Namespace, console: Console) -> None:
+    _require_one_process()
     plan = Plan(
         backbones=options.backbones,
         designs=options.designs,
@@ -213,10 +218,15 @@ def _train(options: argparse.Namespace, console: Console) -> None:
     }
     network = options.backbone, options.norm, options.protocol
     protocol = RunConfig.preset(options.preset or "quick", *network, **choices).protocol
-    results = _open(options, [protocol], "quick")
-    config = results.config(*network, **choices)
-    make_runs(results, [config], options.device, console)
-    console.print(f"The run is in {results.run_directory(config)}", soft_wrap=True)
+    with ranks_of_torchrun(options.device) as (ranks, device):
+        if ranks.is_first:
+            results = _open(options, [protocol], "quick")
+            config = results.config(*network, **choices)
+            ranks.share(None if results.is_finished(config) else (results.city, config))
+            make_runs(results, [config], device, console, ranks=ranks)
+            console.print(f"The run is in {results.run_directory(config)}", soft_wrap=True)
+        elif training := ranks.share(None):
+            train_folds(*training, device=device, ranks=ranks)
 
 
 def _evaluate(options: argparse.Namespace, console: Console) -> None:
@@ -226,6 +236,14 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     scores = pd.DataFrame([run.row(), idw.scores(run.city, idw.estimates["test"])])
     console.print(text_table(station_rows(stations), f"RMSE at each station, {run.city.unit}"))
     console.print(*score_tables(scores), sep="\n")
+
+
+def _require_one_process() -> None:
+    if is_torchrun():
+        raise ConfigError(
+            "torchrun starts processes that train one network together, which the command train "
+            "can do; for several runs at the same time, use --jobs without torchrun"
+        )
 
 
 def _open(options: argparse.Namespace, protocols: Sequence[str], preset: str) -> Results:

@@ -9,6 +9,7 @@ import torch
 from data_prep.city import CityData
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.predict import OnProgress, evaluate
+from tritonbn.experiment.networks.ranks import Ranks
 from tritonbn.experiment.networks.train import OnStep, train_network
 from tritonbn.experiment.networks.trained import TrainedNetwork
 from tritonbn.experiment.task.parts import TESTED_PARTS
@@ -24,6 +25,7 @@ def train_folds(
     *,
     device: torch.device | None = None,
     on_step: OnStep | None = None,
+    ranks: Ranks | None = None,
 ) -> list[TrainedNetwork]:
     """Train a network for each fold, or resume where training was interrupted.
 
@@ -38,6 +40,8 @@ def train_folds(
         Default: the GPU if there is one.
     on_step : callable, optional
         Called after each training step.
+    ranks : Ranks, optional
+        The processes that train together; see `train_network`. Default: this process alone.
 
     Raises
     ------
@@ -51,6 +55,7 @@ def train_folds(
             fold_directory(directory, fold) if directory else None,
             device=device,
             on_step=on_step,
+            ranks=ranks,
         )
         for fold in folds_of(config)
     ]

@@ -11,7 +11,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_prep.city import CityData
 from tritonbn.experiment.networks.allocator import keep_freed_memory
@@ -19,6 +19,7 @@ from tritonbn.experiment.networks.checkpoint import Checkpoint, identity
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.encoding import Encoding
 from tritonbn.experiment.networks.predict import estimate
+from tritonbn.experiment.networks.ranks import Ranks
 from tritonbn.experiment.networks.recipe import Recipe
 from tritonbn.experiment.networks.recipes import recipe_of
 from tritonbn.experiment.networks.scaling import Scaler
@@ -61,6 +62,7 @@ def train_network(
     *,
     device: torch.device | None = None,
     on_step: OnStep | None = None,
+    ranks: Ranks | None = None,
 ) -> TrainedNetwork:
     """Train one network, or resume an interrupted training from its checkpoint.
 
@@ -78,6 +80,9 @@ def train_network(
         Default: the GPU if there is one. On a GPU, training uses autocast to bfloat16.
     on_step : callable, optional
         Called after each step.
+    ranks : Ranks, optional
+        The processes that train the network together. Only the first one has a `directory`.
+        Default: this process alone.
 
     Returns
     -------
@@ -88,17 +93,21 @@ def train_network(
     ------
     CheckpointError
         If `directory` holds a run of another configuration or another city.
+    ConfigError
+        If there are more processes than samples in a batch.
     DataError
         If the city has too few stations or readings to train on.
     FloatingPointError
         If the loss is not finite.
     """
     device = device or default_device()
+    ranks = ranks or Ranks()
     checkpoint = Checkpoint.read(directory, city) if directory else None
     if checkpoint is not None and directory:
         checkpoint.require(config, directory)
-        if checkpoint.finished:
-            return TrainedNetwork.restore(checkpoint, city, device)
+    checkpoint = ranks.share(checkpoint)
+    if checkpoint is not None and checkpoint.finished:
+        return TrainedNetwork.restore(checkpoint, city, device)
 
     if device.type == "cpu":
         keep_freed_memory()
@@ -108,14 +117,19 @@ def train_network(
     scaler = Scaler.fit(fold.windows.city, config.scaling, config.parts)
     encoding = recipe.encoding(fold, scaler, device)
     model = recipe.network(fold, device)
+    parallel = ranks.parallel(model, config.batch_size)
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, weight_decay=recipe.weight_decay
     )
     rng = np.random.default_rng(config.seed)
 
     def validate(step: int) -> float:
-        estimates = estimate(model, encoding, "validation", fold.learned, config.validation_times)
-        return _finite("spRMSE", city_sprmse(estimates, city, min_readings=1), step)
+        score = math.nan
+        if ranks.is_first:
+            asked, count = fold.learned, config.validation_times
+            table = estimate(model, encoding, "validation", asked, count)
+            score = _finite("spRMSE", city_sprmse(table, city, min_readings=1), step)
+        return float(ranks.share(score))
 
     if checkpoint is None:
         checkpoint = Checkpoint(config, identity(city), scaler)
@@ -139,7 +153,7 @@ def train_network(
             torch.backends.cudnn.flags(enabled=True, deterministic=True),
             _seeded(config.seed, step, device),
         ):
-            loss = _loss(model, recipe, encoding, batch, rng)
+            loss = _loss(parallel, model, recipe, encoding, batch, rng, ranks)
             loss.backward()  # type: ignore[no-untyped-call]
         if math.isfinite(recipe.max_grad_norm):
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
@@ -172,21 +186,26 @@ def train_network(
 
 
 def _loss(
+    parallel: nn.Module,
     model: InterpolationNetwork,
     recipe: Recipe,
     encoding: Encoding,
     times: IntArray,
     rng: np.random.Generator,
+    ranks: Ranks,
 ) -> Tensor:
-    """Return the loss of the batch that predicts `times`."""
-    windows, device = encoding.windows, encoding.device
-    hidden = recipe.hide(rng, len(times), len(windows.city.stations))
+    """Return the loss of the batch that predicts `times`, of which this process computes a part."""
+    windows, device, samples = encoding.windows, encoding.device, len(times)
+    part = ranks.part(samples)
+    hidden = recipe.hide(rng, samples, len(windows.city.stations))[part]
+    times = times[part]
     x, scale = encoding.encode(times, hidden)
     readings = torch.from_numpy(recipe.targets(windows, times, hidden)).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        field = model.train()(x)
+        field = parallel.train()(x)
+    field, targets = (ranks.gather(own, samples) for own in (field, scale.scale(readings)))
     weight = model.head.convolution.weight
-    return recipe.loss(field, scale.scale(readings), encoding.cells, weight)
+    return recipe.loss(field, targets, encoding.cells, weight)
 
 
 @contextmanager

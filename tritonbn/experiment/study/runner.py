@@ -16,6 +16,7 @@ from rich.console import Console
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.folds import evaluate_networks, train_folds
 from tritonbn.experiment.networks.predict import OnProgress
+from tritonbn.experiment.networks.ranks import Ranks
 from tritonbn.experiment.networks.train import OnStep
 from tritonbn.experiment.study.display import RunDisplay, score_tables
 from tritonbn.experiment.study.results import Results
@@ -30,6 +31,7 @@ def make_runs(
     device: torch.device | None,
     console: Console,
     jobs: int = 1,
+    ranks: Ranks | None = None,
 ) -> None:
     """Train and test the runs that are not finished, with progress bars.
 
@@ -47,6 +49,9 @@ def make_runs(
         Where to show progress.
     jobs : int
         How many runs at the same time; they share the cores of the processor. Default 1.
+    ranks : Ranks, optional
+        The processes that train each network together; see `train_network`. Default: this process
+        alone.
     """
     missing = [config for config in configs if not results.is_finished(config)]
     if not missing:
@@ -65,6 +70,7 @@ def make_runs(
                 device,
                 partial(display.on_step, config),
                 partial(display.on_progress, config),
+                ranks,
             )
             _finish(results, display, config, result)
 
@@ -75,10 +81,13 @@ def _train_and_test(
     device: torch.device | None,
     on_step: OnStep,
     on_progress: OnProgress,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """Make one run, or resume it, and return its row of `Results.runs`."""
     directory = results.run_directory(config)
-    networks = train_folds(results.city, config, directory, device=device, on_step=on_step)
+    networks = train_folds(
+        results.city, config, directory, device=device, on_step=on_step, ranks=ranks
+    )
     return results.add(evaluate_networks(results.city, config, networks, on_progress))
 
 
