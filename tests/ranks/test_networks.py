@@ -111,4 +111,4 @@ def test_torchrun(tmp_path):
 def test_torchrun_of_another_command(tmp_path):
     done = torchrun("never", tmp_path, "compare")
     assert done.returncode != 0
-    assert "use --jobs without torchrun" in done.stderr
+    assert "use --jobs or --scheduler without torchrun" in done.stderr

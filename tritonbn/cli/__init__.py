@@ -13,6 +13,7 @@ from tritonbn.cli import data, kernels, maps, study
 from tritonbn.cli.arguments import Parser
 from tritonbn.experiment.networks.checkpoint import CheckpointError
 from tritonbn.experiment.networks.config import ConfigError
+from tritonbn.experiment.study.workers import WorkersLostError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         DataError,
         CheckpointError,
         FloatingPointError,
+        WorkersLostError,
     ) as error:
         return _complain(f"error: {error}", 2)
     return 0

@@ -36,6 +36,7 @@ from tritonbn.experiment.study.reproduce import reproduce
 from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.study.runner import make_runs
 from tritonbn.experiment.study.tables import station_rows
+from tritonbn.experiment.study.workers import Workforce, workforce_of
 from tritonbn.experiment.task.protocol import PROTOCOLS
 from tritonbn.experiment.task.record import REFERENCE
 
@@ -161,19 +162,25 @@ def _add_train(commands: Commands) -> None:
 
 
 def _add_jobs(parser: Parser) -> None:
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--jobs",
         type=at_least(1),
         help=f"runs at the same time (default: one per core, at most {_MOST_JOBS}; 1 on a GPU)",
     )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of Dask, such as tcp://HOST:8786, whose workers make the runs (default: none)",
+    )
 
 
-def _jobs(options: argparse.Namespace) -> int:
-    """Return the number of jobs; runs with one thread each finish earlier than one with several."""
-    device = options.device or default_device()
-    if options.jobs is not None or device.type != "cpu":
-        return options.jobs or 1
-    return min(os.cpu_count() or 1, _MOST_JOBS)
+def _workforce(options: argparse.Namespace) -> Workforce | None:
+    """Return the workers; runs with one thread each finish earlier than one with several."""
+    jobs = options.jobs or 1
+    if options.jobs is None and (options.device or default_device()).type == "cpu":
+        jobs = min(os.cpu_count() or 1, _MOST_JOBS)
+    return workforce_of(jobs, options.scheduler)
 
 
 def _reproduce(options: argparse.Namespace, console: Console) -> None:
@@ -189,7 +196,7 @@ def _reproduce(options: argparse.Namespace, console: Console) -> None:
         seeds=options.seeds,
     )
     results = _open(options, options.protocols, "quick")
-    reproduce(results, plan, options.station, _jobs(options), options.device, console)
+    reproduce(results, plan, options.station, _workforce(options), options.device, console)
     _print_scores(results, console)
 
 
@@ -207,7 +214,7 @@ def _compare(options: argparse.Namespace, console: Console) -> None:
         seeds=options.seeds,
     )
     results = _open(options, options.protocols, "thorough")
-    fill_results(results, plan, _jobs(options), options.device, console)
+    fill_results(results, plan, _workforce(options), options.device, console)
     report_comparison(results)
     _print_scores(results, console)
 
@@ -242,7 +249,7 @@ def _require_one_process() -> None:
     if is_torchrun():
         raise ConfigError(
             "torchrun starts processes that train one network together, which the command train "
-            "can do; for several runs at the same time, use --jobs without torchrun"
+            "can do; for several runs at the same time, use --jobs or --scheduler without torchrun"
         )
 
 

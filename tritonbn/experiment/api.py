@@ -21,6 +21,7 @@ from tritonbn.experiment.study.load import open_run
 from tritonbn.experiment.study.plan import Plan
 from tritonbn.experiment.study.prepare import open_results, preset_of, require_trainable
 from tritonbn.experiment.study.runner import make_runs
+from tritonbn.experiment.study.workers import workforce_of
 from tritonbn.models.head import HeadName
 
 Device = torch.device | str | None
@@ -148,6 +149,7 @@ def compare(
     preset: str | None = None,
     directory: str | Path | None = None,
     jobs: int = 1,
+    scheduler: str | None = None,
     device: Device = None,
     progress: bool = True,
     **settings: Any,
@@ -190,6 +192,9 @@ def compare(
         ``report.html``. Default: nothing is kept but the returned table.
     jobs : int
         How many runs at the same time. Default 1.
+    scheduler : str, optional
+        The address of a Dask scheduler, such as ``tcp://HOST:8786``, whose workers make the runs;
+        `jobs` is then not used. Needs ``pip install 'tritonbn[cluster]'``.
     device : torch.device or str, optional
         Default: the GPU if there is one.
     progress : bool
@@ -206,8 +211,8 @@ def compare(
     Raises
     ------
     ConfigError
-        Before any run: if a name is unknown, a choice takes part in no run, or a library of a
-        baseline is not installed.
+        Before any run: if a name is unknown, a choice takes part in no run, a library of a
+        baseline is not installed, or the scheduler cannot be reached.
     DataError
         Before any run: if the city has too few stations or readings, or `directory` holds other
         results.
@@ -241,7 +246,8 @@ def compare(
     preset = preset_of(where, preset, "thorough")
     with nullcontext(where) if where is not None else TemporaryDirectory() as folder:
         results = open_results(Path(folder), city, protocols, preset=preset, settings=settings)
-        fill_results(results, plan, jobs, _device(device), _console(progress))
+        workforce = workforce_of(jobs, scheduler)
+        fill_results(results, plan, workforce, _device(device), _console(progress))
         if where is not None:
             report_comparison(results)
         return results.runs()

@@ -22,6 +22,7 @@ from tritonbn.experiment.study.prepare import city_of, open_results, source_name
 from tritonbn.experiment.study.reproduce import reproduce
 from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.study.runner import make_runs
+from tritonbn.experiment.study.workers import workforce_of
 
 MakeCity = Callable[..., CityData]
 TINY = {"steps": 4, "batch_size": 4, "validate_every": 2, "test_times": 28, "validation_times": 2}
@@ -71,7 +72,7 @@ def data(make_city: MakeCity, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def done(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     results = prepare(tmp_path_factory.mktemp("out"), data)
-    reproduce(results, plan_of(seeds=2), None, 1, None, quiet())
+    reproduce(results, plan_of(seeds=2), None, None, None, quiet())
     return results
 
 
@@ -153,7 +154,7 @@ def test_a_second_time_nothing_is_trained(done: Results, monkeypatch: pytest.Mon
     monkeypatch.setattr(runner, "train_folds", fail)
     before = (done.directory / "results.csv").read_bytes()
     console = quiet()
-    reproduce(done, plan_of(seeds=2), None, 1, None, console)
+    reproduce(done, plan_of(seeds=2), None, None, None, console)
     assert "All 12 runs are finished" in console.file.getvalue()
     assert (done.directory / "results.csv").read_bytes() == before
 
@@ -162,9 +163,9 @@ def test_more_seeds_and_protocols_add_runs(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = prepare(tmp_path, data, ("paper", "masked"))
-    reproduce(results, plan_of(("masked",), ("cnn",)), "S1", 1, None, quiet())
+    reproduce(results, plan_of(("masked",), ("cnn",)), "S1", None, None, quiet())
     first = results.runs()
-    reproduce(results, plan_of(("paper", "masked"), ("cnn",)), "S1", 1, None, quiet())
+    reproduce(results, plan_of(("paper", "masked"), ("cnn",)), "S1", None, None, quiet())
     both = results.runs()
     assert both["protocol"].to_list() == ["paper"] * 4 + ["masked"] * 4
     pd.testing.assert_frame_equal(both[4:].reset_index(drop=True), first)
@@ -184,7 +185,7 @@ def test_the_picture_of_unseen_is_of_the_fold_that_does_not_know_the_station(
         return Figure()
 
     monkeypatch.setattr("tritonbn.experiment.study.reproduce.heatmap", draw)
-    reproduce(results, plan_of(("unseen",), ("cnn",), ("none",)), "S2", 1, None, quiet())
+    reproduce(results, plan_of(("unseen",), ("cnn",), ("none",)), "S2", None, None, quiet())
     (network,) = drawn
     assert network.config.fold_of(results.city).held_out[2]
 
@@ -216,7 +217,7 @@ def test_an_interrupted_job_goes_on_and_ends_with_the_same_numbers(
 
 def test_an_unknown_station_is_refused_before_training(done: Results) -> None:
     with pytest.raises(DataError, match="no station 9999"):
-        reproduce(done, plan_of(("masked",)), "9999", 1, None, quiet())
+        reproduce(done, plan_of(("masked",)), "9999", None, None, quiet())
     assert set(done.runs()["protocol"]) == {"paper"}
 
 
@@ -249,7 +250,7 @@ def test_runs_side_by_side_have_the_numbers_of_runs_in_turn(
     results = prepare(tmp_path, data)
     configs = [results.config("cnn", norm, "paper") for norm in ("none", "local")]
     console = quiet()
-    make_runs(results, configs, None, console, jobs=2)
+    make_runs(results, configs, None, console, workforce=workforce_of(2))
     assert sorted(line.split()[0] for line in console.file.getvalue().splitlines()) == [
         "1/2",
         "2/2",
@@ -266,7 +267,13 @@ def test_an_error_stops_the_runs_beside_it(data: Path, tmp_path: Path) -> None:
     config = results.config("cnn", "none", "paper")
     endless = replace(config, seed=1, steps=10**9, patience=10**9)
     with pytest.raises(FloatingPointError, match="lower learning_rate, or check the readings"):
-        make_runs(results, [endless, replace(config, learning_rate=1e30)], None, quiet(), jobs=2)
+        make_runs(
+            results,
+            [endless, replace(config, learning_rate=1e30)],
+            None,
+            quiet(),
+            workforce=workforce_of(2),
+        )
     assert not results.is_finished(endless)
 
 

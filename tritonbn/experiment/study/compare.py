@@ -11,11 +11,16 @@ from tritonbn.experiment.study.report import write_report
 from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.study.runner import make_runs
 from tritonbn.experiment.study.tables import is_ablation
+from tritonbn.experiment.study.workers import Workforce
 from tritonbn.experiment.task.record import REFERENCE
 
 
 def fill_results(
-    results: Results, plan: Plan, jobs: int, device: torch.device | None, console: Console
+    results: Results,
+    plan: Plan,
+    workforce: Workforce | None,
+    device: torch.device | None,
+    console: Console,
 ) -> None:
     """Test the baselines of a plan and make its runs, where this has not been done before.
 
@@ -24,8 +29,8 @@ def fill_results(
     results : Results
         The results folder.
     plan : Plan
-    jobs : int
-        How many runs at the same time.
+    workforce : callable or None
+        Workers that make several runs at the same time; see `workforce_of`.
     device : torch.device, optional
         Default: the GPU if there is one.
     console : Console
@@ -51,7 +56,7 @@ def fill_results(
         for network, norm, protocol, seed in plan.runs()
     ]
     if configs:
-        make_runs(results, configs, device, console, jobs)
+        make_runs(results, configs, device, console, workforce=workforce)
 
 
 def _test_baseline(results: Results, name: str, protocol: str, display: RunDisplay) -> None:

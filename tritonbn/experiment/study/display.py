@@ -104,7 +104,9 @@ class RunDisplay:
         self._live.stop()
 
     def start(self, name: str) -> None:
-        """Add the bar of a run or baseline."""
+        """Add the bar of a run or baseline, unless it is there because the run is done again."""
+        if name in self._tasks:
+            return
         self._tasks[name] = self._progress.add_task(name, total=1, note="")
         if self._live.is_started:
             self._live.refresh()

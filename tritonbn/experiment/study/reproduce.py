@@ -11,6 +11,7 @@ from tritonbn.experiment.study.figures import TRAINING, save_figures
 from tritonbn.experiment.study.plan import Plan
 from tritonbn.experiment.study.report import write_report
 from tritonbn.experiment.study.results import Results
+from tritonbn.experiment.study.workers import Workforce
 from tritonbn.experiment.task.lookup import find_station, typical_time
 from tritonbn.experiment.views import heatmap
 
@@ -26,7 +27,7 @@ def reproduce(
     results: Results,
     plan: Plan,
     station: str | int | None,
-    jobs: int,
+    workforce: Workforce | None,
     device: torch.device | None,
     console: Console,
 ) -> None:
@@ -41,8 +42,8 @@ def reproduce(
     station : str or int, optional
         Hidden in the heatmap: a name or a cell number. Default: cell 621 if a station stands there,
         else the station with the most readings.
-    jobs : int
-        How many runs at the same time.
+    workforce : callable or None
+        Workers that make several runs at the same time; see `workforce_of`.
     device : torch.device, optional
         Default: the GPU if there is one.
     console : Console
@@ -64,7 +65,7 @@ def reproduce(
         shown.append(fold)
     time = typical_time(shown[0].fold_of(results.city), row)
 
-    fill_results(results, plan, jobs, device, console)
+    fill_results(results, plan, workforce, device, console)
     networks = [
         load_network(fold_directory(results.run_directory(fold), fold), results.city, device)
         for fold in shown

@@ -1,0 +1,197 @@
+"""Runs in a Dask cluster of two worker processes on this machine."""
+
+import io
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from tritonbn.cli import main
+from tritonbn.experiment.networks.checkpoint import FILE_NAME
+from tritonbn.experiment.networks.config import ConfigError
+from tritonbn.experiment.networks.presets import PRESETS
+from tritonbn.experiment.networks.trained import load_network
+from tritonbn.experiment.study import cluster as dask_cluster
+from tritonbn.experiment.study.display import RunDisplay
+from tritonbn.experiment.study.prepare import open_results
+from tritonbn.experiment.study.results import Results
+from tritonbn.experiment.study.runner import make_runs
+from tritonbn.experiment.study.workers import Workers, WorkersLostError, workforce_of
+
+distributed = pytest.importorskip("distributed")
+pytestmark = pytest.mark.slow
+
+SETTINGS = {
+    "steps": 400,
+    "batch_size": 4,
+    "validate_every": 20,
+    "validation_times": 2,
+    "test_times": 40,
+    "hidden": 10,
+}
+
+
+@pytest.fixture
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def results(city, tmp_path):
+    return results_in(tmp_path / "results", city)
+
+
+def results_in(directory, city):
+    return open_results(directory, city, ["paper"], preset="quick", settings=SETTINGS)
+
+
+def quiet():
+    return Console(file=io.StringIO())
+
+
+def configs_of(results, *norms):
+    return [results.config("cnn", norm, "paper") for norm in norms]
+
+
+def scores_of(results):
+    table = results.runs().set_index(["model", "norm"])
+    return table[["sprmse", "validation_sprmse", "steps"]].sort_index()
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_a_killed_worker_is_replaced_and_its_run_resumes(
+    cluster, results, city, tmp_path, monkeypatch
+):
+    configs = configs_of(results, "none", "local", "global")
+    seen = {config.name: [] for config in configs}
+    original = RunDisplay.on_step
+
+    def on_step(self, config, info):
+        if info.stopping_sprmse is not None:
+            seen[config.name].append(info.step)
+        original(self, config, info)
+
+    monkeypatch.setattr(RunDisplay, "on_step", on_step)
+    killed = []
+
+    def kill_a_busy_worker():
+        with distributed.Client(cluster.scheduler_address) as client:
+            wait_until(lambda: min(len(seen[config.name]) for config in configs[:2]) > 2)
+            pids = client.run(os.getpid)
+            busy = [worker for worker, keys in client.processing().items() if keys]
+            os.kill(pids[busy[0]], signal.SIGKILL)
+            killed.append(busy[0])
+
+    thread = threading.Thread(target=kill_a_busy_worker)
+    thread.start()
+    workforce = workforce_of(1, cluster.scheduler_address)
+    make_runs(results, configs, None, quiet(), workforce=workforce)
+    thread.join()
+    assert killed
+    for steps in seen.values():
+        assert steps == sorted(set(steps)), "a validation was repeated"
+        assert steps[-1] == SETTINGS["steps"]
+    alone = results_in(tmp_path / "alone", city)
+    make_runs(alone, configs, None, quiet())
+    pd.testing.assert_frame_equal(scores_of(results), scores_of(alone))
+
+
+class ElsewhereExecutor(ThreadPoolExecutor):
+    """Run in this process, but without the results folder, as on a machine that shares no disk."""
+
+    def submit(self, function, results, *arguments):
+        elsewhere = replace(results, directory=results.directory / "not here")
+        return super().submit(function, elsewhere, *arguments)
+
+
+def test_without_a_shared_disk_everything_is_returned(results, city):
+    (config,) = configs_of(results, "local")
+
+    @contextmanager
+    def workforce(runs):
+        with ElsewhereExecutor(runs) as executor:
+            yield Workers(executor, lambda event: None, list, ())
+
+    make_runs(results, [config], None, quiet(), workforce=workforce)
+    assert (results.run_directory(config) / FILE_NAME).is_file()
+    assert load_network(results.run_directory(config), city).steps == SETTINGS["steps"]
+    assert scores_of(results).loc[(config.network.name, "local"), "steps"] == SETTINGS["steps"]
+    assert not (results.directory / "not here").exists()
+
+
+def test_a_lost_scheduler_is_an_error_and_the_runs_resume(results, city):
+    configs = configs_of(results, "none", "local")
+    checkpoint = results.run_directory(configs[0]) / FILE_NAME
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as first:
+
+        def close():
+            wait_until(checkpoint.exists)
+            first.close()
+
+        thread = threading.Thread(target=close)
+        thread.start()
+        with pytest.raises(WorkersLostError, match="the same command resumes the work"):
+            make_runs(
+                results, configs, None, quiet(), workforce=workforce_of(1, first.scheduler_address)
+            )
+        thread.join()
+    assert not results.is_finished(configs[1])
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as second:
+        make_runs(
+            results, configs, None, quiet(), workforce=workforce_of(1, second.scheduler_address)
+        )
+    assert all(results.is_finished(config) for config in configs)
+
+
+def test_an_error_stops_the_other_runs(cluster, results):
+    (config,) = configs_of(results, "none")
+    endless = replace(config, seed=1, steps=10**9, patience=10**9)
+    failing = replace(config, learning_rate=1e30)
+    workforce = workforce_of(1, cluster.scheduler_address)
+    with pytest.raises(FloatingPointError, match="lower learning_rate, or check the readings"):
+        make_runs(results, [endless, failing], None, quiet(), workforce=workforce)
+    with distributed.Client(cluster.scheduler_address) as client:
+        wait_until(lambda: not any(client.run(_executing).values()))
+
+
+def _executing(dask_worker):
+    return len(dask_worker.state.executing) + len(dask_worker.state.long_running)
+
+
+def test_the_command(cluster, city, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(PRESETS, "quick", SETTINGS | {"steps": 4})
+    city.save(tmp_path / "city")
+    out = tmp_path / "out"
+    choices = "--backbones cnn --designs published --norms none --protocols masked --seeds 1"
+    options = ["--data", str(tmp_path / "city"), "--out", str(out), "--preset", "quick"]
+    command = ["compare", *options, *choices.split(), "--baselines", "idw"]
+    assert main([*command, "--scheduler", cluster.scheduler_address]) == 0, capsys.readouterr().err
+    assert Results.open(out).runs()["steps"].to_list() == [4, 0]
+
+
+def test_an_unreachable_scheduler(monkeypatch):
+    monkeypatch.setattr(dask_cluster, "_TIMEOUT", "1s")
+    workforce = partial(dask_cluster.dask_workers, "tcp://127.0.0.1:1")
+    with pytest.raises(ConfigError, match="no scheduler of Dask can be reached"), workforce(1):
+        pass

@@ -1,0 +1,106 @@
+"""`Workers`: an executor of runs, and how the runs report their progress."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from queue import Queue
+from threading import Event as Flag
+from typing import Any
+
+import torch
+
+Event = tuple[str, tuple[Any, ...]]
+"""The name of a method of `RunDisplay`, and its arguments."""
+
+Report = Callable[[Event], None]
+
+
+class StoppedError(Exception):
+    """Nobody waits for a run any more: another one has failed, or the user has interrupted all."""
+
+
+class WorkersLostError(RuntimeError):
+    """Workers have ended or cannot be reached; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """An executor of runs, and how the runs report their progress.
+
+    Parameters
+    ----------
+    executor : Executor
+    report : callable
+        Called by a run in a worker, with an event. Can be pickled. Raises `StoppedError` if the run
+        shall stop.
+    received : callable
+        Returns the events since the last call.
+    losses : tuple of exception types
+        What a future raises if workers have ended.
+    """
+
+    executor: Executor
+    report: Report
+    received: Callable[[], list[Event]]
+    losses: tuple[type[BaseException], ...]
+
+
+Workforce = Callable[[int], AbstractContextManager[Workers]]
+"""Returns the workers for a number of runs; an exception in the context stops all runs."""
+
+
+def workforce_of(jobs: int, scheduler: str | None = None) -> Workforce | None:
+    """Return the workers of a Dask cluster, or processes of this machine, or None for this process.
+
+    Parameters
+    ----------
+    jobs : int
+        Number of processes of this machine, if there is no `scheduler`.
+    scheduler : str, optional
+        The address of a Dask scheduler, such as ``tcp://HOST:8786``.
+    """
+    if scheduler is not None:
+        from tritonbn.experiment.study.cluster import dask_workers
+
+        return partial(dask_workers, scheduler)
+    return partial(local_processes, jobs) if jobs > 1 else None
+
+
+@contextmanager
+def local_processes(jobs: int, runs: int) -> Iterator[Workers]:
+    """Start at most `jobs` processes, which share the cores of the processor."""
+    jobs = min(jobs, runs)
+    context = get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(
+            jobs, context, initializer=torch.set_num_threads, initargs=(threads,)
+        ) as pool,
+    ):
+        report = _QueueReport(manager.Queue(), manager.Event())
+        try:
+            yield Workers(pool, report, report.received, (BrokenProcessPool,))
+        except BaseException:
+            report.stop.set()
+            pool.shutdown(cancel_futures=True)  # while the queue of the workers still exists
+            raise
+
+
+@dataclass(frozen=True)
+class _QueueReport:
+    events: "Queue[Event]"
+    stop: Flag
+
+    def __call__(self, event: Event) -> None:
+        if self.stop.is_set():
+            raise StoppedError
+        self.events.put(event)
+
+    def received(self) -> list[Event]:
+        return [self.events.get() for _ in range(self.events.qsize())]
