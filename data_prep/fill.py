@@ -1,10 +1,16 @@
 """Inverse distance weighting (IDW): estimates from simultaneous readings of other stations."""
 
+import math
+from collections.abc import Iterator
+from types import EllipsisType
+
 import numpy as np
 import numpy.typing as npt
 
 EARTH_RADIUS_KM = 6371.0088
 SHORTEST_DISTANCE_KM = 0.05
+
+_BLOCK_VALUES = 1 << 22
 
 
 def distances_km(
@@ -76,10 +82,14 @@ def idw(
     known = _known(values, visible)
     weights = distances.astype(np.float64) ** -power
     np.fill_diagonal(weights, 0.0)
-    weighted_sum = np.where(known, values, 0.0).astype(np.float64) @ weights
-    total_weight = known.astype(np.float64) @ weights
-    with np.errstate(invalid="ignore"):  # 0 / 0 = NaN where no other station is known
-        return np.asarray(weighted_sum / total_weight, np.float32)
+    estimates = np.empty(values.shape, np.float32)
+    for rows in _blocks(values.shape):
+        seen = known[rows]
+        weighted_sum = np.where(seen, values[rows], 0.0).astype(np.float64) @ weights
+        total_weight = seen.astype(np.float64) @ weights
+        with np.errstate(invalid="ignore"):  # 0 / 0 = NaN where no other station is known
+            estimates[rows] = weighted_sum / total_weight
+    return estimates
 
 
 def fill(
@@ -106,6 +116,15 @@ def fill(
     known = _known(values, visible)
     estimate = idw(values, distances, power, visible)
     return np.where(known, values, estimate).astype(np.float32)
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice | EllipsisType]:
+    """Divide rows into blocks: the computation in float64 needs several times the memory."""
+    if len(shape) < 2:
+        yield ...
+        return
+    size = max(1, _BLOCK_VALUES // max(1, math.prod(shape[1:])))
+    yield from (slice(start, start + size) for start in range(0, shape[0], size))
 
 
 def _known(

@@ -14,6 +14,8 @@ from data_prep.tidy import read_tidy
 
 _SENSEURCITY = "CC BY 4.0, Van Poppel et al. (2023), SensEURCity, doi:10.5281/zenodo.7669644"
 
+_QUICK_BYTES = 30_000_000
+
 
 @dataclass(frozen=True)
 class Source:
@@ -66,14 +68,14 @@ class Format:
         Whether the file or folder at a path, which exists, has this format.
     read : callable
         Reads it. Its keyword arguments are the options of `load_city`.
-    quick : bool
-        Whether reading takes a second at most. Default False.
+    quick : callable
+        Whether reading a path takes a second at most. Default: never.
     """
 
     help: str
     matches: Callable[[Path], bool]
     read: Callable[..., CityData]
-    quick: bool = False
+    quick: Callable[[Path], bool] = lambda path: False
 
 
 def _load_prepared(path: Path, grid: tuple[int, int] | None = None) -> CityData:
@@ -92,13 +94,13 @@ FORMATS = (
         "a prepared city (city.json)",
         lambda path: (path / "city.json").exists(),
         _load_prepared,
-        quick=True,
+        quick=lambda path: True,
     ),
     Format(
         "a tidy city (stations.csv and readings.parquet or readings.csv)",
         lambda path: (path / "stations.csv").exists(),
         read_tidy,
-        quick=True,
+        quick=lambda path: sum(file.stat().st_size for file in path.rglob("*.*")) < _QUICK_BYTES,
     ),
     Format(
         "the hourly means of SensEURCity (.Rda)",
@@ -163,7 +165,8 @@ def load_city(data: str | Path, *, grid: tuple[int, int] | None = None, **option
 
 def is_quickly_read(data: str | Path) -> bool:
     """Return whether `data` is the path of a city that takes no time to load again."""
-    return any(format_.quick and format_.matches(Path(data)) for format_ in FORMATS)
+    path = Path(data)
+    return any(format_.matches(path) and format_.quick(path) for format_ in FORMATS)
 
 
 def _call(

@@ -6,17 +6,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from rich.console import Console
+from rich.progress import Progress
 
 from data_prep.city import CityData, DataError
 from data_prep.grid import cells_of, shared_cells
+from data_prep.stream import Readings
 
 MISSING_CODES = (-99.0, -999.0, -9999.0)
 
 
 def read_tidy(
-    directory: str | Path, grid: tuple[int, int] = (32, 32), name: str | None = None
+    directory: str | Path,
+    grid: tuple[int, int] = (32, 32),
+    name: str | None = None,
+    progress: bool = True,
 ) -> CityData:
     """Read a city from `readings.parquet` (or `.csv`) and `stations.csv`.
+
+    The readings are read twice, in batches, so that the table may be larger than the memory; the
+    city needs 12 bytes per time and station while it is read.
 
     Parameters
     ----------
@@ -24,10 +33,14 @@ def read_tidy(
         The folder with the two files. The readings have the columns `time` (ISO 8601), `station`
         and `value` (ug/m3); without `value`, the only other numeric column is read. The stations
         have the columns `station`, `latitude` and `longitude` (degrees); further columns are kept.
+        Instead of one file of readings there may be a folder `readings` with many, such as one for
+        each station; in subfolders named ``station=NAME`` they need no column `station`.
     grid : (int, int)
         Height and width of the grid in cells. Default ``(32, 32)``.
     name : str, optional
         Name of the city. Default: that of the folder.
+    progress : bool
+        Whether to show a progress bar on stderr. Default True.
 
     Returns
     -------
@@ -42,7 +55,7 @@ def read_tidy(
     ------
     DataError
         If a file or a column is missing, a time or a number is invalid, a station occurs twice or
-        has no valid position, or no station has a reading.
+        has no valid position, no station has a reading, or the city does not fit into the memory.
 
     Examples
     --------
@@ -60,52 +73,118 @@ def read_tidy(
     """
     directory = Path(directory)
     stations = _read_stations(directory / "stations.csv")
-    path = directory / "readings.parquet"
-    if not path.exists():
-        path = directory / "readings.csv"
-    readings = _read_readings(path)
+    readings = Readings(_readings_in(directory))
+    path = readings.path
+    with Progress(console=Console(stderr=True), transient=True, disable=not progress) as bar:
+        rows = readings.count_rows()
+        times, counted = _find_times(readings, stations["station"], bar, rows)
+        if not len(times):
+            raise DataError(f"{path} has no reading of a station in stations.csv")
+        try:
+            values, summed = _pivot(readings, times, stations["station"], bar, counted["rows"])
+        except MemoryError as error:
+            raise DataError(
+                f"{path} has {len(times):,} different times, too many for {len(stations):,} "
+                "stations; round the times to a common step, such as hours"
+            ) from error
 
-    station = pd.Index(stations["station"]).get_indexer(readings["station"])
-    known = station >= 0
-    if not known.any():
-        raise DataError(f"{path} has no reading of a station in stations.csv")
-    unknown_stations = sorted(readings["station"][~known].dropna().unique())
-    values = readings["value"].to_numpy()[known]
-    infinite = np.isinf(values)
-    coded = np.isin(values, MISSING_CODES)
-    values[infinite | coded] = np.nan
-    times, time = np.unique(readings["time"].to_numpy()[known], return_inverse=True)
-    means, counts = _pivot(time, station[known], values, (len(times), len(stations)))
-
-    with_readings = np.flatnonzero(counts.any(axis=0))
+    observed = ~np.isnan(values)
+    with_readings = np.flatnonzero(observed.any(axis=0))
     if not len(with_readings):
         raise DataError(f"{path} has no reading that is a finite number")
     without_readings = stations["station"].drop(with_readings).to_list()
     stations = stations.iloc[with_readings].reset_index(drop=True)
     stations["cell"] = cells_of(stations["latitude"], stations["longitude"], grid)
     report: dict[str, Any] = {
-        "rows": len(readings),
-        "readings": int(counts.sum()),
-        "rows_of_unknown_stations": int((~known).sum()),
-        "unknown_stations": unknown_stations,
+        "rows": counted["rows"],
+        "readings": summed,
+        "rows_of_unknown_stations": counted["unknown"],
+        "unknown_stations": sorted(counted["names"]),
         "stations_without_readings": without_readings,
-        "infinite_values": int(infinite.sum()),
-        "missing_codes": int(coded.sum()),
-        "duplicates_averaged": int((counts - 1).clip(min=0).sum()),
+        "infinite_values": counted["infinite"],
+        "missing_codes": counted["codes"],
+        "duplicates_averaged": summed - int(observed.sum()),
         "shared_cells": shared_cells(stations, grid),
     }
+    if len(with_readings) < values.shape[1]:
+        values = values[:, with_readings]
     return CityData(
         name=name or directory.resolve().name,
-        times=times,
+        times=times.astype("datetime64[s]"),
         stations=stations,
-        values=means[:, with_readings],
+        values=values,
         grid=grid,
         report=report,
     )
 
 
+def _readings_in(directory: Path) -> Path:
+    """Return the first table of readings that exists, or where it was expected."""
+    names = ("readings.parquet", "readings.csv", "readings")
+    found = [directory / name for name in names if (directory / name).exists()]
+    return [*found, directory / "readings.csv"][0]
+
+
+def _find_times(
+    readings: Readings, stations: "pd.Series[str]", bar: Progress, rows: int | None
+) -> tuple[npt.NDArray[np.int64], dict[str, Any]]:
+    """Return the times of all readings of known stations, sorted, and what is to be reported."""
+    task = bar.add_task("finding times", total=rows)
+    times = np.empty(0, np.int64)
+    counted: dict[str, Any] = {"names": set()} | dict.fromkeys(
+        ("rows", "unknown", "infinite", "codes"), 0
+    )
+    for batch in readings.batches(stations):
+        known = batch.station >= 0
+        times = np.union1d(times, pd.unique(batch.time[known]))
+        value = batch.value[known]
+        counted["rows"] += len(known)
+        counted["unknown"] += int((~known).sum())
+        counted["infinite"] += int(np.isinf(value).sum())
+        counted["codes"] += int(np.isin(value, MISSING_CODES).sum())
+        counted["names"] |= batch.unknown
+        bar.advance(task, len(known))
+    return times, counted
+
+
+def _pivot(
+    readings: Readings,
+    times: npt.NDArray[np.int64],
+    stations: "pd.Series[str]",
+    bar: Progress,
+    rows: int,
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Return the mean of each time and station, shape (T, S), and the number of all readings."""
+    task = bar.add_task("reading", total=rows)
+    shape = len(times), len(stations)
+    sums, counts = np.zeros(shape), np.zeros(shape, np.uint32)
+    for batch in readings.batches(stations):
+        value = batch.value
+        real = (batch.station >= 0) & np.isfinite(value) & ~np.isin(value, MISSING_CODES)
+        row = np.searchsorted(times, batch.time[real])
+        place = row * shape[1] + batch.station[real]
+        np.add.at(sums.ravel(), place, value[real])
+        np.add.at(counts.ravel(), place, np.uint32(1))
+        bar.advance(task, len(value))
+    with np.errstate(invalid="ignore"):  # 0 / 0 = NaN where there is no reading
+        np.divide(sums, counts, out=sums)
+    number = int(counts.sum(dtype=np.int64))
+    del counts  # before the result needs as much memory
+    return sums.astype(np.float32), number
+
+
 def _read_stations(path: Path) -> pd.DataFrame:
-    stations = _read_table(path, ("station", "latitude", "longitude"))
+    required = ("station", "latitude", "longitude")
+    try:
+        stations = pd.read_csv(path, dtype={"station": str})
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} does not exist; expected stations.csv and readings.parquet or readings.csv"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if missing := [column for column in required if column not in stations]:
+        raise DataError(f"{path} must have the columns {missing}, got {[*stations]}")
     for column in ("latitude", "longitude"):
         stations[column] = pd.to_numeric(stations[column], errors="coerce")
     places = stations[["station", "latitude", "longitude"]]
@@ -120,68 +199,3 @@ def _read_stations(path: Path) -> pd.DataFrame:
     if len(twice):
         raise DataError(f"{path}: station {twice.iloc[0]!r} occurs twice")
     return stations
-
-
-def _read_readings(path: Path) -> pd.DataFrame:
-    """Read the columns `time` (naive UTC, seconds), `station` (str) and `value` (float64)."""
-    table = _read_table(path, ("time", "station"))
-    others = table.drop(columns=["time", "station"])
-    candidates = ["value"] if "value" in others else [*others.select_dtypes("number")]
-    if len(candidates) != 1:
-        raise DataError(
-            f"{path} must have a column `value` or a single numeric column besides time and "
-            f"station, got {[*others]}"
-        )
-    text = table["time"]
-    raw_time = text if pd.api.types.is_datetime64_any_dtype(text) else text.astype(str)
-    time = pd.to_datetime(raw_time, format="ISO8601", utc=True, errors="coerce")
-    if time.isna().any():
-        row = int(time.isna().to_numpy().argmax())
-        raise DataError(f"{path}: time must be ISO 8601, got '{text.iloc[row]}' in row {row + 1}")
-    try:
-        value = pd.to_numeric(others[candidates[0]]).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: {candidates[0]} must hold numbers: {error}") from error
-    return pd.DataFrame(
-        {
-            "time": time.dt.tz_localize(None).astype("datetime64[s]"),
-            "station": table["station"],
-            "value": value,
-        }
-    )
-
-
-def _read_table(path: Path, required: tuple[str, ...]) -> pd.DataFrame:
-    """Read a CSV or Parquet file that has the columns `required`; `station` becomes text."""
-    try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            table = pd.read_csv(path, dtype={"station": str})
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path} does not exist; expected stations.csv and readings.parquet or readings.csv"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    missing = [column for column in required if column not in table]
-    if missing:
-        raise DataError(f"{path} must have the columns {missing}, got {[*table]}")
-    table["station"] = table["station"].map(str, na_action="ignore")
-    return table
-
-
-def _pivot(
-    time: npt.NDArray[np.integer],
-    station: npt.NDArray[np.integer],
-    values: npt.NDArray[np.float64],
-    shape: tuple[int, int],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Return the mean and the number of readings of each time and station, both of shape (T, S)."""
-    real = ~np.isnan(values)
-    place = np.ravel_multi_index((time[real], station[real]), shape)
-    counts = np.bincount(place, minlength=shape[0] * shape[1])
-    sums = np.bincount(place, weights=values[real], minlength=counts.size)
-    means = np.full(counts.size, np.nan, dtype=np.float32)
-    np.divide(sums, counts, out=means, where=counts > 0, casting="same_kind")
-    return means.reshape(shape), counts.reshape(shape)

@@ -31,6 +31,7 @@ PAGES = [
         "docs/earlier-results.md",
         "docs/experiment.md",
         "docs/how-to/distributed.md",
+        "docs/how-to/own-data.md",
         "docs/layer.md",
     )
 ]
@@ -115,6 +116,7 @@ TABLES: dict[str, Callable[[], str]] = {
             ),
         ],
     ),
+    "archive": partial(layouts.as_measured, "archive", layouts.RIGHT),
     "ranks/gloo": partial(layouts.as_measured, "ranks-gloo", layouts.RIGHT),
     "antwerp/suspects": partial(layouts.as_measured, "antwerp-suspects", layouts.RIGHT),
     "cities/dense": partial(

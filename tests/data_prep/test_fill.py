@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -117,3 +118,22 @@ def test_distances_have_a_floor_of_50_m():
     distances = distances_km([51.2096166, 51.209441, 51.2], [4.4317877, 4.4316401, 4.4])  # 22 m
     assert distances[0, 1] == 0.05
     assert (np.diag(distances) == 0.05).all()
+
+
+def test_blocks_of_rows_change_nothing(city, monkeypatch):
+    values, distances, visible = city
+    whole = idw(values, distances, visible=visible)
+    monkeypatch.setattr("data_prep.fill._BLOCK_VALUES", 8 * 7)  # blocks of seven rows
+    np.testing.assert_allclose(idw(values, distances, visible=visible), whole, rtol=1e-6)
+
+
+def test_memory_is_proportional_to_the_readings():
+    """An array of times x stations x stations would be a hundred times as large."""
+    rng = np.random.default_rng(0)
+    values = rng.gamma(2, 6, (20_000, 300)).astype(np.float32)
+    distances = distances_km(rng.uniform(51.1, 51.3, 300), rng.uniform(4.3, 4.5, 300))
+    tracemalloc.start()
+    fill(values, distances)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * values.nbytes

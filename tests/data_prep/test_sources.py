@@ -95,7 +95,7 @@ def test_an_unknown_option_is_an_error_that_lists_the_allowed_ones(tidy, prepare
         ("synthetic", "'synthetic' are seed, days"),
         ("senseurcity", "'senseurcity' are city, quantity, start, end, progress"),
         ("senseurcity-hourly", "'senseurcity-hourly' are none"),
-        (tidy, "tidy are name"),
+        (tidy, "tidy are name, progress"),
         (prepared, "prepared are none"),
     ):
         with pytest.raises(TypeError, match=f"the options of .*{allowed}, got hours"):
@@ -107,4 +107,7 @@ def test_prepared_and_tidy_cities_are_quickly_read(tidy, prepared, tmp_path):
     assert is_quickly_read(tidy)
     assert is_quickly_read(str(prepared))
     assert not is_quickly_read(tmp_path / "data.zip")
+    with (tidy / "readings.csv").open("r+b") as file:
+        file.truncate(100_000_000)
+    assert not is_quickly_read(tidy)
     assert not any(is_quickly_read(name) for name in SOURCES)

@@ -141,7 +141,7 @@ def test_timezone_of_a_parquet_column_becomes_utc(write):
         ),
         ("time,station,value\n2024-01-01,B,low\n", STATIONS, "value must hold numbers.*low"),
         ("time,station,value\n2024-01-01,B,1\n03/04/2024,B,1\n", STATIONS, "'03/04/2024' in row 2"),
-        ("time,station,value\n,B,1\n", STATIONS, "time must be ISO 8601, got 'nan' in row 1"),
+        ("time,station,value\n,B,1\n", STATIONS, "time must be ISO 8601, got '' in row 1"),
         ("time,station,value\n1704067200,B,1\n", STATIONS, "ISO 8601, got '1704067200' in row 1"),
         (
             "time,station,value\n2024-01-01,X,1\n",
@@ -202,3 +202,85 @@ def test_real_cities(folder, stations, hours, missing, first, sprmse):
     enough = (~np.isnan(error)).sum(axis=0) >= 24
     rmse = np.sqrt(np.nanmean(error[:, enough] ** 2, axis=0))
     assert rmse.mean() == pytest.approx(sprmse, abs=0.01)
+
+
+def assert_same_city(got, expected):
+    np.testing.assert_array_equal(got.times, expected.times)
+    np.testing.assert_array_equal(got.values, expected.values)
+    pd.testing.assert_frame_equal(got.stations, expected.stations)
+    assert got.report == expected.report
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("partitioned", [True, False])
+def test_one_file_for_each_station(write, kind, partitioned):
+    folder = write()
+    whole = read_tidy(folder)
+    readings = pd.read_csv(folder / "readings.csv", dtype={"station": str})
+    readings = readings[readings["station"].notna()]
+    (folder / "readings.csv").unlink()
+    for station, table in readings.groupby("station"):
+        part = folder / "readings" / (f"station={station}" if partitioned else station)
+        part.mkdir(parents=True)
+        table = table.drop(columns="station") if partitioned else table
+        write_table = table.to_csv if kind == "csv" else table.to_parquet
+        write_table(part / f"part.{kind}", index=False)
+    city = read_tidy(folder)
+    np.testing.assert_array_equal(city.times, whole.times)
+    np.testing.assert_array_equal(city.values, whole.values)
+    assert city.report == whole.report | {"rows": 11, "rows_of_unknown_stations": 1}
+
+
+def test_batches_of_rows_change_nothing(write, monkeypatch):
+    folder = write()
+    whole = read_tidy(folder)
+    monkeypatch.setattr("data_prep.stream.BATCH_ROWS", 2)
+    assert_same_city(read_tidy(folder), whole)
+    monkeypatch.setattr("data_prep.stream._BLOCK_BYTES", 64)
+    assert_same_city(read_tidy(folder), whole)
+
+
+def test_an_invalid_time_in_a_later_batch_has_its_row(write, monkeypatch):
+    monkeypatch.setattr("data_prep.stream.BATCH_ROWS", 2)
+    rows = "".join(f"2024-01-01T{hour:02}:00,B,{hour}\n" for hour in range(5))
+    with pytest.raises(DataError, match="got 'noon' in row 6"):
+        read_tidy(write(f"time,station,value\n{rows}noon,B,1\n"))
+
+
+def test_the_type_of_a_column_does_not_depend_on_its_first_rows(write, monkeypatch):
+    monkeypatch.setattr("data_prep.stream._BLOCK_BYTES", 64)
+    rows = "".join(f"2024-01-01T{hour:02}:00,7,{hour}\n" for hour in range(20))
+    city = read_tidy(
+        write(
+            f"time,station,value\n{rows}2024-01-02,07,2.5\n",
+            "station,latitude,longitude\n7,51,4\n07,52,5\n",
+        )
+    )
+    assert city.stations["station"].to_list() == ["7", "07"]
+    assert city.values[-1, 1] == 2.5
+
+
+def test_times_of_several_kinds_in_one_table(write):
+    text = "2024-01-01T05:30+05:30,B,1\n2024-01-01 01:00,B,2\n2024-01-01T02:00:00.5Z,B,3\n"
+    city = read_tidy(write(f"time,station,value\n{text}"))
+    assert city.times.astype(str).tolist() == [f"2024-01-01T0{hour}:00:00" for hour in range(3)]
+    assert city.values[:, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("station", [[7, 8], ["7", "8"], pd.Categorical(["7", "8"])], ids=str)
+def test_names_of_stations_in_parquet_may_be_numbers(write, station):
+    folder = write(stations="station,latitude,longitude\n7,51,4\n8,52,5\n")
+    time = pd.to_datetime(["2024-01-01", "2024-01-01"])
+    pd.DataFrame({"time": time, "station": station, "value": ["1.5", "2"]}).to_parquet(
+        folder / "readings.parquet"
+    )
+    assert read_tidy(folder).values.tolist() == [[1.5, 2.0]]
+
+
+def test_a_city_that_does_not_fit_into_the_memory(write, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("data_prep.tidy._pivot", fail)
+    with pytest.raises(DataError, match="3 different times, too many for 4 stations; round"):
+        read_tidy(write())

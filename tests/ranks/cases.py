@@ -4,15 +4,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+from works_with.layers import CHANNELS, GRID, SEGMENTS
 
 from tritonbn import LocalBN, Segments
 
-GRID = (2, 3)
-CHANNELS = 2
-SEGMENTS = {
-    "single": Segments.single(GRID),
-    "per_cell": Segments.per_cell(GRID),
-    "nearest": Segments.nearest([0, 5], GRID),
+SEGMENTS = SEGMENTS | {
     "pool": Segments.stations([4, 0], GRID),
     "identity": Segments.stations([4, 0], GRID, rest="identity"),
 }

@@ -44,11 +44,16 @@ def train(model, inputs, targets, part=slice(None), accumulate=1):
     return {"losses": torch.tensor(losses, dtype=torch.float64), **network.state_dict()}
 
 
-def train_together(segments, accumulate):
-    """Train the network with half of each batch on each of two ranks."""
-    model = convert_sync_localbn(network(LocalBN(CHANNELS, SEGMENTS[segments])))
+def train_together(cases):
+    """Train a network for each case, with half of each batch on each of two ranks."""
     own = slice(4, 8) if torch.distributed.get_rank() else slice(0, 4)
-    return train(DistributedDataParallel(model), *batches(4), own, accumulate)
+    results = {}
+    for segments, accumulate in cases:
+        model = convert_sync_localbn(network(LocalBN(CHANNELS, SEGMENTS[segments])))
+        results[segments, accumulate] = train(
+            DistributedDataParallel(model), *batches(4), own, accumulate
+        )
+    return results
 
 
 def second_derivatives(backend):

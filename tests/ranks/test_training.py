@@ -1,6 +1,7 @@
 """Synchronized layers in training: what else the processes do around them."""
 
 import re
+from itertools import product
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch without distribution"),
 ]
 BACKENDS = ["native", "reference"]
+TRAININGS = [*product(SEGMENTS, (1, 2))]
 
 
 @pytest.fixture
@@ -35,10 +37,15 @@ def hold_to(expected, got):
         torch.testing.assert_close(value, wanted, rtol=1e-9, atol=1e-9, msg=name)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("name", SEGMENTS)
-def test_ddp_trains_like_one_process_with_the_whole_batch(both, name, accumulate):
-    first, second = both(programs.train_together, name, accumulate)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("group")
+    return run_ranks(programs.train_together, 2, folder, TRAININGS)
+
+
+@pytest.mark.parametrize(("name", "accumulate"), TRAININGS)
+def test_ddp_trains_like_one_process_with_the_whole_batch(trained, name, accumulate):
+    first, second = (dict(of_rank[name, accumulate]) for of_rank in trained)
     model = programs.network(LocalBN(CHANNELS, SEGMENTS[name]))
     expected = programs.train(model, *programs.batches(4), accumulate=accumulate)
     losses = torch.stack([first.pop("losses"), second.pop("losses")]).mean(0)
@@ -46,9 +53,9 @@ def test_ddp_trains_like_one_process_with_the_whole_batch(both, name, accumulate
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_one_segment_trains_like_batch_norm(both):
+def test_one_segment_trains_like_batch_norm(trained):
     """`nn.SyncBatchNorm`, which computes on GPUs only, is defined to do the same."""
-    got, _ = both(programs.train_together, "single", 1)
+    got = dict(trained[0]["single", 1])
     expected = programs.train(programs.network(nn.BatchNorm2d(CHANNELS)), *programs.batches(4))
     del got["losses"], expected["losses"], got["1.segment_ids"]
     hold_to(expected, got)

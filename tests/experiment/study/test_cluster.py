@@ -30,7 +30,7 @@ distributed = pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
 
 SETTINGS = {
-    "steps": 400,
+    "steps": 240,
     "batch_size": 4,
     "validate_every": 20,
     "validation_times": 2,

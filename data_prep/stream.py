@@ -1,0 +1,210 @@
+"""The readings of a tidy city, read in batches of rows: a table need not fit into the memory."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from data_prep.city import DataError
+
+BATCH_ROWS = 1 << 20
+"""The largest number of rows of a batch of Parquet."""
+
+_REQUIRED = ("time", "station")
+_BLOCK_BYTES = 1 << 22
+_NULLS = [*pacsv.ConvertOptions().null_values, "None", "<NA>"]
+
+
+class Batch(NamedTuple):
+    """Some rows.
+
+    Attributes
+    ----------
+    time : array of int64
+        Seconds since 1970, UTC.
+    station : array of int64
+        The number of the station, -1 if it is unknown.
+    value : array of float64
+    unknown : set of str
+        Names of unknown stations.
+    """
+
+    time: npt.NDArray[np.int64]
+    station: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
+    unknown: set[str]
+
+
+class Readings:
+    """A table of readings: a file, or a folder of files with the same columns.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV or Parquet file, or a folder of files of one of these formats. Subfolders named
+        ``station=NAME`` take the place of the column `station`.
+
+    Raises
+    ------
+    DataError
+        If there is no file, the first one cannot be read, or it lacks a column.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.column = "value"
+        self.files = [path]
+        if path.is_dir():
+            self.files = sorted(path.rglob("*.parquet")) or sorted(path.rglob("*.csv"))
+        if not self.files or not path.exists():
+            raise DataError(
+                f"{path} does not exist; expected stations.csv and readings.parquet or readings.csv"
+            )
+        first = self.files[0]
+        columns = self._columns(first)
+        names = [str(column.name) for column in columns]
+        required = [
+            name for name in _REQUIRED if name != "station" or _folder_station(first) is None
+        ]
+        if missing := [name for name in required if name not in names]:
+            raise DataError(f"{first} must have the columns {missing}, got {names}")
+        others = [name for name in names if name not in _REQUIRED]
+        numeric = [str(c.name) for c in columns if c.name in others and _may_be_numeric(c.type)]
+        candidates = ["value"] if "value" in names else numeric
+        if len(candidates) != 1:
+            raise DataError(
+                f"{first} must have a column `value` or a single numeric column besides time and "
+                f"station, got {others}"
+            )
+        (self.column,) = candidates
+
+    def count_rows(self) -> int | None:
+        """Return the number of rows, or None if all of them would have to be read for it."""
+        if self.files[0].suffix != ".parquet":
+            return None
+        return sum(int(pq.read_metadata(file).num_rows) for file in self.files)
+
+    def batches(self, stations: "pd.Series[str]") -> Iterator[Batch]:
+        """Read the table from its beginning; batches are in the order of the rows.
+
+        Parameters
+        ----------
+        stations : Series of str
+            The names of the known stations.
+
+        Raises
+        ------
+        DataError
+            If a file cannot be read, or a time or a number is invalid; the message names the file
+            and the row.
+        """
+        known = pd.Index(stations)
+        for file in self.files:
+            rows = 0
+            for time, station, value in self._read(file):
+                names = station.dictionary_encode()
+                texts = [None if n is None else str(n) for n in names.dictionary.to_pylist()]
+                numbers = np.append(known.get_indexer(pd.Index(texts, dtype=object)), -1)
+                of_row = names.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+                number = numbers[of_row]
+                unknown = np.unique(of_row[(number < 0) & (of_row >= 0)])
+                yield Batch(
+                    _seconds(time, file, rows),
+                    number,
+                    value.to_numpy(zero_copy_only=False),
+                    {str(texts[name]) for name in unknown},
+                )
+                rows += len(time)
+
+    def _read(self, file: Path) -> Iterator[tuple[pa.Array, pa.Array, pa.Array]]:
+        """Yield the columns time, station and value of some rows."""
+        station = _folder_station(file)
+        wanted = [*_REQUIRED, self.column]
+        if station is not None:
+            wanted.remove("station")
+        try:
+            if file.suffix == ".parquet":
+                batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=wanted)
+            else:
+                batches = _open_csv(file, {self.column: pa.float64()}, wanted)
+            for batch in batches:
+                value = pc.cast(batch.column(self.column), pa.float64())
+                if station is None:
+                    yield batch.column("time"), batch.column("station"), value
+                else:
+                    yield batch.column("time"), pa.array([station] * len(batch)), value
+        except (OSError, KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            if "conversion error" in str(error) or "parse string" in str(error):
+                raise DataError(f"{file}: {self.column} must hold numbers: {error}") from error
+            raise DataError(f"{file} cannot be read: {error}") from error
+
+    def _columns(self, file: Path) -> pa.Schema:
+        try:
+            return pq.read_schema(file) if file.suffix == ".parquet" else _open_csv(file).schema
+        except (OSError, pa.ArrowInvalid) as error:
+            raise DataError(f"{file} cannot be read: {error}") from error
+
+
+def _open_csv(
+    file: Path, types: Mapping[str, pa.DataType] | None = None, columns: Sequence[str] = ()
+) -> pacsv.CSVStreamingReader:
+    text = dict.fromkeys(_REQUIRED, pa.string())
+    return pacsv.open_csv(
+        file,
+        read_options=pacsv.ReadOptions(block_size=_BLOCK_BYTES),
+        convert_options=pacsv.ConvertOptions(
+            column_types=text | dict(types or {}),
+            include_columns=columns,
+            null_values=_NULLS,
+            strings_can_be_null=True,
+        ),
+    )
+
+
+def _folder_station(file: Path) -> str | None:
+    """Return the name of the station if it is that of the folder."""
+    key, equals, name = file.parent.name.partition("=")
+    return unquote(name) if equals and key == "station" else None
+
+
+def _seconds(time: pa.Array, file: Path, rows_before: int) -> npt.NDArray[np.int64]:
+    """Return seconds since 1970 in UTC."""
+    if not pa.types.is_temporal(time.type):
+        text = pc.cast(time, pa.string())
+        try:  # fast, if all times are of one kind
+            time = pc.cast(text, pa.timestamp("s"))
+        except pa.ArrowInvalid:
+            parsed = pd.to_datetime(
+                text.to_pandas().astype(object), format="ISO8601", utc=True, errors="coerce"
+            )
+            time = pa.array(parsed.dt.tz_localize(None).astype("datetime64[s]"))
+    else:
+        text = time
+    if time.null_count:
+        row = int(time.is_null().to_numpy(zero_copy_only=False).argmax())
+        given = text[row].as_py()
+        raise DataError(
+            f"{file}: time must be ISO 8601, got '{'' if given is None else given}' in "
+            f"row {rows_before + row + 1}"
+        )
+    zone = getattr(time.type, "tz", None)
+    seconds = pc.cast(time, pa.timestamp("s", zone), safe=False)
+    return np.asarray(seconds.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+
+
+def _may_be_numeric(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(
+        types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_decimal(kind)
+        or types.is_null(kind)
+    )
