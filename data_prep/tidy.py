@@ -75,7 +75,9 @@ def read_tidy(
     stations = _read_stations(directory / "stations.csv")
     readings = Readings(_readings_in(directory))
     path = readings.path
-    with Progress(console=Console(stderr=True), transient=True, disable=not progress) as bar:
+    console = Console(stderr=True)
+    shown = progress and (console.is_terminal or console.is_jupyter)
+    with Progress(console=console, transient=True, disable=not shown) as bar:
         rows = readings.count_rows()
         times, counted = _find_times(readings, stations["station"], bar, rows)
         if not len(times):
