@@ -82,8 +82,9 @@ def idw(
     known = _known(values, visible)
     weights = distances.astype(np.float64) ** -power
     np.fill_diagonal(weights, 0.0)
-    estimates = np.empty(values.shape, np.float32)
-    for rows in _blocks(values.shape):
+    values = np.broadcast_to(values, known.shape)
+    estimates = np.empty(known.shape, np.float32)
+    for rows in _blocks(known.shape):
         seen = known[rows]
         weighted_sum = np.where(seen, values[rows], 0.0).astype(np.float64) @ weights
         total_weight = seen.astype(np.float64) @ weights

@@ -85,6 +85,12 @@ def _load_prepared(path: Path, grid: tuple[int, int] | None = None) -> CityData:
     return city
 
 
+def _is_small_tidy_city(path: Path) -> bool:
+    tables = [path / name for name in ("readings.parquet", "readings.csv")]
+    bytes_ = sum(table.stat().st_size for table in tables if table.is_file())
+    return bytes_ < _QUICK_BYTES and not (path / "readings").exists()
+
+
 def _is_senseurcity(path: Path) -> bool:
     return path.is_file() or any(path.glob("**/dataset/*.csv")) or any(path.glob("Antwerp_*.csv"))
 
@@ -97,10 +103,10 @@ FORMATS = (
         quick=lambda path: True,
     ),
     Format(
-        "a tidy city (stations.csv and readings.parquet or readings.csv)",
+        "a tidy city (stations.csv and readings.parquet, readings.csv or a folder readings)",
         lambda path: (path / "stations.csv").exists(),
         read_tidy,
-        quick=lambda path: sum(file.stat().st_size for file in path.rglob("*.*")) < _QUICK_BYTES,
+        quick=_is_small_tidy_city,
     ),
     Format(
         "the hourly means of SensEURCity (.Rda)",

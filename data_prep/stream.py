@@ -1,8 +1,9 @@
 """The readings of a tidy city, read in batches of rows: a table need not fit into the memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import numpy as np
@@ -60,14 +61,16 @@ class Readings:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.column = "value"
         self.files = [path]
         if path.is_dir():
-            self.files = sorted(path.rglob("*.parquet")) or sorted(path.rglob("*.csv"))
+            self.files = sorted(file for file in path.rglob("*.*") if _is_table(file))
         if not self.files or not path.exists():
             raise DataError(
-                f"{path} does not exist; expected stations.csv and readings.parquet or readings.csv"
+                f"{path} does not exist; expected stations.csv and readings.parquet, readings.csv "
+                "or a folder readings with such files"
             )
+        if len({file.suffix for file in self.files}) > 1:
+            raise DataError(f"{path} must hold files of one format, got CSV and Parquet files")
         first = self.files[0]
         columns = self._columns(first)
         names = [str(column.name) for column in columns]
@@ -90,7 +93,11 @@ class Readings:
         """Return the number of rows, or None if all of them would have to be read for it."""
         if self.files[0].suffix != ".parquet":
             return None
-        return sum(int(pq.read_metadata(file).num_rows) for file in self.files)
+        rows = 0
+        for file in self.files:
+            with _errors_of(file):
+                rows += int(pq.read_metadata(file).num_rows)
+        return rows
 
     def batches(self, stations: "pd.Series[str]") -> Iterator[Batch]:
         """Read the table from its beginning; batches are in the order of the rows.
@@ -109,20 +116,10 @@ class Readings:
         known = pd.Index(stations)
         for file in self.files:
             rows = 0
-            for time, station, value in self._read(file):
-                names = station.dictionary_encode()
-                texts = [None if n is None else str(n) for n in names.dictionary.to_pylist()]
-                numbers = np.append(known.get_indexer(pd.Index(texts, dtype=object)), -1)
-                of_row = names.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-                number = numbers[of_row]
-                unknown = np.unique(of_row[(number < 0) & (of_row >= 0)])
-                yield Batch(
-                    _seconds(time, file, rows),
-                    number,
-                    value.to_numpy(zero_copy_only=False),
-                    {str(texts[name]) for name in unknown},
-                )
-                rows += len(time)
+            with _errors_of(file, self.column):
+                for time, station, value in self._read(file):
+                    yield _batch_of(_seconds(time, file, rows), station, value, known)
+                    rows += len(time)
 
     def _read(self, file: Path) -> Iterator[tuple[pa.Array, pa.Array, pa.Array]]:
         """Yield the columns time, station and value of some rows."""
@@ -130,27 +127,55 @@ class Readings:
         wanted = [*_REQUIRED, self.column]
         if station is not None:
             wanted.remove("station")
-        try:
-            if file.suffix == ".parquet":
-                batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=wanted)
-            else:
-                batches = _open_csv(file, {self.column: pa.float64()}, wanted)
+        if file.suffix == ".parquet":
+            source: Any = pq.ParquetFile(file)
+            batches = source.iter_batches(BATCH_ROWS, columns=wanted)
+        else:
+            source = batches = _open_csv(file, {self.column: pa.float64()}, wanted)
+        with source:
             for batch in batches:
                 value = pc.cast(batch.column(self.column), pa.float64())
                 if station is None:
                     yield batch.column("time"), batch.column("station"), value
                 else:
                     yield batch.column("time"), pa.array([station] * len(batch)), value
-        except (OSError, KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            if "conversion error" in str(error) or "parse string" in str(error):
-                raise DataError(f"{file}: {self.column} must hold numbers: {error}") from error
-            raise DataError(f"{file} cannot be read: {error}") from error
 
     def _columns(self, file: Path) -> pa.Schema:
-        try:
-            return pq.read_schema(file) if file.suffix == ".parquet" else _open_csv(file).schema
-        except (OSError, pa.ArrowInvalid) as error:
-            raise DataError(f"{file} cannot be read: {error}") from error
+        with _errors_of(file):
+            if file.suffix == ".parquet":
+                return pq.read_schema(file)
+            with _open_csv(file) as reader:
+                return reader.schema
+
+
+@contextmanager
+def _errors_of(file: Path, column: str = "") -> Iterator[None]:
+    """Say in one sentence what is wrong with a file."""
+    try:
+        yield
+    except (OSError, KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        text = str(error)
+        if "conversion error to double" in text or "parse string" in text:
+            raise DataError(f"{file}: {column} must hold numbers: {text}") from error
+        hint = "; the text must be encoded in UTF-8" if "UTF8" in text else ""
+        raise DataError(f"{file} cannot be read: {text}{hint}") from error
+
+
+def _batch_of(
+    time: npt.NDArray[np.int64], station: pa.Array, value: pa.Array, known: "pd.Index[str]"
+) -> Batch:
+    names = station.dictionary_encode()
+    texts = [None if name is None else str(name) for name in names.dictionary.to_pylist()]
+    numbers = np.append(known.get_indexer(pd.Index(texts, dtype=object)), -1)
+    of_row = names.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    number = numbers[of_row]
+    unknown = np.unique(of_row[(number < 0) & (of_row >= 0)])
+    values = value.to_numpy(zero_copy_only=False)
+    return Batch(time, number, values, {str(texts[name]) for name in unknown})
+
+
+def _is_table(file: Path) -> bool:
+    return file.suffix in (".csv", ".parquet") and file.is_file()
 
 
 def _open_csv(
@@ -170,14 +195,17 @@ def _open_csv(
 
 
 def _folder_station(file: Path) -> str | None:
-    """Return the name of the station if it is that of the folder."""
-    key, equals, name = file.parent.name.partition("=")
-    return unquote(name) if equals and key == "station" else None
+    """Return the name of the station if it is that of a folder."""
+    for part in file.parts[:-1]:
+        key, equals, name = part.partition("=")
+        if equals and key == "station":
+            return unquote(name)
+    return None
 
 
 def _seconds(time: pa.Array, file: Path, rows_before: int) -> npt.NDArray[np.int64]:
     """Return seconds since 1970 in UTC."""
-    if not pa.types.is_temporal(time.type):
+    if not (pa.types.is_timestamp(time.type) or pa.types.is_date(time.type)):
         text = pc.cast(time, pa.string())
         try:  # fast, if all times are of one kind
             time = pc.cast(text, pa.timestamp("s"))

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from data_prep.city import CityData, DataError
 from data_prep.grid import cells_of, shared_cells
-from data_prep.stream import Readings
+from data_prep.stream import BATCH_ROWS, Readings
 
 MISSING_CODES = (-99.0, -999.0, -9999.0)
 
@@ -33,8 +33,9 @@ def read_tidy(
         The folder with the two files. The readings have the columns `time` (ISO 8601), `station`
         and `value` (ug/m3); without `value`, the only other numeric column is read. The stations
         have the columns `station`, `latitude` and `longitude` (degrees); further columns are kept.
-        Instead of one file of readings there may be a folder `readings` with many, such as one for
-        each station; in subfolders named ``station=NAME`` they need no column `station`.
+        Instead of one file of readings there may be a folder `readings` with many of the same
+        format, such as one for each station; in subfolders named ``station=NAME`` they need no
+        column `station`.
     grid : (int, int)
         Height and width of the grid in cells. Default ``(32, 32)``.
     name : str, optional
@@ -132,13 +133,15 @@ def _find_times(
 ) -> tuple[npt.NDArray[np.int64], dict[str, Any]]:
     """Return the times of all readings of known stations, sorted, and what is to be reported."""
     task = bar.add_task("finding times", total=rows)
-    times = np.empty(0, np.int64)
+    times, pending = np.empty(0, np.int64), np.empty(0, np.int64)
     counted: dict[str, Any] = {"names": set()} | dict.fromkeys(
         ("rows", "unknown", "infinite", "codes"), 0
     )
     for batch in readings.batches(stations):
         known = batch.station >= 0
-        times = np.union1d(times, pd.unique(batch.time[known]))
+        pending = np.append(pending, pd.unique(batch.time[known]))
+        if len(pending) > max(len(times), BATCH_ROWS):  # merged rarely, as each time takes longer
+            times, pending = np.union1d(times, pending), pending[:0]
         value = batch.value[known]
         counted["rows"] += len(known)
         counted["unknown"] += int((~known).sum())
@@ -146,7 +149,7 @@ def _find_times(
         counted["codes"] += int(np.isin(value, MISSING_CODES).sum())
         counted["names"] |= batch.unknown
         bar.advance(task, len(known))
-    return times, counted
+    return np.union1d(times, pending), counted
 
 
 def _pivot(

@@ -69,7 +69,8 @@ class LocalBN(SegmentedBatchNorm):
         The ids of the segments. They are not a buffer, but are saved in the `state_dict` and taken
         over from one that is loaded. Can be set, or changed in place.
     process_group : torch.distributed.ProcessGroup or None
-        Can be set. A copy or a pickled layer refers to the group by its name.
+        Can be set. Copies and pickled layers refer to the group by its name; it is None in a
+        process without such a group, where the layer can be used in evaluation only.
 
     Raises
     ------
@@ -93,6 +94,7 @@ class LocalBN(SegmentedBatchNorm):
     True
     """
 
+    _group_name: str | None = None  # of layers that were pickled by an earlier version
     weight: nn.Parameter | None  # type: ignore[assignment]
     bias: nn.Parameter | None  # type: ignore[assignment]
 
@@ -180,7 +182,10 @@ class LocalBN(SegmentedBatchNorm):
     @property
     def process_group(self) -> "ProcessGroup | None":
         """The process group over whose ranks the statistics in training are computed."""
-        return None if self._group_name is None else ranks.find(self._group_name)
+        try:
+            return None if self._group_name is None else ranks.find(self._group_name)
+        except ValueError:
+            return None
 
     @process_group.setter
     def process_group(self, group: "ProcessGroup | str | None") -> None:

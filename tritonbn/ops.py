@@ -98,6 +98,9 @@ def local_batch_norm(
         a segment has a single value per channel; the message names the segment. With a mask or a
         process group this last check is made on the CPU in eager mode only, because it would wait
         for the GPU; elsewhere the variance of a single value is 0.
+    NotImplementedError
+        If a process group is given, and derivatives are forward-mode, or nested or compiled ones of
+        `torch.func`.
     RuntimeError
         If another rank of the process group has ended, or does not take part within the timeout of
         the group.
@@ -145,6 +148,12 @@ def local_batch_norm(
         else:
             running = Running(running_mean, running_var, None, momentum)
     group = None if given is not None else ranks.name_of(process_group)
+    transformed = caller.is_transformed() and backend == "reference"
+    if group is not None and (caller.wants_other_derivatives() or transformed):
+        raise NotImplementedError(
+            "statistics over the ranks of a process group support neither forward-mode derivatives "
+            'nor, with backend "reference" or in a nested or compiled way, torch.func transforms'
+        )
     if given is None and group is None:
         check_counts(x, segments, partition.ids, mask)
 

@@ -46,10 +46,12 @@ def find(name: str) -> "ProcessGroup":
     ValueError
         If there is none in this process.
     """
+    if not torch.distributed.is_available():
+        raise ValueError("this PyTorch was built without torch.distributed, so it has no groups")
     try:
         c10d: Any = torch.distributed.distributed_c10d
         group: ProcessGroup = c10d._resolve_process_group(name)
-    except (AttributeError, RuntimeError) as error:
+    except RuntimeError as error:
         raise ValueError(
             f"this process has no process group named {name!r}: call "
             "torch.distributed.init_process_group first, or set process_group to None to use the "

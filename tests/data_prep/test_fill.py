@@ -137,3 +137,10 @@ def test_memory_is_proportional_to_the_readings():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10 * values.nbytes
+
+
+def test_what_is_visible_may_have_more_rows_than_the_values(city):
+    values, distances, visible = city
+    several = idw(values[:1], distances, visible=visible)
+    each = [idw(values[:1], distances, visible=row[None])[0] for row in visible]
+    np.testing.assert_allclose(several, each, rtol=1e-6)

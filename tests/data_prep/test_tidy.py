@@ -1,3 +1,4 @@
+import datetime
 import os
 from pathlib import Path
 
@@ -284,3 +285,49 @@ def test_a_city_that_does_not_fit_into_the_memory(write, monkeypatch):
     monkeypatch.setattr("data_prep.tidy._pivot", fail)
     with pytest.raises(DataError, match="3 different times, too many for 4 stations; round"):
         read_tidy(write())
+
+
+def test_nested_folders_and_odd_names(write):
+    folder = write()
+    (folder / "readings.csv").unlink()
+    part = folder / "readings" / "station=B" / "year=2024"
+    part.mkdir(parents=True)
+    (part / "a.csv").write_text("time,value\n2024-01-01,1.5\n")
+    (folder / "readings" / "old.csv").mkdir()
+    city = read_tidy(folder)
+    assert city.stations["station"].to_list() == ["B"]
+    (part / "b.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match="must hold files of one format"):
+        read_tidy(folder)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"time": [datetime.time(1)], "station": ["B"], "value": [1.0]}, "time must be ISO 8601"),
+        ({"time": ["2024-01-01"], "station": [["B"]], "value": [1.0]}, "cannot be read"),
+        ({"time": ["2024-01-01"], "station": ["B"], "value": ["low"]}, "value must hold numbers"),
+    ],
+)
+def test_odd_columns_of_parquet(write, table, message):
+    folder = write()
+    pd.DataFrame(table).to_parquet(folder / "readings.parquet")
+    with pytest.raises(DataError, match=message):
+        read_tidy(folder)
+
+
+def test_text_that_is_not_utf_8(write):
+    folder = write()
+    (folder / "readings.csv").write_bytes(b"time,station,value\n2024-01-01,Z\xfcrich,1\n")
+    with pytest.raises(DataError, match="the text must be encoded in UTF-8"):
+        read_tidy(folder)
+
+
+def test_the_second_of_two_files_is_named(write):
+    folder = write()
+    (folder / "readings.csv").unlink()
+    (folder / "readings").mkdir()
+    (folder / "readings" / "a.csv").write_text(READINGS)
+    (folder / "readings" / "b.csv").write_text("time,station\n2024-01-01,B\n")
+    with pytest.raises(DataError, match=r"b\.csv cannot be read: .*value"):
+        read_tidy(folder)

@@ -134,9 +134,35 @@ def without_a_gradient():
     rank = torch.distributed.get_rank()
     x = batches(1)[0][0][4 * rank : 4 * rank + 4].clone().requires_grad_()
     y = local_batch_norm(x, SEGMENTS["single"], training=True, process_group="0")
-    dy = torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view(y.shape) * (rank == 0)
-    y.backward(dy)
+    if rank == 0:
+        y.backward(torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view(y.shape))
+    else:
+        _WithoutGradient.apply(y).sum().backward()
     return x.grad
+
+
+class _WithoutGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, y):
+        return y.clone()
+
+    @staticmethod
+    def backward(ctx, dy):
+        return None
+
+
+def forward_mode():
+    """Return the messages of derivatives that are not supported."""
+    x = torch.randn(4, CHANNELS, *GRID)
+    layer = LocalBN(CHANNELS, GRID, track_running_stats=False, process_group="0")
+
+    def norm(x):
+        return layer(x).square().sum()
+
+    return [
+        message_of(lambda: torch.func.jvp(norm, (x,), (x,))),
+        message_of(lambda: torch.func.hessian(norm)(x)),
+    ]
 
 
 def lost_rank(ends):
@@ -173,6 +199,6 @@ def message_of(call):
     """Return the message of the error that a call raises."""
     try:
         call()
-    except (RuntimeError, ValueError) as error:
+    except (NotImplementedError, RuntimeError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return "no error"

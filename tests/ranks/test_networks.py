@@ -102,10 +102,19 @@ def test_torchrun(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("The run is in") == 1
     assert done.stdout.count("spRMSE") == 1
-    assert torchrun("once", killed, *TRAIN).returncode == 0
+    restarted = torchrun("once", killed, *TRAIN)
+    assert restarted.returncode == 0
+    assert "SIGKILL" in restarted.stderr or "exitcode: -9" in restarted.stderr
     assert history_in(killed) == history_in(plain)
     again = torchrun("never", plain, *TRAIN)
     assert "All 1 runs are finished; there is nothing to train." in again.stdout
+
+
+def test_an_error_of_the_first_process_is_one_line(tmp_path):
+    done = torchrun("never", tmp_path / "out", *TRAIN, "--data", "nowhere")
+    assert done.returncode != 0
+    assert done.stderr.count("tritonbn: error: ") == 2  # once in each attempt
+    assert "[rank1]: Traceback" not in done.stderr
 
 
 def test_torchrun_of_another_command(tmp_path):

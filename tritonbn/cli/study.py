@@ -227,8 +227,12 @@ def _train(options: argparse.Namespace, console: Console) -> None:
     protocol = RunConfig.preset(options.preset or "quick", *network, **choices).protocol
     with ranks_of_torchrun(options.device) as (ranks, device):
         if ranks.is_first:
-            results = _open(options, [protocol], "quick")
-            config = results.config(*network, **choices)
+            try:
+                results = _open(options, [protocol], "quick")
+                config = results.config(*network, **choices)
+            except Exception:
+                ranks.share(None)  # the other processes end silently
+                raise
             ranks.share(None if results.is_finished(config) else (results.city, config))
             make_runs(results, [config], device, console, ranks=ranks)
             console.print(f"The run is in {results.run_directory(config)}", soft_wrap=True)

@@ -2,13 +2,13 @@
 
 import io
 import os
+import shutil
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 
 import pandas as pd
 import pytest
@@ -114,37 +114,43 @@ def test_a_killed_worker_is_replaced_and_its_run_resumes(
 
 
 class ElsewhereExecutor(ThreadPoolExecutor):
-    """Run in this process, but without the results folder, as on a machine that shares no disk."""
+    """Run in this process, but with another results folder, as on a machine that shares no disk."""
 
-    def submit(self, function, results, *arguments):
-        elsewhere = replace(results, directory=results.directory / "not here")
-        return super().submit(function, elsewhere, *arguments)
+    def __init__(self, other):
+        super().__init__(1)
+        self.other = other
+
+    def submit(self, function, city, directory, *arguments):
+        return super().submit(function, city, self.other, *arguments)
 
 
-def test_without_a_shared_disk_everything_is_returned(results, city):
+@pytest.mark.parametrize("there", ["nothing", "an older folder"])
+def test_without_a_shared_disk_everything_is_returned(results, city, there, tmp_path):
     (config,) = configs_of(results, "local")
+    other = tmp_path / "other"
+    if there == "an older folder":
+        shutil.copytree(results.directory, other)
 
     @contextmanager
     def workforce(runs):
-        with ElsewhereExecutor(runs) as executor:
-            yield Workers(executor, lambda event: None, list, ())
+        with ElsewhereExecutor(other) as executor:
+            yield Workers(executor, lambda event: None, list, lambda city: city, (), "")
 
     make_runs(results, [config], None, quiet(), workforce=workforce)
     assert (results.run_directory(config) / FILE_NAME).is_file()
     assert load_network(results.run_directory(config), city).steps == SETTINGS["steps"]
     assert scores_of(results).loc[(config.network.name, "local"), "steps"] == SETTINGS["steps"]
-    assert not (results.directory / "not here").exists()
+    assert not (other / "runs").exists()
 
 
 def test_a_lost_scheduler_is_an_error_and_the_runs_resume(results, city):
-    configs = configs_of(results, "none", "local")
-    checkpoint = results.run_directory(configs[0]) / FILE_NAME
+    configs = [replace(config, steps=700) for config in configs_of(results, "none", "local")]
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
     ) as first:
 
         def close():
-            wait_until(checkpoint.exists)
+            wait_until(lambda: [*results.directory.rglob(FILE_NAME)])
             first.close()
 
         thread = threading.Thread(target=close)
@@ -154,7 +160,7 @@ def test_a_lost_scheduler_is_an_error_and_the_runs_resume(results, city):
                 results, configs, None, quiet(), workforce=workforce_of(1, first.scheduler_address)
             )
         thread.join()
-    assert not results.is_finished(configs[1])
+    assert not any(results.is_finished(config) for config in configs)
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None
     ) as second:
@@ -192,6 +198,11 @@ def test_the_command(cluster, city, tmp_path, capsys, monkeypatch):
 
 def test_an_unreachable_scheduler(monkeypatch):
     monkeypatch.setattr(dask_cluster, "_TIMEOUT", "1s")
-    workforce = partial(dask_cluster.dask_workers, "tcp://127.0.0.1:1")
-    with pytest.raises(ConfigError, match="no scheduler of Dask can be reached"), workforce(1):
-        pass
+    with pytest.raises(ConfigError, match="no scheduler of Dask can be reached"):
+        workforce_of(1, "tcp://127.0.0.1:1")
+
+
+def test_another_version_on_the_workers(cluster, monkeypatch):
+    monkeypatch.setattr("tritonbn.__version__", "9.9")
+    with pytest.raises(ConfigError, match=r"of the worker tcp.* is 0\.2\.0, but here it is 9\.9"):
+        workforce_of(1, cluster.scheduler_address)

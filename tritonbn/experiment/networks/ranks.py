@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -15,14 +16,18 @@ from tritonbn.experiment.networks.config import ConfigError
 from tritonbn.ops import local_batch_norm
 from tritonbn.segments import Segments
 
+_TIMEOUT = timedelta(hours=2)
+"""How long processes wait for each other; the first one may have to download or read the data."""
+
 
 class Ranks:
     """The processes that train a network together; by default this process alone.
 
     All of them draw the same batches, and compute the fields of their part. The fields are
     exchanged, so that the loss is that of the whole batch. Normalization and dropout are those of
-    the whole batch, too. Therefore the results are those of a single process, up to rounding;
-    except for symmetric networks, where each sample is turned in another way.
+    the whole batch, too. Therefore the results are those of a single process, up to rounding.
+    Exceptions are symmetric networks, where each sample is turned in another way, and dropout on a
+    GPU, which draws other random numbers.
 
     Parameters
     ----------
@@ -117,20 +122,24 @@ def ranks_of_torchrun(device: torch.device | None) -> Iterator[tuple[Ranks, torc
         yield Ranks(), device
         return
     backend = "gloo"
-    if device is None and torch.cuda.is_available():
+    wants_gpu = device is None or (device.type == "cuda" and device.index is None)
+    if wants_gpu and torch.cuda.is_available():
         here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
         if here > gpus:
             raise ConfigError(
                 f"every process needs a GPU, but this machine has {gpus} for {here} processes; "
                 "start fewer, or choose --device cpu"
             )
-        backend, device = "nccl", torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
+        backend = "nccl" if torch.distributed.is_nccl_available() else "gloo"
     c10d: Any = torch.distributed
     store, rank, size = next(c10d.rendezvous("env://"))
-    # the store outlives a restart, with the addresses of processes that no longer exist
-    store = c10d.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
-    c10d.init_process_group(backend, store=store, rank=rank, world_size=size)
+    if os.environ["LOCAL_WORLD_SIZE"] == os.environ["WORLD_SIZE"]:
+        # the store outlives a restart, with the addresses of processes that no longer exist; but
+        # every machine counts its own restarts
+        store = c10d.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+    c10d.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
         yield Ranks(rank, size), device
     finally:

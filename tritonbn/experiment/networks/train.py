@@ -81,7 +81,7 @@ def train_network(
     on_step : callable, optional
         Called after each step.
     ranks : Ranks, optional
-        The processes that train the network together. Only the first one has a `directory`.
+        The processes that train the network together. Only the first one uses the `directory`.
         Default: this process alone.
 
     Returns
@@ -102,6 +102,7 @@ def train_network(
     """
     device = device or default_device()
     ranks = ranks or Ranks()
+    directory = directory if ranks.is_first else None
     checkpoint = Checkpoint.read(directory, city) if directory else None
     if checkpoint is not None and directory:
         checkpoint.require(config, directory)

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import tritonbn
+from data_prep.city import CityData
 from tritonbn.experiment.networks.config import ConfigError
 from tritonbn.experiment.study.workers import Event, StoppedError, Workers
 
@@ -29,7 +30,7 @@ def dask_workers(address: str, runs: int) -> Iterator[Workers]:
     address : str
         Such as ``tcp://HOST:8786``.
     runs : int
-        Not used: the scheduler knows how many workers there are.
+        Not used: the cluster has the workers that it has.
 
     Raises
     ------
@@ -51,12 +52,7 @@ def dask_workers(address: str, runs: int) -> Iterator[Workers]:
             "must be like tcp://HOST:8786"
         ) from error
     with client:
-        for worker, version in client.run(_version).items():
-            if version != tritonbn.__version__:
-                raise ConfigError(
-                    f"the worker {worker} has tritonbn {version}, but this is tritonbn "
-                    f"{tritonbn.__version__}; install the same version on all machines"
-                )
+        _require_same_version(client)
         inbox: SimpleQueue[Event] = SimpleQueue()
         report = _EventReport(f"tritonbn-{uuid4()}")
         client.subscribe_topic(report.topic, lambda entry: inbox.put(pickle.loads(entry[1])))
@@ -66,14 +62,38 @@ def dask_workers(address: str, runs: int) -> Iterator[Workers]:
                 executor,
                 report,
                 lambda: [inbox.get() for _ in range(inbox.qsize())],
-                (CancelledError, distributed.KilledWorker),
+                send=lambda city: client.submit(_itself, city, pure=False),
+                losses=(CancelledError, distributed.KilledWorker),
+                lost="workers of the cluster have ended, or its scheduler cannot be reached any "
+                "more; the same command resumes the work",
             )
         finally:
             executor.shutdown(wait=False)  # cancels what still runs
 
 
-def _version() -> str:
-    return tritonbn.__version__
+def _require_same_version(client: Any) -> None:
+    """Raise `ConfigError` if one of the present workers has another version of tritonbn."""
+
+    def version() -> str:  # a nested function is sent as it is: the worker may lack this module
+        from importlib import metadata
+
+        try:
+            return metadata.version("tritonbn")
+        except metadata.PackageNotFoundError:
+            return "not installed"
+
+    for worker, there in client.run(version).items():
+        if there != tritonbn.__version__:
+            raise ConfigError(
+                f"tritonbn of the worker {worker} is {there}, but here it is "
+                f"{tritonbn.__version__}; install the same version of 'tritonbn[cluster]' on all "
+                "machines"
+            )
+
+
+def _itself(city: CityData) -> CityData:
+    """Return a city; the result of a task is sent once, and computed again if a worker ends."""
+    return city
 
 
 @dataclass(frozen=True)

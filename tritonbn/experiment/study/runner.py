@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 from time import monotonic
+from uuid import uuid4
 
 import torch
 from rich.console import Console
 
-from data_prep.city import DataError
+from data_prep.city import CityData
 from data_prep.files import atomic_path
 from tritonbn.experiment.networks.checkpoint import FILE_NAME
 from tritonbn.experiment.networks.config import RunConfig
@@ -27,6 +27,8 @@ from tritonbn.experiment.task.record import Record
 
 _REPORT_SECONDS = 0.2
 """The shortest time between two reports of a worker about a run."""
+
+_MARK = "in-progress"
 
 _one_at_a_time = Lock()
 """Runs seed the generators of the process, so that threads of a worker must take turns."""
@@ -104,37 +106,44 @@ def _side_by_side(
     display: RunDisplay,
     workers: Workers,
 ) -> None:
-    sent = replace(results, directory=results.directory.absolute())
-    running = {
-        workers.executor.submit(_make_elsewhere, sent, config, device, workers.report): config
-        for config in configs
-    }
-    while running:
-        done, _ = wait(running, timeout=0.2)
-        unfinished = {config.name for config in running.values()}
-        for method, (name, *arguments) in workers.received():
-            if name in unfinished:
-                getattr(display, method)(*arguments)
-        for future in done:
-            config = running.pop(future)
-            try:
-                record, files = future.result()
-            except workers.losses as error:
-                raise WorkersLostError(
-                    f"the worker of {config.name} has ended, or the scheduler cannot be reached "
-                    f"({type(error).__name__}); the same command resumes the work"
-                ) from error
-            for name, content in files.items():
-                with atomic_path(results.run_directory(config) / name) as path:
-                    path.write_bytes(content)
-            display.start(config.name)  # in case its events arrive late
-            _finish(results, display, config, record)
+    directory = results.directory.absolute()
+    with _marked(directory) as mark:
+        sent = workers.send(results.city), directory, mark
+        running = {
+            workers.executor.submit(_make_elsewhere, *sent, config, device, workers.report): config
+            for config in configs
+        }
+        while running:
+            done, _ = wait(running, timeout=0.2)
+            unfinished = {config.name for config in running.values()}
+            for method, (name, *arguments) in workers.received():
+                if name in unfinished:
+                    getattr(display, method)(*arguments)
+            for future in done:
+                config = running.pop(future)
+                try:
+                    record, files = future.result()
+                except workers.losses as error:
+                    raise WorkersLostError(f"{workers.lost} ({type(error).__name__})") from error
+                for name, content in files.items():
+                    with atomic_path(results.run_directory(config) / name) as path:
+                        path.write_bytes(content)
+                display.start(config.name)  # in case its events arrive late
+                _finish(results, display, config, record)
 
 
 def _make_elsewhere(
-    results: Results, config: RunConfig, device: torch.device | None, report: Report
+    city: CityData | None,
+    directory: Path,
+    mark: str,
+    config: RunConfig,
+    device: torch.device | None,
+    report: Report,
 ) -> tuple[Record, Mapping[str, bytes]]:
-    """Make a run in a worker; return its record, and its checkpoints if they are not in place."""
+    """Make a run in a worker; return its record, and its checkpoints if they are not in place.
+
+    Without a `city` the worker has the results folder, which holds it.
+    """
     latest = 0.0
 
     def on_step(info: StepInfo) -> None:
@@ -146,28 +155,36 @@ def _make_elsewhere(
     def on_progress(done: int, total: int) -> None:
         report(("on_progress", (config.name, config, done, total)))
 
-    with _one_at_a_time, _workplace(results, config) as directory:
+    if city is None:
+        city = Results.open(directory).city
+    with _one_at_a_time, _workplace(directory, mark, config) as (place, is_shared):
         report(("start", (config.name, config.name)))
-        networks = train_folds(results.city, config, directory, device=device, on_step=on_step)
-        record = evaluate_networks(results.city, config, networks, on_progress)
-        files = {}
-        if directory != results.run_directory(config):
-            files = {
-                path.relative_to(directory).as_posix(): path.read_bytes()
-                for path in directory.rglob(FILE_NAME)
-            }
+        networks = train_folds(city, config, place, device=device, on_step=on_step)
+        record = evaluate_networks(city, config, networks, on_progress)
+        made = [] if is_shared else place.rglob(FILE_NAME)
+        files = {path.relative_to(place).as_posix(): path.read_bytes() for path in made}
     return record, files
 
 
 @contextmanager
-def _workplace(results: Results, config: RunConfig) -> Iterator[Path]:
-    """Yield the folder of a run, or a temporary one if this machine has not the results folder."""
+def _marked(directory: Path) -> Iterator[str]:
+    """Mark the results folder, so that a worker that shares the disk recognizes it."""
+    mark = str(uuid4())
+    path = directory / _MARK
+    with atomic_path(path) as temporary:
+        temporary.write_text(mark, encoding="utf-8")
     try:
-        is_shared = Results.open(results.directory).facts == results.facts
-    except DataError:
-        is_shared = False
-    if is_shared:
-        yield results.run_directory(config)
+        yield mark
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _workplace(directory: Path, mark: str, config: RunConfig) -> Iterator[tuple[Path, bool]]:
+    """Yield the folder of a run, or a temporary one, and whether the disk is shared."""
+    path = directory / _MARK
+    if path.exists() and path.read_text(encoding="utf-8") == mark:
+        yield directory / "runs" / config.name, True
     else:
         with TemporaryDirectory() as folder:
-            yield Path(folder)
+            yield Path(folder), False

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from data_prep.city import CityData
+
 Event = tuple[str, tuple[Any, ...]]
 """The name of a method of `RunDisplay`, and its arguments."""
 
@@ -40,14 +42,21 @@ class Workers:
         shall stop.
     received : callable
         Returns the events since the last call.
+    send : callable
+        Takes a city, and returns what a task is given in place of it: nothing if the workers read
+        it from the results folder.
     losses : tuple of exception types
         What a future raises if workers have ended.
+    lost : str
+        What to tell the user then.
     """
 
     executor: Executor
     report: Report
     received: Callable[[], list[Event]]
+    send: Callable[[CityData], Any]
     losses: tuple[type[BaseException], ...]
+    lost: str
 
 
 Workforce = Callable[[int], AbstractContextManager[Workers]]
@@ -63,11 +72,17 @@ def workforce_of(jobs: int, scheduler: str | None = None) -> Workforce | None:
         Number of processes of this machine, if there is no `scheduler`.
     scheduler : str, optional
         The address of a Dask scheduler, such as ``tcp://HOST:8786``.
+
+    Raises
+    ------
+    ConfigError
+        If the cluster cannot be used; see `dask_workers`.
     """
     if scheduler is not None:
         from tritonbn.experiment.study.cluster import dask_workers
 
-        return partial(dask_workers, scheduler)
+        with dask_workers(scheduler, runs=0):  # an error is raised before any work
+            return partial(dask_workers, scheduler)
     return partial(local_processes, jobs) if jobs > 1 else None
 
 
@@ -85,7 +100,15 @@ def local_processes(jobs: int, runs: int) -> Iterator[Workers]:
     ):
         report = _QueueReport(manager.Queue(), manager.Event())
         try:
-            yield Workers(pool, report, report.received, (BrokenProcessPool,))
+            yield Workers(
+                pool,
+                report,
+                report.received,
+                send=lambda city: None,
+                losses=(BrokenProcessPool,),
+                lost="a process that made a run has ended, perhaps because the memory did not "
+                "suffice; the same command, perhaps with fewer jobs, resumes the work",
+            )
         except BaseException:
             report.stop.set()
             pool.shutdown(cancel_futures=True)  # while the queue of the workers still exists
