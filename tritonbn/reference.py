@@ -3,6 +3,8 @@
 It is written for readability, and autograd can differentiate it to any order.
 """
 
+from __future__ import annotations  # Dynamo of torch 2.8 cannot trace the nested function otherwise
+
 import torch
 from torch import Tensor
 
