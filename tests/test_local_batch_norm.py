@@ -3,6 +3,7 @@
 import pytest
 import torch
 from layouts import in_layout
+from no_gradient import WithoutGradient
 from per_segment import per_segment
 
 from tritonbn import Segments, local_batch_norm
@@ -246,19 +247,9 @@ def test_results_are_bitwise_deterministic():
     assert torch.equal(first, second)
 
 
-class _WithoutGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, y):
-        return y.clone()
-
-    @staticmethod
-    def backward(ctx, dy):
-        return None
-
-
 def test_an_output_without_a_gradient_gives_the_input_none():
     x = torch.randn(4, 2, 2, 3, requires_grad=True)
-    _WithoutGradient.apply(
+    WithoutGradient.apply(
         local_batch_norm(x, Segments.single((2, 3)), training=True)
     ).sum().backward()
     assert x.grad is None

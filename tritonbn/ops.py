@@ -148,8 +148,9 @@ def local_batch_norm(
         else:
             running = Running(running_mean, running_var, None, momentum)
     group = None if given is not None else ranks.name_of(process_group)
-    transformed = caller.is_transformed() and backend == "reference"
-    if group is not None and (caller.wants_other_derivatives() or transformed):
+    if group is not None and (
+        caller.wants_other_derivatives() or (backend == "reference" and caller.is_transformed())
+    ):
         raise NotImplementedError(
             "statistics over the ranks of a process group support neither forward-mode derivatives "
             'nor, with backend "reference" or in a nested or compiled way, torch.func transforms'
