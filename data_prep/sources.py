@@ -10,7 +10,7 @@ from typing import Any
 from data_prep.city import CityData, DataError
 from data_prep.senseurcity import read_archive, read_hourly
 from data_prep.synthetic import synthetic_city
-from data_prep.tidy import read_tidy
+from data_prep.tidy import read_tidy, readings_in
 
 _SENSEURCITY = "CC BY 4.0, Van Poppel et al. (2023), SensEURCity, doi:10.5281/zenodo.7669644"
 
@@ -86,9 +86,8 @@ def _load_prepared(path: Path, grid: tuple[int, int] | None = None) -> CityData:
 
 
 def _is_small_tidy_city(path: Path) -> bool:
-    tables = [path / name for name in ("readings.parquet", "readings.csv")]
-    bytes_ = sum(table.stat().st_size for table in tables if table.is_file())
-    return bytes_ < _QUICK_BYTES and not (path / "readings").exists()
+    table = readings_in(path)
+    return not table.exists() or (table.is_file() and table.stat().st_size < _QUICK_BYTES)
 
 
 def _is_senseurcity(path: Path) -> bool:

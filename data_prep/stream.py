@@ -19,6 +19,10 @@ from data_prep.city import DataError
 BATCH_ROWS = 1 << 20
 """The largest number of rows of a batch of Parquet."""
 
+EXPECTED_FILES = (
+    "expected stations.csv and readings.parquet, readings.csv or a folder readings with such files"
+)
+
 _REQUIRED = ("time", "station")
 _BLOCK_BYTES = 1 << 22
 _NULLS = [*pacsv.ConvertOptions().null_values, "None", "<NA>"]
@@ -65,17 +69,14 @@ class Readings:
         if path.is_dir():
             self.files = sorted(file for file in path.rglob("*.*") if _is_table(file))
         if not self.files or not path.exists():
-            raise DataError(
-                f"{path} does not exist; expected stations.csv and readings.parquet, readings.csv "
-                "or a folder readings with such files"
-            )
+            raise DataError(f"{path} does not exist; {EXPECTED_FILES}")
         if len({file.suffix for file in self.files}) > 1:
             raise DataError(f"{path} must hold files of one format, got CSV and Parquet files")
         first = self.files[0]
         columns = self._columns(first)
         names = [str(column.name) for column in columns]
         required = [
-            name for name in _REQUIRED if name != "station" or _folder_station(first) is None
+            name for name in _REQUIRED if name != "station" or self._folder_station(first) is None
         ]
         if missing := [name for name in required if name not in names]:
             raise DataError(f"{first} must have the columns {missing}, got {names}")
@@ -123,7 +124,7 @@ class Readings:
 
     def _read(self, file: Path) -> Iterator[tuple[pa.Array, pa.Array, pa.Array]]:
         """Yield the columns time, station and value of some rows."""
-        station = _folder_station(file)
+        station = self._folder_station(file)
         wanted = [*_REQUIRED, self.column]
         if station is not None:
             wanted.remove("station")
@@ -139,6 +140,14 @@ class Readings:
                     yield batch.column("time"), batch.column("station"), value
                 else:
                     yield batch.column("time"), pa.array([station] * len(batch)), value
+
+    def _folder_station(self, file: Path) -> str | None:
+        """Return the name of the station if it is that of a folder below `path`."""
+        for part in file.relative_to(self.path).parts[:-1]:
+            key, equals, name = part.partition("=")
+            if equals and key == "station":
+                return unquote(name)
+        return None
 
     def _columns(self, file: Path) -> pa.Schema:
         with _errors_of(file):
@@ -192,15 +201,6 @@ def _open_csv(
             strings_can_be_null=True,
         ),
     )
-
-
-def _folder_station(file: Path) -> str | None:
-    """Return the name of the station if it is that of a folder."""
-    for part in file.parts[:-1]:
-        key, equals, name = part.partition("=")
-        if equals and key == "station":
-            return unquote(name)
-    return None
 
 
 def _seconds(time: pa.Array, file: Path, rows_before: int) -> npt.NDArray[np.int64]:

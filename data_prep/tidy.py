@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from data_prep.city import CityData, DataError
 from data_prep.grid import cells_of, shared_cells
-from data_prep.stream import BATCH_ROWS, Readings
+from data_prep.stream import BATCH_ROWS, EXPECTED_FILES, Readings
 
 MISSING_CODES = (-99.0, -999.0, -9999.0)
 
@@ -74,7 +74,7 @@ def read_tidy(
     """
     directory = Path(directory)
     stations = _read_stations(directory / "stations.csv")
-    readings = Readings(_readings_in(directory))
+    readings = Readings(readings_in(directory))
     path = readings.path
     console = Console(stderr=True)
     shown = progress and (console.is_terminal or console.is_jupyter)
@@ -121,7 +121,7 @@ def read_tidy(
     )
 
 
-def _readings_in(directory: Path) -> Path:
+def readings_in(directory: Path) -> Path:
     """Return the first table of readings that exists, or where it was expected."""
     names = ("readings.parquet", "readings.csv", "readings")
     found = [directory / name for name in names if (directory / name).exists()]
@@ -183,9 +183,7 @@ def _read_stations(path: Path) -> pd.DataFrame:
     try:
         stations = pd.read_csv(path, dtype={"station": str})
     except FileNotFoundError as error:
-        raise DataError(
-            f"{path} does not exist; expected stations.csv and readings.parquet or readings.csv"
-        ) from error
+        raise DataError(f"{path} does not exist; {EXPECTED_FILES}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if missing := [column for column in required if column not in stations]:

@@ -1,5 +1,6 @@
 import datetime
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -331,3 +332,9 @@ def test_the_second_of_two_files_is_named(write):
     (folder / "readings" / "b.csv").write_text("time,station\n2024-01-01,B\n")
     with pytest.raises(DataError, match=r"b\.csv cannot be read: .*value"):
         read_tidy(folder)
+
+
+def test_folders_above_the_readings_do_not_name_a_station(write, tmp_path):
+    above = tmp_path / "station=A"
+    shutil.copytree(write(), above / "Kleinstadt")
+    assert_same_city(read_tidy(above / "Kleinstadt"), read_tidy(write()))
