@@ -1,7 +1,7 @@
 """Measure the preparation of large archives: ``python benchmarks/archive.py OUT.csv``.
 
 For each size an archive of hourly readings of 1,000 stations is written to a temporary folder, and
-prepared by ``tritonbn data tidy`` in a process of its own. The largest has ten years.
+prepared by ``tritonbn data prepare`` in a process of its own. The largest has ten years.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def tables(
 
 def prepare(folder: Path) -> tuple[float, float]:
     """Return the seconds and the peak memory in GiB of the preparation."""
-    command = ["data", "tidy", str(folder), "--out", str(folder / "city")]
+    command = ["data", "prepare", str(folder), "--out", str(folder / "city")]
     started = perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=True

@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 from data_prep.city import CityData
-from data_prep.sources import load_city
+from data_prep.load import load_city
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.recipes import recipe_of
 from tritonbn.experiment.networks.scaling import Scaler

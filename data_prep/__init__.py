@@ -4,8 +4,8 @@ Does not need torch. ``python -m data_prep`` offers the same on the command line
 """
 
 from data_prep.city import CityData, DataError
+from data_prep.load import load_city
 from data_prep.senseurcity import read_archive, read_hourly
-from data_prep.sources import load_city
 from data_prep.synthetic import synthetic_city
 from data_prep.tidy import read_tidy
 

@@ -30,6 +30,10 @@ class DataError(ValueError):
     """
 
 
+class DataWarning(UserWarning):
+    """The data can be read, but something about it is probably wrong."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class CityData:
     """Readings at T times and S stations, each of which has a cell of an (H, W) grid.

@@ -2,21 +2,23 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 from rich.console import Console
 
-from data_prep.city import CityData, DataError
+from data_prep.city import CityData, DataError, DataWarning
 from data_prep.describe import describe
-from data_prep.grid import parse_grid
+from data_prep.load import SOURCES, load_city
+from data_prep.options import add_grid, add_options, given_options
 from data_prep.senseurcity.download import download
-from data_prep.senseurcity.hourly import read_hourly
 from data_prep.senseurcity.readings import QUANTITIES, read_archive
+from data_prep.sources import IMPORTERS
 from data_prep.synthetic import synthetic_city, write_archive
 from data_prep.synthetic.city import period
-from data_prep.tidy import read_tidy
 
 Run = Callable[[argparse.Namespace, Console], None]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -41,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
     options = parser.parse_args(arguments)
     try:
-        options.run(options, Console(markup=False, highlight=False))
+        with short_warnings("warning"):
+            options.run(options, Console(markup=False, highlight=False))
     except (DataError, OSError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -61,8 +64,10 @@ def add_commands(commands: Commands) -> None:
         function of these options and a `rich.console.Console`; it raises `DataError` or `OSError`.
     """
 
-    def command(name: str, run: Run, help: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=help, description=help)
+    def command(
+        name: str, run: Run, help: str, description: str | None = None
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=description or help)
         added.set_defaults(run=run)
         return added
 
@@ -101,11 +106,6 @@ def add_commands(commands: Commands) -> None:
             name, metavar="TIME", help=f"UTC, like 2020-06-29T10:20 (default: {default})"
         )
 
-    hourly = command("hourly", _hourly, "prepare Antwerp from its hourly SensEURCity means (4 MB)")
-    hourly.add_argument(
-        "file", nargs="?", type=Path, metavar="FILE", help="LCS_df_all.Rda (default: downloaded)"
-    )
-
     synthetic = command("synthetic", _synthetic, "make synthetic data modelled on Antwerp")
     synthetic.add_argument("--seed", type=int, default=0, help="default: 0")
     synthetic.add_argument("--days", type=int, default=14, help="default: 14")
@@ -117,15 +117,20 @@ def add_commands(commands: Commands) -> None:
         help="write a zip in the layout of the SensEURCity archive instead of a city",
     )
 
-    tidy = command("tidy", _tidy, "prepare any city from its readings and stations")
-    tidy.add_argument(
-        "directory",
-        type=Path,
-        metavar="DIR",
-        help="folder with stations.csv and readings.parquet or readings.csv",
+    names = ", ".join(map(repr, SOURCES))
+    importers = "; ".join(f"{name}: {source.help}" for name, source in IMPORTERS.items())
+    prepare = command(
+        "prepare",
+        _prepare,
+        "prepare a city from any data",
+        description=f"Prepare a city from any data. DATA is {names}; the path of a folder with "
+        "stations.csv and readings.csv or .parquet, of a SensEURCity zip or folder, or of the "
+        f"hourly .Rda file; or NAME:PATH, the name of a source and its files. {importers}.",
     )
+    prepare.add_argument("data", metavar="DATA", help="a name, a path, or NAME:PATH")
+    add_options(prepare)
 
-    for preparing in (senseurcity, hourly, tidy, outputs):
+    for preparing in (senseurcity, prepare, outputs):
         preparing.add_argument(
             "--out",
             type=Path,
@@ -133,22 +138,21 @@ def add_commands(commands: Commands) -> None:
             metavar="DIR",
             help="folder to save the prepared city in",
         )
-    for preparing in (senseurcity, hourly, synthetic, tidy):
-        preparing.add_argument(
-            "--grid",
-            type=grid_option,
-            default=(32, 32),
-            metavar="HxW",
-            help="rows and columns of the grid (default: 32x32)",
-        )
+    for preparing in (senseurcity, synthetic):
+        add_grid(preparing)
 
 
-def grid_option(text: str) -> tuple[int, int]:
-    """Parse the value of a ``--grid`` option, for `argparse`."""
-    try:
-        return parse_grid(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+@contextmanager
+def short_warnings(prefix: str) -> Iterator[None]:
+    """Show each warning in one line."""
+
+    def show(message: Warning | str, *_: object) -> None:
+        print(f"{prefix}: {' '.join(str(message).split())}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _download(options: argparse.Namespace, console: Console) -> None:
@@ -170,16 +174,12 @@ def _senseurcity(options: argparse.Namespace, console: Console) -> None:
             grid=options.grid,
         )
 
-    _prepare(read, options.out, console)
-
-
-def _hourly(options: argparse.Namespace, console: Console) -> None:
-    _prepare(lambda: read_hourly(options.file, options.grid), options.out, console)
+    _save(read, options.out, console)
 
 
 def _synthetic(options: argparse.Namespace, console: Console) -> None:
     if options.archive is None:
-        _prepare(
+        _save(
             lambda: synthetic_city(options.seed, options.days, options.grid), options.out, console
         )
     else:
@@ -188,11 +188,12 @@ def _synthetic(options: argparse.Namespace, console: Console) -> None:
         console.print(f"saved in {options.archive}", soft_wrap=True)
 
 
-def _tidy(options: argparse.Namespace, console: Console) -> None:
-    _prepare(lambda: read_tidy(options.directory, options.grid), options.out, console)
+def _prepare(options: argparse.Namespace, console: Console) -> None:
+    given = given_options(options, options.data)
+    _save(lambda: load_city(options.data, grid=options.grid, **given), options.out, console)
 
 
-def _prepare(read: Callable[[], CityData], directory: Path, console: Console) -> None:
+def _save(read: Callable[[], CityData], directory: Path, console: Console) -> None:
     """Read a city, save it and describe it."""
     if directory.exists() and not directory.is_dir():
         raise DataError(f"--out must be a folder, but {directory} is a file")

@@ -8,6 +8,9 @@ import pandas as pd
 
 from data_prep.city import DataError
 
+LARGEST_LATITUDE = 85.0
+"""In degrees, north and south. Towards the poles, degrees of longitude shrink to nothing."""
+
 
 def parse_grid(text: str) -> tuple[int, int]:
     """Parse the size of a grid.
@@ -66,7 +69,8 @@ def cells_of(
     Raises
     ------
     DataError
-        If there is no station, a coordinate is not finite, or there are more stations than cells.
+        If there is no station, a coordinate is not finite, a station is closer than 5 degrees to a
+        pole, where cells of longitude are meaningless, or there are more stations than cells.
 
     Examples
     --------
@@ -87,6 +91,32 @@ def cells_of(
         cells[station] = np.where(free, squared, np.inf).argmin()
         free[cells[station]] = False
     return cells
+
+
+def unwrap_longitude(longitude: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Make longitudes continuous across the date line.
+
+    Parameters
+    ----------
+    longitude : array of float, shape (S,)
+        Degrees.
+
+    Returns
+    -------
+    array of float64, shape (S,)
+        Unchanged, unless the shortest arc around all longitudes crosses the date line: then 360
+        degrees are added to those west of Greenwich.
+
+    Examples
+    --------
+    >>> unwrap_longitude([179.95, -179.75]).tolist()
+    [179.95, 180.25]
+    >>> unwrap_longitude([-0.5, 0.25]).tolist()
+    [-0.5, 0.25]
+    """
+    degrees = np.asarray(longitude, np.float64)
+    around = np.where(degrees < 0, degrees + 360, degrees)
+    return around if np.ptp(around) < np.ptp(degrees) else degrees
 
 
 def shared_cells(stations: pd.DataFrame, grid: tuple[int, int] = (32, 32)) -> list[list[str]]:
@@ -123,6 +153,11 @@ def _cells_by_position(
 ) -> npt.NDArray[np.int64]:
     """Return the cell at each position; stations may share a cell."""
     row = _scale_to_index(latitude, "latitude", grid[0])
+    if (furthest := float(np.abs(latitude).max())) > LARGEST_LATITUDE:
+        raise DataError(
+            f"the grid of latitudes and longitudes needs stations within {LARGEST_LATITUDE:g} "
+            f"degrees of the equator, got a latitude of {furthest:g} degrees"
+        )
     column = _scale_to_index(longitude, "longitude", grid[1])
     return row * grid[1] + column
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from data_prep.assemble import Batch
 from data_prep.city import DataError
+from data_prep.text import encoding_hint, number_hint
 
 BATCH_ROWS = 1 << 20
 """The largest number of rows of a batch of Parquet."""
@@ -28,26 +30,6 @@ _BLOCK_BYTES = 1 << 22
 _NULLS = [*pacsv.ConvertOptions().null_values, "None", "<NA>"]
 
 
-class Batch(NamedTuple):
-    """Some rows.
-
-    Attributes
-    ----------
-    time : array of int64
-        Seconds since 1970, UTC.
-    station : array of int64
-        The number of the station, -1 if it is unknown.
-    value : array of float64
-    unknown : set of str
-        Names of unknown stations.
-    """
-
-    time: npt.NDArray[np.int64]
-    station: npt.NDArray[np.int64]
-    value: npt.NDArray[np.float64]
-    unknown: set[str]
-
-
 class Readings:
     """A table of readings: a file, or a folder of files with the same columns.
 
@@ -56,6 +38,15 @@ class Readings:
     path : Path
         A CSV or Parquet file, or a folder of files of one of these formats. Subfolders named
         ``station=NAME`` take the place of the column `station`.
+    stations : Series of str
+        The names of the known stations.
+
+    Attributes
+    ----------
+    unknown : set of str
+        Names of other stations, after the rows have been read.
+    trimmed : set of str
+        Names with spaces around them, which do not count.
 
     Raises
     ------
@@ -63,8 +54,11 @@ class Readings:
         If there is no file, the first one cannot be read, or it lacks a column.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stations: "pd.Series[str]") -> None:
         self.path = path
+        self.unknown: set[str] = set()
+        self.trimmed: set[str] = set()
+        self._known = pd.Index(stations)
         self.files = [path]
         if path.is_dir():
             self.files = sorted(file for file in path.rglob("*.*") if _is_table(file))
@@ -100,13 +94,8 @@ class Readings:
                 rows += int(pq.read_metadata(file).num_rows)
         return rows
 
-    def batches(self, stations: "pd.Series[str]") -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         """Read the table from its beginning; batches are in the order of the rows.
-
-        Parameters
-        ----------
-        stations : Series of str
-            The names of the known stations.
 
         Raises
         ------
@@ -114,13 +103,25 @@ class Readings:
             If a file cannot be read, or a time or a number is invalid; the message names the file
             and the row.
         """
-        known = pd.Index(stations)
         for file in self.files:
             rows = 0
             with _errors_of(file, self.column):
                 for time, station, value in self._read(file):
-                    yield _batch_of(_seconds(time, file, rows), station, value, known)
+                    values = value.to_numpy(zero_copy_only=False)
+                    yield Batch(_seconds(time, file, rows), self._numbers_of(station), values)
                     rows += len(time)
+
+    def _numbers_of(self, station: pa.Array) -> npt.NDArray[np.int64]:
+        """Return the number of the station of each row, -1 if it is unknown or missing."""
+        names = station.dictionary_encode()
+        given = ["" if name is None else str(name) for name in names.dictionary.to_pylist()]
+        texts = [name.strip() for name in given]
+        numbers = self._known.get_indexer(pd.Index(texts, dtype=object))
+        self.unknown |= {name for name, number in zip(texts, numbers, strict=True) if number < 0}
+        self.unknown.discard("")
+        self.trimmed |= {name for name, text in zip(given, texts, strict=True) if name != text}
+        of_row = names.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return np.asarray(np.append(numbers, -1)[of_row], np.int64)
 
     def _read(self, file: Path) -> Iterator[tuple[pa.Array, pa.Array, pa.Array]]:
         """Yield the columns time, station and value of some rows."""
@@ -165,22 +166,12 @@ def _errors_of(file: Path, column: str = "") -> Iterator[None]:
     except (OSError, KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         text = str(error)
         if "conversion error to double" in text or "parse string" in text:
-            raise DataError(f"{file}: {column} must hold numbers: {text}") from error
-        hint = "; the text must be encoded in UTF-8" if "UTF8" in text else ""
+            given = text.split("'")[1] if "'" in text else ""
+            raise DataError(
+                f"{file}: {column} must hold numbers: {text}{number_hint(given)}"
+            ) from error
+        hint = f"; {encoding_hint(file)}" if "UTF8" in text or "\0" in text else ""
         raise DataError(f"{file} cannot be read: {text}{hint}") from error
-
-
-def _batch_of(
-    time: npt.NDArray[np.int64], station: pa.Array, value: pa.Array, known: "pd.Index[str]"
-) -> Batch:
-    names = station.dictionary_encode()
-    texts = [None if name is None else str(name) for name in names.dictionary.to_pylist()]
-    numbers = np.append(known.get_indexer(pd.Index(texts, dtype=object)), -1)
-    of_row = names.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    number = numbers[of_row]
-    unknown = np.unique(of_row[(number < 0) & (of_row >= 0)])
-    values = value.to_numpy(zero_copy_only=False)
-    return Batch(time, number, values, {str(texts[name]) for name in unknown})
 
 
 def _is_table(file: Path) -> bool:
@@ -198,7 +189,6 @@ def _open_csv(
             column_types=text | dict(types or {}),
             include_columns=columns,
             null_values=_NULLS,
-            strings_can_be_null=True,
         ),
     )
 

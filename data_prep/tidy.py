@@ -1,19 +1,14 @@
 """Tidy data of any city: a table of readings and a table of stations."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from rich.console import Console
-from rich.progress import Progress
 
+from data_prep.assemble import Rules, city_of, tabulate
 from data_prep.city import CityData, DataError
-from data_prep.grid import cells_of, shared_cells
-from data_prep.stream import BATCH_ROWS, EXPECTED_FILES, Readings
-
-MISSING_CODES = (-99.0, -999.0, -9999.0)
+from data_prep.progress import progress_bar
+from data_prep.stream import EXPECTED_FILES, Readings
+from data_prep.text import encoding_hint
 
 
 def read_tidy(
@@ -21,6 +16,10 @@ def read_tidy(
     grid: tuple[int, int] = (32, 32),
     name: str | None = None,
     progress: bool = True,
+    *,
+    every: str | None = None,
+    least: float = 0.75,
+    valid: tuple[float, float] | None = None,
 ) -> CityData:
     """Read a city from `readings.parquet` (or `.csv`) and `stations.csv`.
 
@@ -42,6 +41,14 @@ def read_tidy(
         Name of the city. Default: that of the folder.
     progress : bool
         Whether to show a progress bar on stderr. Default True.
+    every : str, optional
+        Average the readings over periods of this length, which must divide a day, such as
+        ``"1h"``; the time is the beginning of the period. Default: the times are kept.
+    least : float
+        The least share of a period's readings: of the number that the station usually has in a
+        period (90th percentile). Default 0.75.
+    valid : (float, float), optional
+        Smallest and largest valid reading in ug/m3; others count as missing. Default: all.
 
     Returns
     -------
@@ -51,6 +58,12 @@ def read_tidy(
         the same time are averaged. Infinite values and the codes -99, -999 and -9999 count as
         missing; other negative values are kept, since they are noise around zero. Readings of
         unknown stations and stations without readings are dropped. `report` counts all of this.
+        Spaces around the names of stations are removed, and ``report["trimmed_names"]`` has them.
+
+    Warns
+    -----
+    DataWarning
+        If readings are impossible, such as 9999 ug/m3, or the stations read at different times.
 
     Raises
     ------
@@ -72,52 +85,24 @@ def read_tidy(
     array([[ 4., nan],
            [nan,  5.]], dtype=float32)
     """
+    rules = Rules(every, least, valid)
     directory = Path(directory)
-    stations = _read_stations(directory / "stations.csv")
-    readings = Readings(readings_in(directory))
-    path = readings.path
-    console = Console(stderr=True)
-    shown = progress and (console.is_terminal or console.is_jupyter)
-    with Progress(console=console, transient=True, disable=not shown) as bar:
-        rows = readings.count_rows()
-        times, counted = _find_times(readings, stations["station"], bar, rows)
-        if not len(times):
-            raise DataError(f"{path} has no reading of a station in stations.csv")
-        try:
-            values, summed = _pivot(readings, times, stations["station"], bar, counted["rows"])
-        except MemoryError as error:
-            raise DataError(
-                f"{path} has {len(times):,} different times, too many for {len(stations):,} "
-                "stations; round the times to a common step, such as hours"
-            ) from error
-
-    observed = ~np.isnan(values)
-    with_readings = np.flatnonzero(observed.any(axis=0))
-    if not len(with_readings):
-        raise DataError(f"{path} has no reading that is a finite number")
-    without_readings = stations["station"].drop(with_readings).to_list()
-    stations = stations.iloc[with_readings].reset_index(drop=True)
-    stations["cell"] = cells_of(stations["latitude"], stations["longitude"], grid)
-    report: dict[str, Any] = {
-        "rows": counted["rows"],
-        "readings": summed,
-        "rows_of_unknown_stations": counted["unknown"],
-        "unknown_stations": sorted(counted["names"]),
-        "stations_without_readings": without_readings,
-        "infinite_values": counted["infinite"],
-        "missing_codes": counted["codes"],
-        "duplicates_averaged": summed - int(observed.sum()),
-        "shared_cells": shared_cells(stations, grid),
-    }
-    if len(with_readings) < values.shape[1]:
-        values = values[:, with_readings]
-    return CityData(
+    stations, trimmed = _read_stations(directory / "stations.csv")
+    readings = Readings(readings_in(directory), stations["station"])
+    with progress_bar(progress) as bar:
+        table = tabulate(readings.batches, len(stations), rules, bar, readings.count_rows())
+    if not len(table.times):
+        raise DataError(f"{readings.path} has no reading of a station in stations.csv")
+    return city_of(
+        table,
+        stations,
         name=name or directory.resolve().name,
-        times=times.astype("datetime64[s]"),
-        stations=stations,
-        values=values,
         grid=grid,
-        report=report,
+        report={
+            "unknown_stations": sorted(readings.unknown),
+            "trimmed_names": sorted(readings.trimmed | trimmed),
+        },
+        rules=rules,
     )
 
 
@@ -128,72 +113,30 @@ def readings_in(directory: Path) -> Path:
     return [*found, directory / "readings.csv"][0]
 
 
-def _find_times(
-    readings: Readings, stations: "pd.Series[str]", bar: Progress, rows: int | None
-) -> tuple[npt.NDArray[np.int64], dict[str, Any]]:
-    """Return the times of all readings of known stations, sorted, and what is to be reported."""
-    task = bar.add_task("finding times", total=rows)
-    times, pending = np.empty(0, np.int64), np.empty(0, np.int64)
-    counted: dict[str, Any] = {"names": set()} | dict.fromkeys(
-        ("rows", "unknown", "infinite", "codes"), 0
-    )
-    for batch in readings.batches(stations):
-        known = batch.station >= 0
-        pending = np.append(pending, pd.unique(batch.time[known]))
-        if len(pending) > max(len(times), BATCH_ROWS):  # merged rarely, as each time takes longer
-            times, pending = np.union1d(times, pending), pending[:0]
-        value = batch.value[known]
-        counted["rows"] += len(known)
-        counted["unknown"] += int((~known).sum())
-        counted["infinite"] += int(np.isinf(value).sum())
-        counted["codes"] += int(np.isin(value, MISSING_CODES).sum())
-        counted["names"] |= batch.unknown
-        bar.advance(task, len(known))
-    return np.union1d(times, pending), counted
-
-
-def _pivot(
-    readings: Readings,
-    times: npt.NDArray[np.int64],
-    stations: "pd.Series[str]",
-    bar: Progress,
-    rows: int,
-) -> tuple[npt.NDArray[np.float32], int]:
-    """Return the mean of each time and station, shape (T, S), and the number of all readings."""
-    task = bar.add_task("reading", total=rows)
-    shape = len(times), len(stations)
-    sums, counts = np.zeros(shape), np.zeros(shape, np.uint32)
-    for batch in readings.batches(stations):
-        value = batch.value
-        real = (batch.station >= 0) & np.isfinite(value) & ~np.isin(value, MISSING_CODES)
-        row = np.searchsorted(times, batch.time[real])
-        place = row * shape[1] + batch.station[real]
-        np.add.at(sums.ravel(), place, value[real])
-        np.add.at(counts.ravel(), place, np.uint32(1))
-        bar.advance(task, len(value))
-    with np.errstate(invalid="ignore"):  # 0 / 0 = NaN where there is no reading
-        np.divide(sums, counts, out=sums)
-    number = int(counts.sum(dtype=np.int64))
-    del counts  # before the result needs as much memory
-    return sums.astype(np.float32), number
-
-
-def _read_stations(path: Path) -> pd.DataFrame:
+def _read_stations(path: Path) -> tuple[pd.DataFrame, set[str]]:
+    """Return the table of stations, and the names that had spaces around them."""
     required = ("station", "latitude", "longitude")
     try:
-        stations = pd.read_csv(path, dtype={"station": str})
+        stations = pd.read_csv(path)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; {EXPECTED_FILES}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} cannot be read: {encoding_hint(path)}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if missing := [column for column in required if column not in stations]:
         raise DataError(f"{path} must have the columns {missing}, got {[*stations]}")
+    given = pd.read_csv(path, dtype=str, na_filter=False)["station"]  # one may be called NA
+    stations["station"] = given.str.strip()
     for column in ("latitude", "longitude"):
         stations[column] = pd.to_numeric(stations[column], errors="coerce")
     places = stations[["station", "latitude", "longitude"]]
     beyond = (places["latitude"].abs() > 90) | (places["longitude"].abs() > 180)
     for wrong, expected in (
-        (places.isna().any(axis=1), "every station needs a name and a position"),
+        (
+            places.isna().any(axis=1) | (places["station"] == ""),
+            "every station needs a name and a position",
+        ),
         (beyond, "latitude must be within 90 and longitude within 180 degrees"),
     ):
         if wrong.any():
@@ -201,4 +144,4 @@ def _read_stations(path: Path) -> pd.DataFrame:
     twice = stations["station"][stations["station"].duplicated()]
     if len(twice):
         raise DataError(f"{path}: station {twice.iloc[0]!r} occurs twice")
-    return stations
+    return stations, {*given[given != stations["station"]]}

@@ -16,7 +16,7 @@ COLUMNS = "88"
 
 
 class CommandHelp(SphinxDirective):
-    """Show the help of a command, such as ``train`` or ``data tidy``."""
+    """Show the help of a command, such as ``train`` or ``data prepare``."""
 
     required_arguments = 1
     final_argument_whitespace = True

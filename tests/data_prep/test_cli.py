@@ -71,9 +71,25 @@ def test_download_prints_the_path(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{path}\n"
 
 
-def test_tidy_saves_a_city(tidy, tmp_path):
-    assert main(["tidy", tidy, "--out", str(tmp_path / "out"), "--grid", "4x4"]) == 0
+def test_prepare_saves_a_city(tidy, tmp_path):
+    assert main(["prepare", tidy, "--out", str(tmp_path / "out"), "--grid", "4x4"]) == 0
     assert CityData.load(tmp_path / "out").observed.tolist() == [[True, False], [False, True]]
+
+
+def test_prepare_takes_the_options_of_the_data(tidy, tmp_path):
+    options = ["--valid", "0:4.5", "--every", "1d", "--least", "0"]
+    assert main(["prepare", tidy, "--out", str(tmp_path / "out"), *options]) == 0
+    city = CityData.load(tmp_path / "out")
+    assert city.stations["station"].to_list() == ["a"]
+    assert city.values.tolist() == [[4]]
+
+
+def test_a_warning_is_one_line(tidy, tmp_path, capsys):
+    with (Path(tidy) / "readings.csv").open("a") as file:
+        file.write("2024-01-01T01:00,a,9999\n")
+    assert main(["prepare", tidy, "--out", str(tmp_path / "out")]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: 1 of 3 readings of tidy are impossible")
 
 
 def test_synthetic_saves_a_labelled_city(tmp_path, capsys):
@@ -101,7 +117,9 @@ def test_synthetic_writes_an_archive_that_reads_as_the_same_city(tmp_path, capsy
         (["senseurcity", "{archive}", "--city", "paris"], "no device of the city 'paris'"),
         (["senseurcity", "{archive}", "--start", "soon"], "start must be a time like"),
         (["senseurcity", "{archive}", "--start", "2021-01-01"], "no minute in which"),
-        (["tidy", "nowhere"], "nowhere"),
+        (["prepare", "nowhere"], "nowhere"),
+        (["prepare", "{tidy}", "--time-zone", "UTC"], "tidy has no option --time-zone"),
+        (["prepare", "synthetic:{tidy}"], "synthetic is not read from files"),
         (["synthetic", "--days", "0"], "days must be at least 1"),
     ],
 )
@@ -135,9 +153,12 @@ def test_describe_wants_a_prepared_city(tmp_path, capsys):
     [
         ([], "COMMAND"),
         (["senseurcity", "x.zip"], "--out"),
-        (["tidy", "x", "--out", "y", "--grid", "32"], "such as 32x32, got '32'"),
-        (["tidy", "x", "--out", "y", "--grid", "0x4"], "got '0x4'"),
+        (["prepare", "x", "--out", "y", "--grid", "32"], "such as 32x32, got '32'"),
+        (["prepare", "x", "--out", "y", "--grid", "0x4"], "got '0x4'"),
         (["senseurcity", "x", "--out", "y", "--quantity", "SHT31TE"], "SHT31TE"),
+        (["prepare", "x", "--out", "y", "--valid", "0-9"], "expected MIN:MAX, got '0-9'"),
+        (["prepare", "x", "--out", "y", "--bounds", "1,2,3"], "expected W,S,E,N"),
+        (["prepare", "x", "--out", "y", "--columns", "a"], "expected NAME=COLUMN,..., got 'a'"),
         (["synthetic", "--out", "y", "--days", "two"], "two"),
         (["synthetic"], "--archive --out is required"),
         (["synthetic", "--out", "y", "--archive", "z.zip"], "not allowed with"),

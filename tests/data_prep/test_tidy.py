@@ -1,13 +1,14 @@
 import datetime
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from data_prep.city import CityData, DataError
+from data_prep.city import CityData, DataError, DataWarning
 from data_prep.fill import distances_km, idw
 from data_prep.tidy import read_tidy
 
@@ -68,12 +69,16 @@ def test_the_report_counts_what_was_dropped_and_why(write):
     assert read_tidy(write()).report == {
         "rows": 12,
         "readings": 6,
-        "rows_of_unknown_stations": 2,
+        "dropped": {
+            "unknown_station": 2,
+            "missing_value": 2,
+            "infinite_value": 1,
+            "missing_code": 1,
+        },
         "unknown_stations": ["X"],
+        "trimmed_names": [],
         "stations_without_readings": ["D"],
-        "infinite_values": 1,
-        "missing_codes": 1,
-        "duplicates_averaged": 1,
+        "averaged": 1,
         "shared_cells": [],
     }
 
@@ -230,7 +235,8 @@ def test_one_file_for_each_station(write, kind, partitioned):
     city = read_tidy(folder)
     np.testing.assert_array_equal(city.times, whole.times)
     np.testing.assert_array_equal(city.values, whole.values)
-    assert city.report == whole.report | {"rows": 11, "rows_of_unknown_stations": 1}
+    dropped = whole.report["dropped"] | {"unknown_station": 1}
+    assert city.report == whole.report | {"rows": 11, "dropped": dropped}
 
 
 def test_batches_of_rows_change_nothing(write, monkeypatch):
@@ -283,8 +289,8 @@ def test_a_city_that_does_not_fit_into_the_memory(write, monkeypatch):
     def fail(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("data_prep.tidy._pivot", fail)
-    with pytest.raises(DataError, match="3 different times, too many for 4 stations; round"):
+    monkeypatch.setattr("data_prep.assemble._pivot", fail)
+    with pytest.raises(DataError, match="3 different times, too many for 4 stations; average"):
         read_tidy(write())
 
 
@@ -320,7 +326,13 @@ def test_odd_columns_of_parquet(write, table, message):
 def test_text_that_is_not_utf_8(write):
     folder = write()
     (folder / "readings.csv").write_bytes(b"time,station,value\n2024-01-01,Z\xfcrich,1\n")
-    with pytest.raises(DataError, match="the text must be encoded in UTF-8"):
+    with pytest.raises(DataError, match="try encoding='latin-1'"):
+        read_tidy(folder)
+    (folder / "readings.csv").write_text(READINGS, encoding="utf-16")
+    with pytest.raises(DataError, match="try encoding='utf-16'"):
+        read_tidy(folder)
+    (folder / "stations.csv").write_text(STATIONS, encoding="utf-16")
+    with pytest.raises(DataError, match=r"stations\.csv cannot be read: .*encoding='utf-16'"):
         read_tidy(folder)
 
 
@@ -338,3 +350,123 @@ def test_folders_above_the_readings_do_not_name_a_station(write, tmp_path):
     above = tmp_path / "station=A"
     shutil.copytree(write(), above / "Kleinstadt")
     assert_same_city(read_tidy(above / "Kleinstadt"), read_tidy(write()))
+
+
+def test_a_reading_that_is_infinite_in_float32_is_missing(write):
+    city = read_tidy(write(f"{READINGS}2024-01-01T02:00,B,1e39\n2024-01-01T03:00,B,1e400\n"))
+    assert city.report["dropped"]["infinite_value"] == 3  # one of them in READINGS
+    assert np.isfinite(city.values[city.observed]).all()
+
+
+def test_every_row_is_a_reading_or_dropped_for_a_reason(write):
+    report = read_tidy(write(), valid=(0, 5)).report
+    assert report["dropped"]["out_of_range"] == 2  # -0.5 and 7.0
+    assert report["rows"] == report["readings"] + sum(report["dropped"].values()) == 12
+
+
+@pytest.mark.parametrize("code", [-999.9, 9999, 99999])
+def test_impossible_readings_are_a_warning_and_can_be_left_out(write, code):
+    folder = write(f"{READINGS}2024-01-01T02:00,B,{code}\n2024-01-01T03:00,B,{code}\n")
+    with pytest.warns(
+        DataWarning, match=rf"2 of 7 readings .* {code:g} \(2 times\).*--valid 0:1000"
+    ):
+        assert read_tidy(folder).observed.sum() == 7
+    with warnings.catch_warnings(action="error"):
+        assert read_tidy(folder, valid=(-10, 1000)).observed.sum() == 5
+
+
+def test_names_are_trimmed_and_may_be_na(write):
+    folder = write(
+        "time,station,value\n2024-01-01T00:00,NA,1\n2024-01-01T01:00, NA,2\n2024-01-01T01:00,B,3\n",
+        "station,latitude,longitude\nNA,51.2,4.4\nB ,51.3,4.5\n",
+    )
+    city = read_tidy(folder)
+    assert city.stations["station"].to_list() == ["NA", "B"]
+    assert city.observed.tolist() == [[True, False], [True, True]]
+    assert city.report["trimmed_names"] == [" NA", "B "]
+
+
+def test_names_that_differ_only_in_spaces_are_one(write):
+    with pytest.raises(DataError, match="station 'B' occurs twice"):
+        read_tidy(write(stations=f"{STATIONS}B ,51.0,4.4,road\n"))
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ('"12,5"', "decimal=','"),
+        ('"1,234.5"', "thousands=','"),
+        ('"1,234"', "thousands=','"),
+        ("<2", "text='missing'"),
+    ],
+)
+def test_a_number_in_another_notation_is_refused_with_the_option_that_reads_it(write, value, hint):
+    text = value.strip('"')
+    with pytest.raises(DataError, match=rf"value must hold numbers.*'{text}'.*{hint}"):
+        read_tidy(write(f"time,station,value\n2024-01-01,B,{value}\n"))
+
+
+def test_stations_on_both_sides_of_the_date_line_are_neighbours(write):
+    times = "".join(f"2024-01-01,{name},1\n" for name in "abc")
+    folder = write(
+        f"time,station,value\n{times}",
+        "station,latitude,longitude\na,-16.50,179.95\nb,-16.55,-179.96\nc,-16.60,179.99\n",
+    )
+    city = read_tidy(folder, grid=(2, 10))
+    np.testing.assert_allclose(city.stations["longitude"], [179.95, 180.04, 179.99])
+    assert (city.cells % 10).tolist() == [0, 9, 4]
+
+
+@pytest.mark.parametrize("latitude", [-90, 89.99])
+def test_stations_at_a_pole_are_refused(write, latitude):
+    stations = f"station,latitude,longitude\nB,{latitude},0\nC,{latitude},120\n"
+    with pytest.raises(DataError, match="within 85 degrees of the equator, got a latitude of"):
+        read_tidy(write(stations=stations))
+
+
+@pytest.fixture
+def scattered(write):
+    """Three stations with a reading every 3 s, a second apart, for 2 hours."""
+    start = np.datetime64("2024-01-01T00:00:00")
+    time = start + np.arange(7200)
+    station = np.array(["007", "B", "C"])[np.arange(7200) % 3]
+    value = np.random.default_rng(0).uniform(0, 20, 7200)
+    table = pd.DataFrame({"time": time, "station": station, "value": value})
+    folder = write(table.drop(range(3600, 5000)).to_csv(index=False))
+    return folder, table
+
+
+def test_scattered_times_are_a_warning_that_names_the_step(scattered):
+    with pytest.warns(DataWarning, match=r"every 3 s, .* every 1 s, at which 33% .*--every 1h"):
+        read_tidy(scattered[0])
+
+
+def test_means_of_periods_with_enough_readings(scattered):
+    folder, table = scattered
+    city = read_tidy(folder, every="1h", least=0.5)
+    assert city.times.astype(str).tolist() == ["2024-01-01T00:00:00", "2024-01-01T01:00:00"]
+    kept = table.drop(range(3600, 5000))
+    expected = kept.set_index("time").groupby("station")["value"].resample("1h").mean().unstack(0)
+    np.testing.assert_allclose(city.values, expected, rtol=1e-6)
+    assert "too_few_in_period" not in city.report["dropped"]
+
+    city = read_tidy(folder, every="1h")
+    assert city.observed.tolist() == [[True] * 3, [False] * 3]
+    assert city.report["dropped"]["too_few_in_period"] == 2200
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"every": "7h"}, "divides a day.*got '7h'"),
+        ({"every": "soon"}, "divides a day.*got 'soon'"),
+        ({"every": "0s"}, "divides a day"),
+        ({"every": "-1h"}, "divides a day"),
+        ({"every": "NaT"}, "divides a day"),
+        ({"least": 1.5}, "a share between 0 and 1, got 1.5"),
+        ({"valid": (5, 5)}, "a smaller and a larger number"),
+    ],
+)
+def test_wrong_rules_are_refused_before_anything_is_read(tmp_path, options, message):
+    with pytest.raises(DataError, match=message):
+        read_tidy(tmp_path / "nowhere", **options)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 import tritonbn
 from data_prep.city import DataError
+from data_prep.cli import short_warnings
 from tritonbn.cli import data, kernels, maps, study
 from tritonbn.cli.arguments import Parser
 from tritonbn.experiment.networks.checkpoint import CheckpointError
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options, Console())
+        with short_warnings("tritonbn: warning"):
+            options.run(options, Console())
     except KeyboardInterrupt:
         return _complain("interrupted; the same command resumes the work", 130)
     except OSError as error:

@@ -9,8 +9,9 @@ from typing import Any, NoReturn, TypeAlias
 import torch
 from rich.console import Console
 
-from data_prep.grid import parse_grid
-from data_prep.sources import SOURCES
+from data_prep.load import SOURCES
+from data_prep.options import grid
+from data_prep.sources import IMPORTERS
 from tritonbn.experiment.networks.presets import PRESETS
 
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
@@ -33,14 +34,6 @@ def add_command(
     added: Parser = commands.add_parser(name, help=help, description=help, parents=[*parents])
     added.set_defaults(run=run)
     return added
-
-
-def grid(text: str) -> tuple[int, int]:
-    """Parse a grid, such as 32x32."""
-    try:
-        return parse_grid(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def device(text: str) -> torch.device:
@@ -81,7 +74,8 @@ def study_options() -> Parser:
         "--data",
         default="synthetic",
         help=f"{names}; or the path of a prepared city, of a folder with stations.csv and "
-        "readings.parquet or .csv, of a SensEURCity zip or folder, or of the hourly .Rda file "
+        "readings.parquet or .csv, of a SensEURCity zip or folder, or of the hourly .Rda file; or "
+        f"NAME:PATH with a name of {', '.join(IMPORTERS)}, see tritonbn data prepare --help "
         "(default: synthetic)",
     )
     parser.add_argument(

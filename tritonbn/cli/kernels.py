@@ -9,9 +9,10 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from data_prep.options import grid
 from tritonbn.backends import has_triton
 from tritonbn.bench.command import add_options, run_bench
-from tritonbn.cli.arguments import Commands, add_command, at_least, device_options, grid
+from tritonbn.cli.arguments import Commands, add_command, at_least, device_options
 from tritonbn.experiment.study.display import text_table
 
 

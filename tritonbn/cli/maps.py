@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Console
 
 from data_prep.city import DataError
-from data_prep.sources import load_city
+from data_prep.load import load_city
 from tritonbn.cli.arguments import (
     Commands,
     add_command,

@@ -223,9 +223,9 @@ def test_the_command_saves_the_city_of_a_file_given_or_downloaded(
 ):
     path = write(tmp_path / "made_up.Rda", LCS_df_all1=table)
     monkeypatch.setattr("data_prep.senseurcity.hourly.download_hourly", lambda: path)
-    files = [str(path)] if given else []
+    data = str(path) if given else "senseurcity-hourly"
     out = tmp_path / "out"
-    assert main(["hourly", *files, "--out", str(out), "--grid", "8x8"]) == 0
+    assert main(["prepare", data, "--out", str(out), "--grid", "8x8"]) == 0
     city = CityData.load(out)
     assert city.grid == (8, 8)
     np.testing.assert_array_equal(city.values, read_hourly(path, grid=(8, 8)).values)
@@ -233,7 +233,7 @@ def test_the_command_saves_the_city_of_a_file_given_or_downloaded(
 
 
 def test_the_command_tells_an_error_in_one_line(tmp_path, capsys):
-    assert main(["hourly", "nowhere.Rda", "--out", str(tmp_path / "out")]) == 2
+    assert main(["prepare", "senseurcity-hourly:nowhere.Rda", "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith("error: nowhere.Rda does not exist")
 
 

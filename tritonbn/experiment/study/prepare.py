@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from data_prep.city import CityData, DataError
-from data_prep.sources import SOURCES, is_quickly_read, load_city
+from data_prep.load import is_quickly_read, load_city, split_source
 from tritonbn.experiment.networks.checkpoint import identity
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.scaling import Scaler
@@ -45,8 +45,9 @@ def city_of(directory: Path, data: str, grid: tuple[int, int] | None = None) -> 
 
 
 def source_name(data: str) -> str:
-    """Return a registered name as it is, and a path as an absolute one."""
-    return data if data in SOURCES else str(Path(data).resolve())
+    """Return what `load_city` takes, with an absolute path if there is one."""
+    name, path = split_source(data)
+    return ":".join(part for part in (name, path and str(path.resolve())) if part)
 
 
 def open_results(

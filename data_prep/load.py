@@ -9,6 +9,7 @@ from typing import Any
 
 from data_prep.city import CityData, DataError
 from data_prep.senseurcity import read_archive, read_hourly
+from data_prep.sources import IMPORTERS
 from data_prep.synthetic import synthetic_city
 from data_prep.tidy import read_tidy, readings_in
 
@@ -155,33 +156,79 @@ def load_city(data: str | Path, *, grid: tuple[int, int] | None = None, **option
     Traceback (most recent call last):
     TypeError: the options of 'synthetic' are seed, days, got hours
     """
-    if isinstance(data, str) and data in SOURCES:
-        return _call(SOURCES[data].read, repr(data), grid, options)
-    path = Path(data)
+    read = _reader_of(data)
+    allowed = options_of(data)
+    if unknown := [name for name in options if name not in allowed]:
+        raise TypeError(
+            f"the options of {str(data)!r} are {', '.join(allowed) or 'none'}, "
+            f"got {', '.join(unknown)}"
+        )
+    return read(**options | ({} if grid is None else {"grid": grid}))
+
+
+def options_of(data: str | Path) -> list[str]:
+    """Return the names of the options that `load_city` takes for `data`, besides the grid.
+
+    Raises
+    ------
+    DataError
+        If `data` is neither a name nor the path of data.
+    """
+    read = _reader_of(data)
+    parameters = signature(read).parameters.values()
+    names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+    source, _ = split_source(data)
+    own = IMPORTERS[source].options if source in IMPORTERS else ()
+    return [name for name in (*names, *own) if name not in ("path", "grid")]
+
+
+def split_source(data: str | Path) -> tuple[str | None, Path | None]:
+    """Return the name of a source and the path, of which one may be None.
+
+    Examples
+    --------
+    >>> split_source("openaq:records")
+    ('openaq', PosixPath('records'))
+    >>> split_source("synthetic"), split_source("my-city")
+    (('synthetic', None), (None, PosixPath('my-city')))
+    """
+    if isinstance(data, str):
+        name, colon, path = data.partition(":")
+        if colon and name in {*SOURCES, *IMPORTERS}:
+            return name, Path(path)
+        if data in SOURCES:
+            return data, None
+    return None, Path(data)
+
+
+def _reader_of(data: str | Path) -> Callable[..., CityData]:
+    name, path = split_source(data)
+    if name is not None and path is not None:
+        source = IMPORTERS.get(name) or SOURCES[name]
+        if "path" not in signature(source.read).parameters:
+            raise DataError(f"{name} is not read from files, got {str(data)!r}")
+        return partial(source.read, path)
+    if name is not None:
+        return SOURCES[name].read
+    assert path is not None
     if not path.exists():
         names = ", ".join(map(repr, SOURCES))
-        raise DataError(f"data must be {names} or the path of a file or folder, got {str(data)!r}")
+        with_path = ", ".join(f"{name}:PATH" for name in IMPORTERS)
+        raise DataError(
+            f"data must be {names}, {with_path} or the path of a file or folder, got {str(data)!r}"
+        )
     for format_ in FORMATS:
         if format_.matches(path):
-            return _call(partial(format_.read, path), str(path), grid, options)
+            return partial(format_.read, path)
     expected = ", ".join(format_.help for format_ in FORMATS)
-    raise DataError(f"{path} has no known format; expected one of: {expected}")
+    names = ", ".join(IMPORTERS)
+    raise DataError(
+        f"{path} has no known format; expected one of: {expected}; or NAME:PATH with one of the "
+        f"names {names}"
+    )
 
 
 def is_quickly_read(data: str | Path) -> bool:
     """Return whether `data` is the path of a city that takes no time to load again."""
     path = Path(data)
     return any(format_.matches(path) and format_.quick(path) for format_ in FORMATS)
-
-
-def _call(
-    read: Callable[..., CityData], what: str, grid: tuple[int, int] | None, options: dict[str, Any]
-) -> CityData:
-    """Call a reading function after a check of the options; without a grid it takes its own."""
-    allowed = [name for name in signature(read).parameters if name not in ("path", "grid")]
-    unknown = [name for name in options if name not in allowed]
-    if unknown:
-        raise TypeError(
-            f"the options of {what} are {', '.join(allowed) or 'none'}, got {', '.join(unknown)}"
-        )
-    return read(**options | ({} if grid is None else {"grid": grid}))

@@ -5,7 +5,7 @@ import pytest
 from senseurcity_files import stay, write_archive
 
 from data_prep import CityData, DataError, load_city, synthetic_city
-from data_prep.sources import SOURCES, is_quickly_read
+from data_prep.load import SOURCES, is_quickly_read
 
 ROWS = stay("ANT_REF_R803", "2020-07-01T10:00", [1, 2, 3, 4], OPCN3PM10=30)
 
@@ -74,7 +74,9 @@ def test_the_synthetic_city_takes_a_seed_days_and_a_grid():
 
 
 def test_a_path_that_does_not_exist_is_an_error_that_lists_the_names(tmp_path):
-    with pytest.raises(DataError, match=r"'senseurcity-hourly' or the path .* got .*nowhere"):
+    with pytest.raises(
+        DataError, match=r"'senseurcity-hourly', openaq:PATH.* or the path .* got .*nowhere"
+    ):
         load_city(tmp_path / "nowhere")
 
 
@@ -95,8 +97,8 @@ def test_an_unknown_option_is_an_error_that_lists_the_allowed_ones(tidy, prepare
         ("synthetic", "'synthetic' are seed, days"),
         ("senseurcity", "'senseurcity' are city, quantity, start, end, progress"),
         ("senseurcity-hourly", "'senseurcity-hourly' are none"),
-        (tidy, "tidy are name, progress"),
-        (prepared, "prepared are none"),
+        (tidy, "tidy' are name, progress, every, least, valid"),
+        (prepared, "prepared' are none"),
     ):
         with pytest.raises(TypeError, match=f"the options of .*{allowed}, got hours"):
             load_city(data, hours=3)

@@ -1,0 +1,112 @@
+"""`Importer`: from the files that a source publishes to a city."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from data_prep.assemble import Rules, city_of, tabulate
+from data_prep.city import CityData, DataError
+from data_prep.progress import progress_bar
+from data_prep.sources.files import File, files_of
+from data_prep.sources.gather import Gatherer
+
+Rows = Iterator[pd.DataFrame]
+"""Readings in rows, with the columns `station` (str), `latitude` and `longitude` (degrees), `time`
+(int64, seconds since 1970 in UTC), `value` (float64, in ug/m3), and facts of the stations."""
+
+Dropped = Counter[str]
+"""Numbers of rows that do not count, by reason."""
+
+
+@dataclass(frozen=True)
+class Importer:
+    """A source of files: how they are read, and whom to credit.
+
+    Parameters
+    ----------
+    help : str
+        What it is, in one line.
+    licence : str
+        Its licence, and the citation that it asks for.
+    patterns : tuple of str
+        The names of its files, such as ``("*.csv",)``; ``.gz`` may follow.
+    rows : callable
+        ``rows(files, dropped, **options)`` yields the readings of an iterator of `File`, and
+        counts the rows that it leaves out in `dropped`. Its options are keyword-only.
+    every : str, optional
+        The period over which the readings are averaged unless the user says otherwise. Default:
+        none.
+    """
+
+    help: str
+    licence: str
+    patterns: tuple[str, ...]
+    rows: Callable[..., Rows]
+    every: str | None = None
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of the options that this source has besides those of `read`."""
+        parameters = signature(self.rows).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
+
+    def read(
+        self,
+        path: str | Path,
+        grid: tuple[int, int] = (32, 32),
+        name: str | None = None,
+        progress: bool = True,
+        *,
+        bounds: tuple[float, float, float, float] | None = None,
+        every: str | None = None,
+        least: float = 0.75,
+        valid: tuple[float, float] | None = None,
+        **options: Any,
+    ) -> CityData:
+        """Read a city; the parameters are those that `data_prep.load_city` describes."""
+        path = Path(path)
+        rules = Rules(every or self.every, least, valid)
+        needed = [
+            parameter.name
+            for parameter in signature(self.rows).parameters.values()
+            if parameter.kind is Parameter.KEYWORD_ONLY and parameter.default is Parameter.empty
+        ]
+        if missing := [option for option in needed if option not in options]:
+            raise DataError(f"reading {path} needs {', '.join(missing)}: see load_city")
+        files = files_of(path, self.patterns)
+        gatherer = Gatherer(bounds)
+        with progress_bar(progress) as bar:
+            task = bar.add_task("reading files", total=len(files))
+
+            def one_by_one() -> Iterator[File]:
+                for file in files:
+                    yield file
+                    bar.advance(task)
+
+            for rows in self.rows(one_by_one(), gatherer.dropped, **options):
+                gatherer.add(rows)
+            stations, batches = gatherer.finish()
+            if stations.empty:
+                reasons = ", ".join(f"{why}: {n}" for why, n in gatherer.dropped.items() if n)
+                raise DataError(f"{path} has no reading that counts ({reasons or 'no rows'})")
+            table = tabulate(lambda: batches, len(stations), rules, bar)
+        return city_of(
+            table,
+            stations,
+            name=name or path.resolve().name.split(".")[0],
+            grid=grid,
+            report={
+                "source": self.help,
+                "licence": self.licence,
+                "files": len(files),
+                "dropped": dict(gatherer.dropped),
+                "trimmed_names": sorted(gatherer.trimmed),
+                "stations_that_moved": gatherer.moved,
+            },
+            rules=rules,
+        )

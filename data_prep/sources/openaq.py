@@ -1,0 +1,45 @@
+"""The archive of OpenAQ: ``records/csv.gz/locationid=.../year=.../month=...``."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from data_prep.sources.files import File
+from data_prep.sources.importer import Dropped, Importer, Rows
+from data_prep.sources.table import numbers, read_csv, seconds
+from data_prep.sources.units import to_ug_m3
+
+MISSING_CODE = -9.999
+"""Occurs besides -999, which counts as missing in every source."""
+
+_COLUMNS = ("location_id", "location", "datetime", "lat", "lon", "parameter", "units", "value")
+
+
+def _rows(files: Iterator[File], dropped: Dropped) -> Rows:
+    for file in files:
+        for table in read_csv(file, _COLUMNS):
+            ours = table["parameter"].str.strip().str.lower() == "pm25"
+            dropped["other_quantity"] += int((~ours).sum())
+            table = table[ours]
+            factor = to_ug_m3(table["units"])
+            dropped["other_unit"] += int(np.isnan(factor).sum())
+            table, factor = table[~np.isnan(factor)], factor[~np.isnan(factor)]
+            value = numbers(table["value"], file)
+            yield table[["location"]].assign(
+                station=table["location_id"],
+                latitude=numbers(table["lat"], file),
+                longitude=numbers(table["lon"], file),
+                time=seconds(table["datetime"], file),
+                value=np.where(value == MISSING_CODE, np.nan, value * factor),
+            )
+
+
+OPENAQ = Importer(
+    help="files of the OpenAQ archive (csv.gz, a location and day each)",
+    licence="that of each provider, see openaq.org; cite OpenAQ and the providers",
+    patterns=("location-*.csv", "loc-*.csv", "*.csv"),
+    rows=_rows,
+)
+"""Stations are locations; their names in the column `location`. The sensors of a location are
+averaged. Times must have an offset from UTC, and mark the end of the period that a reading
+describes."""

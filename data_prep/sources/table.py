@@ -1,0 +1,229 @@
+"""Tables of text: the columns of CSV files, and what their cells say."""
+
+import csv
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import UTC, timedelta, timezone, tzinfo
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data_prep.city import DataError
+from data_prep.sources.files import File
+from data_prep.text import encoding_hint, number_hint
+
+ROWS = 200_000
+"""The largest number of rows that are read at once."""
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-")
+"""Cells without a number."""
+
+_OFFSET = r"(?:[Zz]|[+-]\d\d:?\d\d)$"
+
+
+def read_csv(
+    file: File,
+    columns: Sequence[str] | None,
+    *,
+    optional: Sequence[str] = (),
+    delimiter: str = ",",
+    encoding: str = "utf-8",
+    names: Sequence[str] | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Read columns of a CSV file as text, some rows at a time.
+
+    Parameters
+    ----------
+    file : File
+    columns : sequence of str, optional
+        The columns that are needed. Default: all.
+    optional : sequence of str
+        Columns that are read if they exist. Default: none.
+    delimiter : str
+        Default: a comma.
+    encoding : str
+        Default: UTF-8, with or without a byte order mark.
+    names : sequence of str, optional
+        The names of the columns, if the file has no header.
+
+    Yields
+    ------
+    DataFrame
+        At most `ROWS` rows. The index counts the rows of the file from 0. Empty cells are ``""``.
+
+    Raises
+    ------
+    DataError
+        If the file is not such a table, or lacks a column.
+    """
+    try:
+        with file.open() as stream:
+            reader = pd.read_csv(
+                stream,
+                sep=delimiter,
+                encoding="utf-8-sig" if encoding == "utf-8" else encoding,
+                header=0 if names is None else None,
+                names=None if names is None else [*names],
+                dtype=str,
+                na_filter=False,
+                index_col=False,
+                chunksize=ROWS,
+            )
+            with reader:
+                while (table := _next(reader)) is not None:
+                    missing = [name for name in columns or () if name not in table]
+                    if missing:
+                        raise DataError(f"{file} must have the columns {missing}, got {[*table]}")
+                    wanted = [*table] if columns is None else [*columns, *optional]
+                    yield table[[name for name in wanted if name in table]]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} cannot be read: {encoding_hint(error.object)}") from error
+    except UnicodeError as error:
+        raise DataError(f"{file} cannot be read as {encoding}: {error}") from error
+    except (ValueError, csv.Error, LookupError, pd.errors.ParserWarning) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{file} cannot be read: {error}") from error
+
+
+def _next(reader: "pd.io.parsers.TextFileReader") -> pd.DataFrame | None:
+    with warnings.catch_warnings():  # a row that is longer than the header
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        table = next(reader, None)
+    if table is not None:
+        table.columns = [str(name).strip() for name in table.columns]
+    return table
+
+
+def numbers(
+    cells: "pd.Series[str]",
+    file: File,
+    *,
+    decimal: str = ".",
+    thousands: str | None = None,
+    text: Literal["error", "missing"] = "error",
+) -> npt.NDArray[np.float64]:
+    """Convert cells to numbers.
+
+    Parameters
+    ----------
+    cells : Series of str
+        Its name is that of the column.
+    file : File
+        For the message of an error.
+    decimal : str
+        The decimal mark. Default: a point.
+    thousands : str, optional
+        The mark between thousands. Default: none.
+    text : "error" or "missing"
+        What is done with a cell that is not a number, such as ``<2``. Default: an error.
+
+    Returns
+    -------
+    array of float64
+        NaN where a cell is one of `MISSING`.
+
+    Raises
+    ------
+    DataError
+        If a cell is not a number.
+    """
+    plain = cells.str.strip()
+    if thousands:
+        plain = plain.str.replace(thousands, "", regex=False)
+    if decimal != ".":
+        plain = plain.str.replace(decimal, ".", regex=False)
+    values = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    wrong = np.isnan(values) & ~plain.isin(MISSING).to_numpy(bool)
+    if text == "error" and wrong.any():
+        row = int(wrong.argmax())
+        given = str(cells.iloc[row]).strip()
+        raise DataError(
+            f"{file}: {cells.name} must be a number, got {given!r} in row "
+            f"{int(cells.index[row]) + 1}{number_hint(given)}"
+        )
+    return values
+
+
+def seconds(
+    cells: "pd.Series[str]", file: File, *, format: str = "ISO8601", zone: tzinfo | None = None
+) -> npt.NDArray[np.int64]:
+    """Convert times to seconds since 1970 in UTC.
+
+    Parameters
+    ----------
+    cells : Series of str
+        Its name is that of the column.
+    file : File
+        For the message of an error.
+    format : str
+        As for `pandas.to_datetime`. Default: ISO 8601.
+    zone : tzinfo, optional
+        The time zone of times without an offset. Default: an offset is needed.
+
+    Raises
+    ------
+    DataError
+        If a cell is not a time, has no offset although one is needed, or does not exist or exists
+        twice in `zone`, where clocks change.
+    """
+    plain = cells.str.strip()
+    located = plain.str.contains(_OFFSET, regex=True)
+    if zone is None:
+        _refuse(~located, cells, file, "with an offset from UTC")
+    times = pd.to_datetime(plain, format=format, errors="coerce", utc=True)
+    _refuse(times.isna(), cells, file, f"of the format {format}")
+    if zone not in (None, UTC):
+        local = times.dt.tz_localize(None).dt.tz_localize(zone, nonexistent="NaT", ambiguous="NaT")
+        times = times.where(located, local.dt.tz_convert(UTC))
+        _refuse(times.isna(), cells, file, f"that exists once in {zone}")
+    return times.dt.tz_localize(None).to_numpy("datetime64[s]").astype(np.int64)
+
+
+def parse_zone(text: str) -> tzinfo:
+    """Return a time zone.
+
+    Parameters
+    ----------
+    text : str
+        ``"UTC"``, an offset such as ``"UTC+1"`` or ``"UTC-03:30"``, or a name of the IANA data
+        base, such as ``"Europe/Brussels"``.
+
+    Raises
+    ------
+    DataError
+        If there is no such time zone.
+
+    Examples
+    --------
+    >>> parse_zone("UTC+1")
+    datetime.timezone(datetime.timedelta(seconds=3600))
+    """
+    if text == "UTC":
+        return UTC
+    if offset := re.fullmatch(r"UTC([+-])(\d{1,2})(?::(\d\d))?", text):
+        sign, hours, minutes = offset.groups()
+        shift = timedelta(hours=int(hours), minutes=int(minutes or 0))
+        if shift < timedelta(days=1):
+            return timezone(-shift if sign == "-" else shift)
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise DataError(
+            f"the time zone must be UTC, an offset such as UTC+1, or a name such as "
+            f"Europe/Brussels, got {text!r}"
+        ) from error
+
+
+def _refuse(wrong: "pd.Series[bool]", cells: "pd.Series[str]", file: File, expected: str) -> None:
+    flags = wrong.to_numpy(bool)
+    if flags.any():
+        row = int(flags.argmax())
+        raise DataError(
+            f"{file}: {cells.name} must be a time {expected}, got {cells.iloc[row]!r} in row "
+            f"{int(cells.index[row]) + 1}"
+        )
