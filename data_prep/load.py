@@ -191,14 +191,17 @@ def split_source(data: str | Path) -> tuple[str | None, Path | None]:
     ('openaq', PosixPath('records'))
     >>> split_source("synthetic"), split_source("my-city")
     (('synthetic', None), (None, PosixPath('my-city')))
+    >>> split_source("readings.csv")
+    ('csv', PosixPath('readings.csv'))
     """
     if isinstance(data, str):
-        name, colon, path = data.partition(":")
+        name, colon, rest = data.partition(":")
         if colon and name in {*SOURCES, *IMPORTERS}:
-            return name, Path(path)
+            return name, Path(rest)
         if data in SOURCES:
             return data, None
-    return None, Path(data)
+    path = Path(data)
+    return "csv" if path.name.endswith((".csv", ".csv.gz")) else None, path
 
 
 def _reader_of(data: str | Path) -> Callable[..., CityData]:

@@ -93,6 +93,7 @@ _GROUPS: dict[str, tuple[Option, ...]] = {
         ("--sites", Path, "FILE", "airnow: monitoring_site_locations.dat"),
         ("--stations", Path, "FILE", "csv: a table of stations with their positions"),
         ("--columns", _columns, "NAME=COLUMN,...", "csv: such as time=Datum,value=PM2.5"),
+        ("--time-format", str, "FORMAT", "csv: such as %%d/%%m/%%Y %%H:%%M (default: ISO 8601)"),
         ("--decimal", str, "MARK", "csv: the decimal mark (default: a point)"),
         ("--thousands", str, "MARK", "csv: the mark between thousands (default: none)"),
         ("--text", str, "missing", "csv: count cells that are no numbers as missing"),

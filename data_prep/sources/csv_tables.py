@@ -1,0 +1,154 @@
+"""CSV tables of any origin: a row for each reading, or a column for each station."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data_prep.city import DataError
+from data_prep.sources.columns import find_columns, require_columns
+from data_prep.sources.files import File
+from data_prep.sources.importer import Dropped, Importer, Rows
+from data_prep.sources.table import numbers, parse_zone, read_csv, seconds
+
+DELIMITERS = (",", ";", "\t", "|")
+"""The one that occurs most in the header is taken."""
+
+Numbers = Callable[["pd.Series[str]", File], npt.NDArray[np.float64]]
+
+_STATIONS = "stations.csv"
+_HEAD_BYTES = 1 << 16
+
+
+def _rows(
+    files: Iterator[File],
+    dropped: Dropped,
+    *,
+    stations: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    time_zone: str = "UTC",
+    time_format: str = "ISO8601",
+    decimal: str = ".",
+    thousands: str | None = None,
+    text: Literal["error", "missing"] = "error",
+    encoding: str = "utf-8",
+) -> Rows:
+    zone = parse_zone(time_zone)
+    known: dict[Path, pd.DataFrame] = {}
+
+    if decimal == thousands:
+        raise DataError(f"decimal and thousands must differ, got {decimal!r} for both")
+
+    def number(cells: "pd.Series[str]", file: File) -> npt.NDArray[np.float64]:
+        return numbers(cells, file, decimal=decimal, thousands=thousands, text=text)
+
+    for file in files:
+        path = Path(stations) if stations else file.path.parent / _STATIONS
+        if path.exists() and path not in known:
+            known[path] = _read_places(File(path), encoding, decimal)
+        elif stations and not path.exists():
+            raise DataError(f"{path} does not exist; expected a table of stations")
+        if file.path == path:
+            continue
+        places = known.get(path)
+        for table in read_csv(file, None, delimiter=_delimiter(file, encoding), encoding=encoding):
+            found = find_columns(table.columns, columns or {}, file)
+            require_columns(found, ["time"], file)
+            times = seconds(table[found["time"]], file, format=time_format, zone=zone)
+            if places is not None and not {"station", "value"} & {*found}:
+                yield from _wide(table, times, places, file, number)
+            else:
+                yield _long(table, found, times, places, file, number)
+
+
+def _long(
+    table: pd.DataFrame,
+    found: dict[str, str],
+    times: npt.NDArray[np.int64],
+    places: pd.DataFrame | None,
+    file: File,
+    number: Numbers,
+) -> pd.DataFrame:
+    """Return the readings of a table with a row for each."""
+    degrees = [] if places is not None else ["latitude", "longitude"]
+    require_columns(found, [*([] if degrees else ["station"]), *degrees, "value"], file)
+    rows = pd.DataFrame({"time": times, "value": number(table[found["value"]], file)})
+    for axis in degrees:
+        rows[axis] = number(table[found[axis]], file)
+    if "station" in found:
+        rows["station"] = table[found["station"]].to_numpy()
+    else:
+        pairs = zip(rows["latitude"], rows["longitude"], strict=True)
+        rows["station"] = [f"{latitude:.5f},{longitude:.5f}" for latitude, longitude in pairs]
+    return rows if places is None else _located(rows, places)
+
+
+def _wide(
+    table: pd.DataFrame,
+    times: npt.NDArray[np.int64],
+    places: pd.DataFrame,
+    file: File,
+    number: Numbers,
+) -> Rows:
+    """Yield the readings of each station of a table with a column for each."""
+    ours = [column for column in table if column in places.index]
+    if not ours:
+        raise DataError(
+            f"{file} must have columns `station` and `value`, or a column for each station "
+            f"{[*places.index][:5]}, got {[*table]}"
+        )
+    for station in ours:
+        values = number(table[station], file)
+        rows = pd.DataFrame({"time": times, "station": station, "value": values})
+        yield _located(rows, places)
+
+
+def _located(rows: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
+    """Add the positions of the stations; they are missing where a station is unknown."""
+    return (
+        rows.assign(place=rows["station"].str.strip())
+        .join(places, on="place")
+        .drop(columns="place")
+    )
+
+
+def _read_places(file: File, encoding: str, decimal: str) -> pd.DataFrame:
+    """Return latitude and longitude by the name of the station."""
+    tables = []
+    for table in read_csv(file, None, delimiter=_delimiter(file, encoding), encoding=encoding):
+        found = find_columns(table.columns, {}, file)
+        require_columns(found, ["station", "latitude", "longitude"], file)
+        degrees = {
+            axis: numbers(table[found[axis]], file, decimal=decimal)
+            for axis in ("latitude", "longitude")
+        }
+        tables.append(pd.DataFrame(degrees, index=table[found["station"]].str.strip()))
+    places = pd.concat(tables) if tables else pd.DataFrame()
+    if places.index.has_duplicates:
+        twice = places.index[places.index.duplicated()][0]
+        raise DataError(f"{file}: station {twice!r} occurs twice")
+    return places.rename_axis("station")
+
+
+def _delimiter(file: File, encoding: str) -> str:
+    with file.open() as stream:
+        head = stream.read(_HEAD_BYTES)
+    try:
+        header = head.decode(encoding, errors="ignore").partition("\n")[0]
+    except LookupError as error:
+        raise DataError(f"encoding must be one of Python, such as latin-1: {error}") from error
+    return max(DELIMITERS, key=header.count)
+
+
+CSV = Importer(
+    help="CSV tables: a row for each reading, or a column for each station",
+    licence="that of whoever made the table",
+    patterns=("*.csv", "*.txt", "*.tsv"),
+    rows=_rows,
+)
+"""A table with a row for each reading has the columns time, value, and latitude and longitude or
+the station; a file ``stations.csv`` beside it, or the option `stations`, has the positions. A table
+with a column for each station needs it."""

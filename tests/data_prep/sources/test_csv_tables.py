@@ -1,0 +1,232 @@
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+from source_files.to_map import assert_becomes_a_map
+
+from data_prep import DataError, load_city
+
+STATIONS = pd.DataFrame(
+    {
+        "station": ["North", "South", "NA"],
+        "latitude": [51.25, 51.18, 51.21],
+        "longitude": [4.40, 4.42, 4.46],
+    }
+)
+HOURS = 480
+
+
+@pytest.fixture(scope="module")
+def readings():
+    """Hourly readings, with a row for each time and a column for each station."""
+    time = pd.date_range("2024-01-01", periods=HOURS, freq="h", name="time")
+    values = np.random.default_rng(0).uniform(1, 60, (HOURS, 3)).round(1)
+    return pd.DataFrame(values, time, STATIONS["station"].to_list())
+
+
+@pytest.fixture
+def long(readings):
+    """The same with a row for each reading."""
+    table = readings.rename_axis(columns="station").stack().rename("value").reset_index()
+    return table.merge(STATIONS, on="station")
+
+
+def read(path, **options):
+    return load_city(f"csv:{path}", grid=(8, 8), progress=False, **options)
+
+
+def assert_same_readings(city, readings):
+    assert city.stations["station"].to_list() == sorted(readings)
+    expected = readings[sorted(readings)]
+    np.testing.assert_array_equal(city.times, expected.index.to_numpy("datetime64[s]"))
+    np.testing.assert_array_equal(city.values, expected.to_numpy(np.float32))
+
+
+def test_a_table_with_coordinates_becomes_a_map(long, tmp_path):
+    long.to_csv(tmp_path / "mine.csv", index=False)
+    assert_becomes_a_map(str(tmp_path / "mine.csv"), tmp_path / "city")
+
+
+def test_a_wide_table_becomes_a_map(readings, tmp_path):
+    readings.to_csv(tmp_path / "mine.csv")
+    STATIONS.to_csv(tmp_path / "places.csv", index=False)
+    options = ["--stations", str(tmp_path / "places.csv")]
+    assert_becomes_a_map(f"csv:{tmp_path / 'mine.csv'}", tmp_path / "city", *options)
+
+
+def test_coordinates_in_every_row(long, readings, tmp_path):
+    long.to_csv(tmp_path / "mine.csv", index=False)
+    city = load_city(tmp_path / "mine.csv", grid=(8, 8), progress=False)
+    assert_same_readings(city, readings)
+    assert city.name == "mine"
+    places = STATIONS.set_index("station").loc[sorted(readings)]
+    np.testing.assert_array_equal(city.stations[["latitude", "longitude"]], places)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"time": "Timestamp", "station": "sensor_id", "latitude": "Lat", "longitude": "lng"},
+        {"time": "date_time", "station": "Site ID", "value": "PM2.5 (µg/m³)"},
+        {"value": "pm25", "longitude": "LONGITUDE"},
+    ],
+)
+def test_columns_are_recognized_by_their_usual_names(long, readings, tmp_path, names):
+    long.rename(columns=names).assign(humidity=50).to_csv(tmp_path / "mine.csv", index=False)
+    assert_same_readings(read(tmp_path), readings)
+
+
+def test_columns_with_other_names_are_given(long, readings, tmp_path):
+    long.rename(columns={"value": "Feinstaub"}).to_csv(tmp_path / "mine.csv", index=False)
+    with pytest.raises(DataError, match=r"recognized as value; .* --columns value=\.\.\."):
+        read(tmp_path)
+    assert_same_readings(read(tmp_path, columns={"value": "Feinstaub"}), readings)
+    with pytest.raises(DataError, match=r"must have the columns \['Staub'\], got \['time', .*Fein"):
+        read(tmp_path, columns={"value": "Staub"})
+    with pytest.raises(DataError, match=r"columns may name time, station, .* got feinstaub"):
+        read(tmp_path, columns={"feinstaub": "Feinstaub"})
+
+
+def test_without_a_station_each_place_is_one(long, readings, tmp_path):
+    long.drop(columns="station").to_csv(tmp_path / "mine.csv", index=False)
+    city = read(tmp_path)
+    assert city.stations["station"].to_list() == [
+        "51.18000,4.42000",
+        "51.21000,4.46000",
+        "51.25000,4.40000",
+    ]
+    np.testing.assert_array_equal(
+        city.values, readings[["South", "NA", "North"]].astype(np.float32)
+    )
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_positions_in_a_table_beside_the_readings(long, readings, tmp_path, wide):
+    STATIONS.to_csv(tmp_path / "stations.csv", index=False)
+    if wide:
+        readings.to_csv(tmp_path / "mine.csv")
+    else:
+        long.drop(columns=["latitude", "longitude"]).to_csv(tmp_path / "mine.csv", index=False)
+    assert_same_readings(read(tmp_path / "mine.csv"), readings)
+    assert_same_readings(read(tmp_path, stations=tmp_path / "stations.csv"), readings)
+
+
+def test_an_unknown_station_has_no_position(long, tmp_path):
+    STATIONS[:2].to_csv(tmp_path / "stations.csv", index=False)
+    long.drop(columns=["latitude", "longitude"]).to_csv(tmp_path / "mine.csv", index=False)
+    city = read(tmp_path / "mine.csv")
+    assert city.stations["station"].to_list() == ["North", "South"]
+    assert city.report["dropped"] == {"no_position": HOURS}
+    assert city.report["rows"] == 3 * HOURS
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_many_files_compressed_and_with_other_delimiters(long, readings, tmp_path, delimiter):
+    for station, table in long.groupby("station"):
+        text = table.to_csv(index=False, sep=delimiter)
+        (tmp_path / f"{station}.csv.gz").write_bytes(gzip.compress(text.encode()))
+    assert_same_readings(read(tmp_path), readings)
+
+
+@pytest.mark.parametrize(
+    ("write", "options", "message"),
+    [
+        ({"decimal": ",", "sep": ";"}, {"decimal": ","}, r"got '[\d]+,\d' in row 1; .*decimal=','"),
+        ({"encoding": "utf-16"}, {"encoding": "utf-16"}, "try encoding='utf-16'"),
+        (
+            {"date_format": "%d/%m/%Y %H:%M"},
+            {"time_format": "%d/%m/%Y %H:%M"},
+            "time must be a time of the format ISO8601, got '01/01/2024 00:00' in row 1",
+        ),
+    ],
+)
+def test_other_notations_are_refused_with_the_option_that_reads_them(
+    long, readings, tmp_path, write, options, message
+):
+    table = long.drop(columns=["latitude", "longitude"])
+    STATIONS.to_csv(tmp_path / "stations.csv", index=False, **write | {"decimal": "."})
+    table.to_csv(tmp_path / "mine.csv", index=False, **write)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "mine.csv")
+    assert_same_readings(read(tmp_path / "mine.csv", **options), readings)
+
+
+def test_latin_1(long, tmp_path):
+    long = long.replace({"station": {"North": "Zürich"}})
+    long.to_csv(tmp_path / "mine.csv", index=False, encoding="latin-1")
+    with pytest.raises(DataError, match="try encoding='latin-1'"):
+        read(tmp_path)
+    assert "Zürich" in read(tmp_path, encoding="latin-1").stations["station"].to_list()
+    with pytest.raises(
+        DataError, match=r"encoding must be one of Python.*unknown encoding: klingon"
+    ):
+        read(tmp_path, encoding="klingon")
+
+
+@pytest.mark.parametrize(
+    ("cell", "options", "value", "message"),
+    [
+        ('"1,234.5"', {"thousands": ","}, 1234.5, "thousands=','"),
+        ("<2", {"text": "missing"}, None, "text='missing'"),
+        ("1.234,5", {"thousands": ".", "decimal": ","}, 1234.5, None),
+    ],
+)
+def test_odd_cells(tmp_path, cell, options, value, message):
+    header = "time;station;latitude;longitude;value"
+    rows = f"2024-01-01;A;51;4;{cell}\n2024-01-02;A;51;4;7\n"
+    (tmp_path / "mine.csv").write_text(f"{header}\n{rows}")
+    with pytest.raises(DataError, match=message or "must be a number"):
+        read(tmp_path)
+    city = read(tmp_path, **options)
+    found = {float(number) for number in city.values.ravel() if not np.isnan(number)}
+    assert found == {7.0, value} - {None}
+
+
+@pytest.mark.parametrize(
+    ("time", "zone", "utc"),
+    [
+        ("2024-07-01T02:00", "UTC", "2024-07-01T02:00:00"),
+        ("2024-07-01T02:00", "UTC+1", "2024-07-01T01:00:00"),
+        ("2024-07-01T02:00", "UTC-03:30", "2024-07-01T05:30:00"),
+        ("2024-07-01T02:00", "Europe/Brussels", "2024-07-01T00:00:00"),
+        ("2024-07-01T02:00+05:00", "Europe/Brussels", "2024-06-30T21:00:00"),
+    ],
+)
+def test_times_in_a_time_zone_become_utc(tmp_path, time, zone, utc):
+    (tmp_path / "a.csv").write_text(f"time,station,lat,lon,value\n{time},A,51,4,1\n")
+    assert str(read(tmp_path, time_zone=zone).times[0]) == utc
+
+
+@pytest.mark.parametrize("time", ["2024-10-27T02:30", "2024-03-31T02:30"])
+def test_times_that_a_change_of_clocks_makes_unclear_are_refused(tmp_path, time):
+    (tmp_path / "a.csv").write_text(f"time,station,lat,lon,value\n{time},A,51,4,1\n")
+    with pytest.raises(DataError, match=f"exists once in Europe/Brussels, got '{time}' in row 1"):
+        read(tmp_path, time_zone="Europe/Brussels")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", {}, "cannot be read"),
+        ("time,station,lat,lon\n2024-01-01,A,51,4\n", {}, "recognized as value"),
+        ("station,lat,lon,value\nA,51,4,1\n", {}, "recognized as time"),
+        ("time,station,value\n2024-01-01,A,1\n", {}, "recognized as latitude and longitude"),
+        ("time,station,lat,lon,value\n2024-01-01,A,51,4,1,9\n", {}, "cannot be read"),
+        ("time,station,lat,lon,value\nsoon,A,51,4,1\n", {}, "got 'soon' in row 1"),
+        ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"time_zone": "Mars"}, "got 'Mars'"),
+        ("time,a\n2024-01-01,1\n", {"stations": "nowhere.csv"}, r"nowhere\.csv does not exist"),
+        ("time,a\n2024-01-01,1\n", {"decimal": ",", "thousands": ","}, "must differ"),
+    ],
+)
+def test_bad_input_gives_one_clear_error(tmp_path, text, options, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, **options)
+
+
+def test_a_wide_table_of_other_stations(readings, tmp_path):
+    STATIONS.assign(station=["x", "y", "z"]).to_csv(tmp_path / "stations.csv", index=False)
+    readings.to_csv(tmp_path / "mine.csv")
+    with pytest.raises(DataError, match=r"a column for each station \['x', 'y', 'z'\], got"):
+        read(tmp_path / "mine.csv")
