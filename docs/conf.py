@@ -33,6 +33,8 @@ include_patterns = [
 ]
 exclude_patterns = [".*", "build", "dist", "results", "**/.*"]
 templates_path = ["templates"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_additional_pages = {"index": "redirect.html"}  # the address of the site leads to the root page
 
 extensions = [
@@ -63,6 +65,7 @@ numpydoc_show_class_members = False
 mathjax_path = "mathjax/MathJax.js"
 mathjax2_config = {
     "config": ["TeX-AMS-MML_HTMLorMML-full.js"],
+    "HTML-CSS": {"availableFonts": [], "webFont": "STIX-Web", "scale": 90},
     "tex2jax": {"processClass": "math", "ignoreClass": "document"},
     "showMathMenu": False,
     "messageStyle": "none",

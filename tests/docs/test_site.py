@@ -71,3 +71,5 @@ def test_equations_are_set_by_the_mathjax_of_the_site(site):
     assert r"\sigma^2_{ck}" in page
     assert "_static/mathjax/MathJax.js" in page
     assert (site / "_static" / "mathjax" / "MathJax.js").exists()
+    (font,) = re.findall(r'"webFont": "([^"]+)"', page)
+    assert (site / "_static" / "mathjax" / "fonts" / "HTML-CSS" / font).exists()
