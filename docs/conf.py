@@ -4,6 +4,7 @@ The source directory is the root, so that the pages that GitHub shows are pages 
 copies. Nothing is loaded from the network, neither to build nor to read it.
 """
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ exclude_patterns = [".*", "build", "dist", "results", "**/.*"]
 templates_path = ["templates"]
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_context = {"repository": os.environ.get("GITHUB_REPOSITORY")}  # OWNER/NAME, set by GitHub
 html_additional_pages = {"index": "redirect.html"}  # the address of the site leads to the root page
 
 extensions = [

@@ -1,5 +1,6 @@
 """The documentation site: it is built without warnings, is complete, and needs no network."""
 
+import os
 import re
 import subprocess
 import sys
@@ -25,14 +26,25 @@ LOADED = re.compile(r"<(?:script|img|iframe)[^>]+src=\"([^\"]+)\"|<link[^>]+href
 pytestmark = pytest.mark.slow
 
 
+def build(html, doctrees, **variables):
+    """Build the site with these environment variables."""
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-c", ROOT / "docs", "-d", doctrees]
+    elsewhere = {name: value for name, value in os.environ.items() if name != "GITHUB_REPOSITORY"}
+    result = subprocess.run(
+        [*command, ROOT, html],
+        env=elsewhere | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """Build the site and return its folder."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-c", str(ROOT / "docs")]
-    places = ["-d", str(folder / "doctrees"), str(ROOT), str(folder / "html")]
-    result = subprocess.run([*command, *places], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    build(folder / "html", folder / "doctrees")
     return folder / "html"
 
 
@@ -73,3 +85,23 @@ def test_equations_are_set_by_the_mathjax_of_the_site(site):
     assert (site / "_static" / "mathjax" / "MathJax.js").exists()
     (font,) = re.findall(r'"webFont": "([^"]+)"', page)
     assert (site / "_static" / "mathjax" / "fonts" / "HTML-CSS" / font).exists()
+
+
+def test_on_github_a_tutorial_links_to_its_release_on_binder_and_colab(site, tmp_path):
+    notebook = "tutorials/03_training.ipynb"
+    build(tmp_path, site.parent / "doctrees", GITHUB_REPOSITORY="owner/name")
+    page = (tmp_path / notebook).with_suffix(".html").read_text()
+    release = f"v{tritonbn.__version__}"
+    for address in (
+        f"https://mybinder.org/v2/gh/owner/name/{release}?urlpath=lab/tree/{notebook}",
+        f"https://colab.research.google.com/github/owner/name/blob/{release}/{notebook}",
+    ):
+        assert f'href="{address}"' in page
+    assert f"git clone -q --branch {release} https://github.com/owner/name " in page
+
+
+def test_elsewhere_a_tutorial_has_no_links_to_binder_and_colab(site):
+    pages = [*(site / "tutorials").glob("*.html")]
+    assert len(pages) == 7
+    for page in pages:
+        assert not re.search(r"mybinder\.org|colab\.research", page.read_text())
