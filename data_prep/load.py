@@ -124,16 +124,33 @@ def load_city(data: str | Path, *, grid: tuple[int, int] | None = None, **option
     Parameters
     ----------
     data : str or Path
-        The name of a data source (a key of `SOURCES`): ``"synthetic"``, ``"senseurcity"`` or
-        ``"senseurcity-hourly"``; the last two are downloaded once and then read from the cache.
-        Or the path of a prepared city (`CityData.save`), of a tidy city (`read_tidy`), of a
-        SensEURCity zip or folder (`read_archive`), or of its hourly means (`read_hourly`).
+        One of:
+
+        - The name of a data source: ``"synthetic"``, ``"senseurcity"`` or
+          ``"senseurcity-hourly"``; the last two are downloaded once and then read from the cache.
+        - The path of a prepared city (`CityData.save`), of a tidy city (`read_tidy`), of a
+          SensEURCity zip or folder (`read_archive`), of its hourly means (`read_hourly`), or of a
+          CSV table with coordinates in every row.
+        - ``"NAME:PATH"``, such as ``"openaq:records"``: the files of a source, of which
+          `IMPORTERS` has the names. PATH is a file, a zip archive, or a folder with files,
+          archives and subfolders; files may be compressed with gzip.
     grid : (int, int), optional
         Height and width of the grid in cells. Default: ``(32, 32)``; for a prepared city, its own.
     **options
         Further keyword arguments of the function that reads the data: ``seed`` and ``days`` of
         `synthetic_city`; ``city``, ``quantity``, ``start``, ``end`` and ``progress`` of
-        `read_archive`; ``name`` of `read_tidy`.
+        `read_archive`; ``name``, ``progress``, ``every``, ``least`` and ``valid`` of `read_tidy`.
+        ``"NAME:PATH"`` takes the same options as `read_tidy`, ``bounds`` (west, south, east and
+        north in degrees: other stations are left out), and those of its source:
+
+        - csv: ``stations`` (a table with the positions; default: ``stations.csv`` beside the
+          readings), ``columns`` (such as ``{"value": "Feinstaub"}``, where names are not
+          recognized), ``time_zone`` (of times without an offset, which are otherwise kept as they
+          are), ``time_format`` (default ISO 8601), ``decimal`` and ``thousands`` (marks in
+          numbers), ``text="missing"`` (for cells such as ``<2``) and ``encoding``.
+        - eea: ``metadata`` (the table of sampling points) and ``time_zone``, both needed.
+        - purpleair: ``sensors`` (the table of sensors), needed, and ``correction="epa"``.
+        - airnow: ``sites`` (default: ``monitoring_site_locations.dat`` beside the readings).
 
     Returns
     -------

@@ -14,7 +14,8 @@ def to_ug_m3(units: "pd.Series[str]") -> npt.NDArray[np.float64]:
     Parameters
     ----------
     units : Series of str
-        Such as ``µg/m³``, with either of the two micro signs, ``ug.m-3`` or ``mg/m3``.
+        Such as ``µg/m³``, with either of the two micro signs, ``ug.m-3``, ``mg/m3`` or
+        ``Micrograms/cubic meter (LC)``, which is at local conditions.
 
     Examples
     --------
@@ -27,4 +28,5 @@ def to_ug_m3(units: "pd.Series[str]") -> npt.NDArray[np.float64]:
 
 def _plain(unit: str) -> str:
     text = unit.strip().lower().translate(_SPELLINGS).replace("^", "").replace(" ", "")
+    text = text.removesuffix("(lc)").replace("micrograms", "ug")
     return text.replace(".m-3", "/m3").replace("ugm-3", "ug/m3").replace("/cubicmeter", "/m3")
