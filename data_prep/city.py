@@ -63,7 +63,7 @@ class CityData:
     Raises
     ------
     DataError
-        If shapes, types, order or cells are inconsistent.
+        If shapes, types, order or cells are inconsistent, or a value is infinite.
 
     Examples
     --------
@@ -109,12 +109,21 @@ class CityData:
                 f"values must be float32 of shape {expected} (times, stations), "
                 f"got {self.values.dtype} of shape {self.values.shape}"
             )
+        if np.isinf(self.values).any():
+            row, column = np.argwhere(np.isinf(self.values))[0]
+            raise DataError(
+                "values must be finite, or NaN where missing, got "
+                f"{self.values[row, column]} at {self.times[row]} in "
+                f"{self.stations['station'].iloc[column]!r}"
+            )
         if self.times.dtype != np.dtype("datetime64[s]"):
             raise DataError(f"times must be datetime64[s], got {self.times.dtype}")
         if not (np.diff(self.times) > np.timedelta64(0, "s")).all():
             raise DataError("times must be strictly increasing")
         if self.stations["station"].duplicated().any():
             raise DataError("station names must be unique")
+        if "time" in self.stations["station"].to_list():
+            raise DataError("no station may be called 'time', which is a column of saved readings")
         cells = self.cells
         if ((cells < 0) | (cells >= self.grid[0] * self.grid[1])).any():
             raise DataError(f"cells must lie in the grid {self.grid}, got {cells.tolist()}")

@@ -123,6 +123,7 @@ def test_times_must_increase_in_seconds(city, times, message):
         ("cell", [0, 3, 3], r"two stations share a cell: \[0, 3, 3\]"),
         ("cell", [0, 3, -1], "cells must lie in the grid"),
         ("station", ["a", "b", "a"], "names must be unique"),
+        ("station", ["a", "b", "time"], "no station may be called .time."),
     ],
 )
 def test_stations_must_be_told_apart(city, column, values, message):
@@ -170,3 +171,11 @@ def test_a_single_later_time_has_the_step_of_the_city(city):
 def test_readings_of_another_city_are_refused(city, change, message):
     with pytest.raises(DataError, match=message):
         city.with_readings_of(replace(city, **change(city)))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_values_are_refused(city, value):
+    values = VALUES.copy()
+    values[1, 2] = value
+    with pytest.raises(DataError, match=rf"finite, or NaN .* got {value} at .* in 'c'"):
+        replace(city, values=values)

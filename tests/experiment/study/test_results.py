@@ -102,3 +102,11 @@ def test_the_paper_preset_tests_networks_and_baselines_on_the_published_part(
     assert (run.scaler.minimum, run.scaler.maximum) == (city.values.min(), city.values.max())
     for _, estimates in results.estimates().groupby("model"):
         assert {*estimates["time"]} == {*pd.DatetimeIndex(city.times[2 * 187 :])}
+
+
+def test_a_station_may_be_called_na(city: CityData, tmp_path: Path) -> None:
+    names = ["NA", *city.stations["station"][1:]]
+    renamed = replace(city, stations=city.stations.assign(station=names))
+    results = results_in(tmp_path, renamed, "quick", **SETTINGS)
+    results.baseline("nearest", "paper")
+    assert {*results.stations()["station"]} == {*names}

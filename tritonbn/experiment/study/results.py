@@ -161,7 +161,12 @@ class Results:
     def stations(self) -> pd.DataFrame:
         """Return the scores of each station, for all rows of `runs`, as `Run.stations` does."""
         return pd.concat(
-            pd.read_csv(directory / "stations.csv", dtype={"station": str})
+            pd.read_csv(  # a station may be called NA
+                directory / "stations.csv",
+                dtype={"station": str},
+                keep_default_na=False,
+                na_values=[""],
+            )
             for _, directory in self._finished()
         )
 
