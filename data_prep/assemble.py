@@ -1,6 +1,5 @@
 """From readings in any order to a `CityData`: what all sources of readings have in common."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from rich.progress import Progress
 
 from data_prep.checks import warn_of_impossible_values, warn_of_scattered_times
 from data_prep.city import CityData, DataError
+from data_prep.dropped import Dropped, count_dropped
 from data_prep.grid import cells_of, shared_cells, unwrap_longitude
 
 MISSING_CODES = (-99.0, -999.0, -9999.0)
@@ -229,7 +229,7 @@ def _pivot(
     task = bar.add_task("reading", total=rows)
     shape = len(times), stations
     sums, numbers = np.zeros(shape), np.zeros(shape, np.uint32)
-    dropped: Counter[str] = Counter()
+    dropped = Dropped()
     for batch in read():
         value, known = batch.value, batch.station >= 0
         with np.errstate(over="ignore"):
@@ -242,10 +242,7 @@ def _pivot(
         }
         if rules.valid is not None:
             reasons["out_of_range"] = (value < rules.valid[0]) | (value > rules.valid[1])
-        real = np.ones(len(value), bool)
-        for reason, wrong in reasons.items():
-            dropped[reason] += int(np.count_nonzero(real & wrong))
-            real &= ~wrong
+        real = count_dropped(dropped, reasons)
         row = np.searchsorted(times, _beginning(batch.time[real], rules.period))
         place = row * stations + batch.station[real]
         np.add.at(sums.ravel(), place, value[real])

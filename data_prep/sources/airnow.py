@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from data_prep.city import DataError
+from data_prep.dropped import Dropped
 from data_prep.sources.files import File
-from data_prep.sources.importer import Dropped, Importer, Rows
+from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
 from data_prep.sources.units import to_ug_m3
 
@@ -36,9 +37,7 @@ def _rows(files: Iterator[File], dropped: Dropped, *, sites: str | Path | None =
     places_of = lru_cache(maxsize=1)(_read_sites)
     for file in files:
         places = places_of(_sites_near(file) if sites is None else Path(sites))
-        for table in read_csv(
-            file, _COLUMNS, delimiter="|", encoding=_ENCODING, names=_COLUMNS
-        ):
+        for table in read_csv(file, _COLUMNS, delimiter="|", encoding=_ENCODING, names=_COLUMNS):
             ours = table["parameter name"].str.strip() == "PM2.5"
             dropped["other_quantity"] += int((~ours).sum())
             table = table[ours]
@@ -48,7 +47,7 @@ def _rows(files: Iterator[File], dropped: Dropped, *, sites: str | Path | None =
             time = (table["valid date"] + " " + table["valid time"]).rename("valid date and time")
             yield places.reindex(table["AQSID"].str.strip()).assign(
                 station=table["AQSID"].to_numpy(),
-                name=table["site name"].to_numpy(),
+                site_name=table["site name"].to_numpy(),
                 time=seconds(time, file, format="%m/%d/%y %H:%M", zone=UTC),
                 value=numbers(table["value"], file) * factor,
             )
@@ -87,8 +86,6 @@ def _read_sites(path: Path) -> pd.DataFrame:
             for name in _IDS
             if name in table
         ]
-    if not tables:
-        raise DataError(f"{file} has no rows; expected the table of the sites")
     sites = pd.concat(tables)
     return sites[~sites.index.duplicated()]
 
@@ -100,6 +97,6 @@ AIRNOW = Importer(
     patterns=("HourlyData_*.dat",),
     rows=_rows,
 )
-"""Stations are sites; their names in the column `name`. Times mark the beginning of the hour.
+"""Stations are sites; their names in the column `site_name`. Times mark the beginning of the hour.
 Positions are those of the option `sites`; by default of the table of sites in the folder of a file,
 or in the next one above that has one."""

@@ -5,8 +5,9 @@ from datetime import UTC
 
 import numpy as np
 
+from data_prep.dropped import Dropped
 from data_prep.sources.files import File
-from data_prep.sources.importer import Dropped, Importer, Rows
+from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
 from data_prep.sources.units import to_ug_m3
 
@@ -39,12 +40,16 @@ def _rows(files: Iterator[File], dropped: Dropped) -> Rows:
             table, factor = table[~np.isnan(factor)], factor[~np.isnan(factor)]
             state, county, site = (table[name] for name in _SITE)
             time = (table["Date GMT"] + " " + table["Time GMT"]).rename("Date GMT, Time GMT")
-            yield table[[*_FACTS]].rename(columns=_FACTS).assign(
-                station=state + "-" + county + "-" + site,
-                latitude=numbers(table["Latitude"], file),
-                longitude=numbers(table["Longitude"], file),
-                time=seconds(time, file, format="%Y-%m-%d %H:%M", zone=UTC),
-                value=numbers(table["Sample Measurement"], file) * factor,
+            yield (
+                table[[*_FACTS]]
+                .rename(columns=_FACTS)
+                .assign(
+                    station=state + "-" + county + "-" + site,
+                    latitude=numbers(table["Latitude"], file),
+                    longitude=numbers(table["Longitude"], file),
+                    time=seconds(time, file, format="%Y-%m-%d %H:%M", zone=UTC),
+                    value=numbers(table["Sample Measurement"], file) * factor,
+                )
             )
 
 

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from data_prep.city import DataError
+from data_prep.dropped import Dropped
 from data_prep.sources.columns import find_columns, require_columns
 from data_prep.sources.files import File
-from data_prep.sources.importer import Dropped, Importer, Rows
+from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, parse_zone, read_csv, seconds
 
 DELIMITERS = (",", ";", "\t", "|")

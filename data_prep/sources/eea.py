@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.city import DataError
+from data_prep.dropped import Dropped
 from data_prep.sources.files import File
-from data_prep.sources.importer import Dropped, Importer, Rows
+from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import ROWS, numbers, parse_zone, read_csv
 from data_prep.sources.units import to_ug_m3
 
@@ -38,9 +39,7 @@ _FACTS = {
 _COUNTRY = r"^[A-Z]{2}/"
 
 
-def _rows(
-    files: Iterator[File], dropped: Dropped, *, metadata: str | Path, time_zone: str
-) -> Rows:
+def _rows(files: Iterator[File], dropped: Dropped, *, metadata: str | Path, time_zone: str) -> Rows:
     zone = parse_zone(time_zone)
     points = _sampling_points(File(Path(metadata)))
     for file in files:
@@ -97,8 +96,6 @@ def _sampling_points(file: File) -> pd.DataFrame:
     for table in read_csv(file, ["Sampling Point Id", *_PLACE], optional=[*_FACTS]):
         place = {name: numbers(table[name], file) for name in _PLACE}
         tables.append(table.assign(**place).dropna(subset=[*_PLACE]))
-    if not tables:
-        raise DataError(f"{file} has no rows; expected the metadata of the sampling points")
     points = pd.concat(tables).rename(columns=_PLACE | _FACTS)
     name = points.pop("Sampling Point Id").str.strip().str.replace(_COUNTRY, "", regex=True)
     return points.set_index(name).loc[~name.duplicated().to_numpy()]

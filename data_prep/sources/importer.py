@@ -1,6 +1,5 @@
 """`Importer`: from the files that a source publishes to a city."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from inspect import Parameter, signature
@@ -18,9 +17,6 @@ from data_prep.sources.gather import Gatherer
 Rows = Iterator[pd.DataFrame]
 """Readings in rows, with the columns `station` (str), `latitude` and `longitude` (degrees), `time`
 (int64, seconds since 1970 in UTC), `value` (float64, in ug/m3), and facts of the stations."""
-
-Dropped = Counter[str]
-"""Numbers of rows that do not count, by reason."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from data_prep.dropped import Dropped, count_dropped
 from data_prep.sources.files import File
-from data_prep.sources.importer import Dropped, Importer, Rows
+from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
 from data_prep.sources.units import to_ug_m3
 
@@ -18,12 +19,13 @@ _COLUMNS = ("location_id", "location", "datetime", "lat", "lon", "parameter", "u
 def _rows(files: Iterator[File], dropped: Dropped) -> Rows:
     for file in files:
         for table in read_csv(file, _COLUMNS):
-            ours = table["parameter"].str.strip().str.lower() == "pm25"
-            dropped["other_quantity"] += int((~ours).sum())
-            table = table[ours]
             factor = to_ug_m3(table["units"])
-            dropped["other_unit"] += int(np.isnan(factor).sum())
-            table, factor = table[~np.isnan(factor)], factor[~np.isnan(factor)]
+            reasons = {
+                "other_quantity": table["parameter"].str.strip().str.lower() != "pm25",
+                "other_unit": np.isnan(factor),
+            }
+            right = count_dropped(dropped, reasons)
+            table, factor = table[right], factor[right]
             value = numbers(table["value"], file)
             yield table[["location"]].assign(
                 station=table["location_id"],

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from data_prep.city import DataError
+from data_prep.dropped import Dropped
 from data_prep.sources.files import File
-from data_prep.sources.importer import Dropped, Importer, Rows
+from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
 
 Values = npt.NDArray[np.float64]
@@ -72,95 +73,90 @@ def _rows(
 ) -> Rows:
     if correction not in (None, "epa"):
         raise DataError(f"correction must be None or 'epa', got {correction!r}")
-    places = _read_sensors(Path(sensors))
-    needed = ("time_stamp",) if correction is None else ("time_stamp", "humidity", *CHANNELS)
+    places = _read_sensors(File(Path(sensors)))
+    corrected = correction == "epa"
+    needed = ["time_stamp", *(("humidity", *CHANNELS) if corrected else ())]
+    optional = ["sensor_index", *(() if corrected else CHANNELS)]
     for file in files:
         if file.path.resolve() == Path(sensors).resolve():
             continue  # the table of the sensors may be in the folder of the readings
-        for table in read_csv(file, needed, optional=("sensor_index", *CHANNELS)):
-            table = _with_sensor(table, file)
-            place = places.reindex(table["sensor_index"])
-            unknown, inside = place["latitude"].isna(), place["inside"].eq(True)
-            dropped["unknown_sensor"] += int(unknown.sum())
-            dropped["inside"] += int(inside.sum())
-            ours = ~(unknown | inside).to_numpy(bool)
-            table, place = table[ours], place[ours]
-            channels = np.array([numbers(table[name], file) for name in CHANNELS if name in table])
-            value = _mean(channels)
-            right = np.ones(len(table), bool)
-            if correction == "epa":
+        for table in read_csv(file, needed, optional=optional):
+            sensor = _sensors_of(table, file)
+            place = places.reindex(sensor).reset_index(names="station")
+            inside = place.pop("inside").eq(True).to_numpy(bool)
+            channels = _channels(table, file)
+            value = channels.mean(axis=1).to_numpy(np.float64)
+            reasons = {"unknown_sensor": ~sensor.isin(places.index), "inside": inside}
+            if corrected:
                 humidity = numbers(table["humidity"], file)
-                for reason, wrong in {
-                    "one_channel": np.isnan(channels).sum(axis=0) == 1,
-                    "channels_disagree": channels_disagree(*channels),
+                reasons |= {
+                    "one_channel": channels.isna().sum(axis=1).to_numpy() == 1,
+                    "channels_disagree": channels_disagree(*channels.to_numpy().T),
                     "no_humidity": np.isnan(humidity) & ~np.isnan(value),
-                }.items():
-                    dropped[reason] += int((right & wrong).sum())
-                    right &= ~wrong
+                }
                 value = epa_correction(value, humidity)
-            time = _times(table["time_stamp"], file)
-            yield place.reset_index(names="station").assign(time=time, value=value)[right].drop(
-                columns="inside"
-            )
+            right = np.ones(len(table), bool)
+            for reason, wrong in reasons.items():
+                dropped[reason] += int((right & wrong).sum())
+                right &= ~wrong
+            yield place.assign(time=_times(table["time_stamp"], file), value=value)[right]
 
 
-def _read_sensors(path: Path) -> pd.DataFrame:
-    """Return the latitude, the longitude, whether it is inside and the name by sensor."""
-    file = File(path)
+def _read_sensors(file: File) -> pd.DataFrame:
+    """Return where each sensor is, whether it is inside, and its name, if the table has names."""
     columns = ("sensor_index", "latitude", "longitude")
     table = pd.concat(read_csv(file, columns, optional=("name", "location_type")))
-    index = table["sensor_index"].str.strip()
-    if index.duplicated().any():
-        raise DataError(f"{file} has the sensor {index[index.duplicated()].iloc[0]} twice")
+    sensors = table["sensor_index"].str.strip()
+    if (twice := sensors[sensors.duplicated()]).size:
+        raise DataError(f"{file} must have each sensor once, got {twice.iloc[0]} twice")
     kind = table.get("location_type", pd.Series("", table.index))
-    places = pd.DataFrame(
-        {
-            "latitude": numbers(table["latitude"], file),
-            "longitude": numbers(table["longitude"], file),
-            "inside": kind.str.strip().eq(INSIDE).to_numpy(),
-        },
-        index=pd.Index(index),
+    return (
+        table.filter(["name"])
+        .assign(
+            latitude=numbers(table["latitude"], file),
+            longitude=numbers(table["longitude"], file),
+            inside=kind.str.strip() == INSIDE,
+        )
+        .set_index(sensors)
     )
-    return places.assign(name=table["name"].to_numpy()) if "name" in table else places
 
 
-def _with_sensor(table: pd.DataFrame, file: File) -> pd.DataFrame:
-    """Return the table with the column `sensor_index`, if need be from the name of the file."""
-    if not any(name in table for name in CHANNELS):
-        raise DataError(f"{file} must have the columns {CHANNELS[0]} and {CHANNELS[1]}, or one")
+def _sensors_of(table: pd.DataFrame, file: File) -> "pd.Index[str]":
+    """Return the column `sensor_index`, or what the name of the file says."""
     if "sensor_index" in table:
-        return table.assign(sensor_index=table["sensor_index"].str.strip())
+        return pd.Index(table["sensor_index"].str.strip())
     if match := _TOOL_NAME.match(file.name):
-        return table.assign(sensor_index=match[1])
+        return pd.Index([match[1]] * len(table))
     raise DataError(
         f"{file} must have the column sensor_index, or a name such as "
         "'12345 2022-05-02 2022-05-31 10-Minute Average.csv'"
     )
 
 
-def _mean(channels: Values) -> Values:
-    """Return the mean of the channels that have a value."""
-    number = (~np.isnan(channels)).sum(axis=0)
-    total = np.nansum(channels, axis=0)
-    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+def _channels(table: pd.DataFrame, file: File) -> pd.DataFrame:
+    """Return the readings of the channels that the file has."""
+    present = [name for name in CHANNELS if name in table]
+    if not present:
+        raise DataError(f"{file} must have the columns {' and '.join(CHANNELS)}, or one of them")
+    return pd.DataFrame({name: numbers(table[name], file) for name in present})
 
 
 def _times(cells: "pd.Series[str]", file: File) -> npt.NDArray[np.int64]:
     plain = cells.str.strip()
     if plain.str.fullmatch(r"\d{9,10}").all():  # seconds since 1970
-        return plain.to_numpy(np.int64)
+        return plain.astype(np.int64).to_numpy()
     return seconds(cells, file)
 
 
 PURPLEAIR = Importer(
     help="history of PurpleAir sensors (CSV of its API or of its Data Download Tool)",
     licence="PurpleAir's terms of service and data license, www2.purpleair.com/pages/license: "
-    "credit PurpleAir, and do not pass the data on",
+    "credit PurpleAir; they limit whom you may pass the data on to",
     patterns=("*.csv",),
     rows=_rows,
 )
 """Stations are sensors that stand outside. The option `sensors` is the table of their positions,
 with the columns `sensor_index`, `latitude` and `longitude`, and, if known, `name` and
 `location_type`. A reading is the mean of the channels A and B of ``pm2.5_cf_1``, or the only
-channel that has a value. With ``correction="epa"`` it is corrected (`epa_correction`); then it needs
+channel that has a value. With ``correction="epa"`` it is corrected (`epa_correction`), and needs
 both channels, which must agree (`channels_disagree`), and the humidity."""

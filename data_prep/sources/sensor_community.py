@@ -6,8 +6,9 @@ from datetime import UTC
 import numpy as np
 
 from data_prep.city import DataError
+from data_prep.dropped import Dropped
 from data_prep.sources.files import File
-from data_prep.sources.importer import Dropped, Importer, Rows
+from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
 
 FAILED = (999.0, 999.9, 1999.0, 1999.9)
@@ -57,7 +58,7 @@ def _rows(files: Iterator[File], dropped: Dropped) -> Rows:
 
 SENSOR_COMMUNITY = Importer(
     help="files of archive.sensor.community (a sensor and day, or a type of sensor and month)",
-    licence="DbCL 1.0, opendatacommons.org/licenses/dbcl/1-0; credit Sensor.Community as the source",
+    licence="DbCL 1.0, opendatacommons.org/licenses/dbcl/1-0; credit Sensor.Community",
     patterns=("*.csv",),
     rows=_rows,
     every="1h",
