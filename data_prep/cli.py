@@ -13,10 +13,11 @@ from rich.console import Console
 from data_prep.city import CityData, DataError, DataWarning
 from data_prep.describe import describe
 from data_prep.load import SOURCES, load_city
-from data_prep.options import add_grid, add_options, given_options
+from data_prep.options import add_grid, add_options, bounds, given_options
 from data_prep.senseurcity.download import download
 from data_prep.senseurcity.readings import QUANTITIES, read_archive
 from data_prep.sources import IMPORTERS
+from data_prep.sources.openaq_download import download_openaq
 from data_prep.synthetic import synthetic_city, write_archive
 from data_prep.synthetic.city import period
 
@@ -77,6 +78,22 @@ def add_commands(commands: Commands) -> None:
         type=Path,
         metavar="DIR",
         help="folder to keep it in (default: $TRITONBN_DATA, else the cache of the system)",
+    )
+
+    openaq = command("openaq", _openaq, "download files of locations from the archive of OpenAQ")
+    openaq.add_argument(
+        "locations", nargs="+", metavar="LOCATION", help="number of a location, as in openaq.org"
+    )
+    openaq.add_argument("--start", required=True, metavar="DAY", help="such as 2022-05-01")
+    openaq.add_argument("--end", required=True, metavar="DAY", help="the last day")
+    openaq.add_argument(
+        "--bounds",
+        type=bounds,
+        metavar="W,S,E,N",
+        help="leave out locations outside of this box, in degrees",
+    )
+    openaq.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the files (default: in the cache)"
     )
 
     describing = command("describe", _describe, "describe a prepared city")
@@ -157,6 +174,13 @@ def short_warnings(prefix: str) -> Iterator[None]:
 
 def _download(options: argparse.Namespace, console: Console) -> None:
     console.print(str(download(options.cache)), soft_wrap=True)
+
+
+def _openaq(options: argparse.Namespace, console: Console) -> None:
+    folder = download_openaq(
+        options.locations, options.start, options.end, options.out, bounds=options.bounds
+    )
+    console.print(str(folder), soft_wrap=True)
 
 
 def _describe(options: argparse.Namespace, console: Console) -> None:

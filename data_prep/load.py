@@ -150,7 +150,8 @@ def load_city(data: str | Path, *, grid: tuple[int, int] | None = None, **option
           numbers), ``text="missing"`` (for cells such as ``<2``) and ``encoding``.
         - eea: ``metadata`` (the table of sampling points) and ``time_zone``, both needed.
         - purpleair: ``sensors`` (the table of sensors), needed, and ``correction="epa"``.
-        - airnow: ``sites`` (default: ``monitoring_site_locations.dat`` beside the readings).
+        - airnow: ``sites`` (default: ``monitoring_site_locations.dat``, or the newer
+          ``Monitoring_Site_Locations_V2.dat``, in the folder of the files or the next one above).
 
     Returns
     -------

@@ -78,12 +78,15 @@ def _columns(text: str) -> dict[str, str]:
     return {name: column for name, _, column in pairs}
 
 
+bounds = _numbers(",", "W,S,E,N")
+"""Parses the value of an option ``--bounds``."""
+
 _GROUPS: dict[str, tuple[Option, ...]] = {
     "which readings count": (
         ("--every", str, "PERIOD", "average over periods, such as 15min, 1h or 1d"),
         ("--least", float, "SHARE", "of the readings of a period that it needs (default: 0.75)"),
         ("--valid", _numbers(":", "MIN:MAX"), "MIN:MAX", "valid readings, such as 0:1000"),
-        ("--bounds", _numbers(",", "W,S,E,N"), "W,S,E,N", "stations in a box only, in degrees"),
+        ("--bounds", bounds, "W,S,E,N", "stations in a box only, in degrees"),
     ),
     "options of single sources": (
         ("--time-zone", str, "ZONE", "eea, csv: UTC, an offset such as UTC+1, or a name"),

@@ -162,6 +162,6 @@ def _tuning_cache() -> str:
 
 
 def _data_cache() -> str:
-    from data_prep.senseurcity.download import cache_folder
+    from data_prep.download import cache_folder
 
     return str(cache_folder())

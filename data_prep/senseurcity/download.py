@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_prep.city import DataError
+from data_prep.download import fetch, open_cache
 from data_prep.files import atomic_path
 
 if TYPE_CHECKING:
-    import pooch  # needed for downloads only, so it is imported there
+    import pooch
 
 DOI = "10.5281/zenodo.7669644"
 RECORD_URL = "https://zenodo.org/api/records/7669644"
@@ -22,7 +23,6 @@ HOURLY_URL = (
 )
 HOURLY_FILE = "LCS_df_all.Rda"
 HOURLY_SHA256 = "994873daf39ff87385f2c0d9cf67e15845e34aec284276e1970288dce1919384"
-RETRIES = 3
 
 
 def download(
@@ -54,7 +54,7 @@ def download(
     DataError
         If the record or the file cannot be downloaded, or its checksum is wrong.
     """
-    files = _cache(cache)
+    files = open_cache(cache)
     registry = files.abspath / "senseurcity_registry.txt"
     known = registry.is_file() and (files.abspath / FILE).is_file()
     if known:
@@ -98,39 +98,13 @@ def download_hourly(
     DataError
         If the file cannot be downloaded, or its checksum is wrong.
     """
-    files = _cache(cache)
+    files = open_cache(cache)
     files.registry[HOURLY_FILE], files.urls[HOURLY_FILE] = f"sha256:{HOURLY_SHA256}", url
     return _fetch(files, HOURLY_FILE, progress)
 
 
-def cache_folder() -> Path:
-    """Return the folder in which downloads are kept where no other is named.
-
-    Returns
-    -------
-    Path
-        The environment variable ``TRITONBN_DATA``, else the cache folder of the operating system.
-    """
-    return Path(_cache(None).abspath)
-
-
-def _cache(folder: Path | None) -> "pooch.Pooch":
-    """Return the cache for a folder, without any files registered."""
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
-    return pooch.create(
-        path=folder or pooch.os_cache("tritonbn"),
-        base_url="",  # each file has its own address
-        env=None if folder else "TRITONBN_DATA",
-        retry_if_failed=RETRIES,
-    )
-
-
 def _fetch(files: "pooch.Pooch", name: str, progress: bool) -> Path:
     """Return the path of a file, which is downloaded if it is missing or has another checksum."""
-    import pooch
-
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -140,11 +114,7 @@ def _fetch(files: "pooch.Pooch", name: str, progress: bool) -> Path:
         transient=True,
         disable=not progress,
     ) as bar:
-        downloader = pooch.HTTPDownloader(progressbar=_Bar(bar, name), chunk_size=1 << 20)
-        try:
-            return Path(files.fetch(name, downloader=downloader))
-        except (ValueError, requests.RequestException) as error:
-            raise DataError(f"{name} could not be downloaded: {error}") from error
+        return fetch(files, name, _Bar(bar, name))
 
 
 def _look_up(record_url: str) -> tuple[str, str]:

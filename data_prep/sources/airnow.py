@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from data_prep.city import DataError
-from data_prep.dropped import Dropped
+from data_prep.dropped import Dropped, count_dropped
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
@@ -38,12 +38,15 @@ def _rows(files: Iterator[File], dropped: Dropped, *, sites: str | Path | None =
     for file in files:
         places = places_of(_sites_near(file) if sites is None else Path(sites))
         for table in read_csv(file, _COLUMNS, delimiter="|", encoding=_ENCODING, names=_COLUMNS):
-            ours = table["parameter name"].str.strip() == "PM2.5"
-            dropped["other_quantity"] += int((~ours).sum())
-            table = table[ours]
             factor = to_ug_m3(table["reporting units"])
-            dropped["other_unit"] += int(np.isnan(factor).sum())
-            table, factor = table[~np.isnan(factor)], factor[~np.isnan(factor)]
+            right = count_dropped(
+                dropped,
+                {
+                    "other_quantity": table["parameter name"].str.strip() != "PM2.5",
+                    "other_unit": np.isnan(factor),
+                },
+            )
+            table, factor = table[right], factor[right]
             time = (table["valid date"] + " " + table["valid time"]).rename("valid date and time")
             yield places.reindex(table["AQSID"].str.strip()).assign(
                 station=table["AQSID"].to_numpy(),

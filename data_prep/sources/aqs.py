@@ -5,7 +5,7 @@ from datetime import UTC
 
 import numpy as np
 
-from data_prep.dropped import Dropped
+from data_prep.dropped import Dropped, count_dropped
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
@@ -32,12 +32,15 @@ _COLUMNS = (
 def _rows(files: Iterator[File], dropped: Dropped) -> Rows:
     for file in files:
         for table in read_csv(file, _COLUMNS):
-            ours = table["Parameter Code"].isin(PM25)
-            dropped["other_quantity"] += int((~ours).sum())
-            table = table[ours]
             factor = to_ug_m3(table["Units of Measure"])
-            dropped["other_unit"] += int(np.isnan(factor).sum())
-            table, factor = table[~np.isnan(factor)], factor[~np.isnan(factor)]
+            right = count_dropped(
+                dropped,
+                {
+                    "other_quantity": ~table["Parameter Code"].isin(PM25),
+                    "other_unit": np.isnan(factor),
+                },
+            )
+            table, factor = table[right], factor[right]
             state, county, site = (table[name] for name in _SITE)
             time = (table["Date GMT"] + " " + table["Time GMT"]).rename("Date GMT, Time GMT")
             yield (

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_prep.city import DataError
-from data_prep.dropped import Dropped
+from data_prep.dropped import Dropped, count_dropped
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import ROWS, numbers, parse_zone, read_csv
@@ -45,16 +45,15 @@ def _rows(files: Iterator[File], dropped: Dropped, *, metadata: str | Path, time
     for file in files:
         for table in _read(file):
             factor = to_ug_m3(table["Unit"].fillna(""))
-            reasons = {
-                "other_quantity": table["Pollutant"] != PM25,
-                "other_period": table["AggType"] != "hour",
-                "invalid": ~(table["Validity"] > 0),
-                "other_unit": pd.Series(np.isnan(factor), table.index),
-            }
-            right = pd.Series(True, table.index)
-            for reason, wrong in reasons.items():
-                dropped[reason] += int((right & wrong).sum())
-                right &= ~wrong
+            right = count_dropped(
+                dropped,
+                {
+                    "other_quantity": table["Pollutant"] != PM25,
+                    "other_period": table["AggType"] != "hour",
+                    "invalid": ~(table["Validity"] > 0),
+                    "other_unit": np.isnan(factor),
+                },
+            )
             table, factor = table[right], factor[right]
             start = table["Start"].dt.tz_localize(zone, nonexistent="NaT", ambiguous="NaT")
             if (lost := start.isna()).any():
@@ -83,7 +82,9 @@ def _read(file: File) -> Iterator[pd.DataFrame]:
             raise DataError(f"{file}: Start must be timestamps without a time zone, got {start}")
         rows = 0
         for batch in parquet.iter_batches(batch_size=ROWS, columns=_SCHEMA.names):
-            table = batch.select(_SCHEMA.names).cast(_SCHEMA).to_pandas()
+            batch = batch.select(_SCHEMA.names).cast(_SCHEMA)
+            batch.validate(full=True)  # else text that is not UTF-8 is noticed much later
+            table = batch.to_pandas()
             yield table.set_index(pd.RangeIndex(rows, rows + len(table)))
             rows += len(table)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

@@ -13,6 +13,7 @@ from data_prep.city import CityData, DataError
 from data_prep.progress import progress_bar
 from data_prep.sources.files import File, files_of
 from data_prep.sources.gather import Gatherer
+from data_prep.sources.table import ROWS
 
 Rows = Iterator[pd.DataFrame]
 """Readings in rows, with the columns `station` (str), `latitude` and `longitude` (degrees), `time`
@@ -84,7 +85,7 @@ class Importer:
                     yield file
                     bar.advance(task)
 
-            for rows in self.rows(one_by_one(), gatherer.dropped, **options):
+            for rows in _joined(self.rows(one_by_one(), gatherer.dropped, **options)):
                 gatherer.add(rows)
             stations, batches = gatherer.finish()
             if stations.empty:
@@ -106,3 +107,15 @@ class Importer:
             },
             rules=rules,
         )
+
+
+def _joined(tables: Rows) -> Rows:
+    """Join small tables, as those of many small files, to tables of at least `ROWS` rows."""
+    waiting: list[pd.DataFrame] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= ROWS:
+            yield pd.concat(waiting, ignore_index=True)
+            waiting = []
+    if waiting:
+        yield pd.concat(waiting, ignore_index=True)

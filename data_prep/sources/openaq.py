@@ -20,11 +20,13 @@ def _rows(files: Iterator[File], dropped: Dropped) -> Rows:
     for file in files:
         for table in read_csv(file, _COLUMNS):
             factor = to_ug_m3(table["units"])
-            reasons = {
-                "other_quantity": table["parameter"].str.strip().str.lower() != "pm25",
-                "other_unit": np.isnan(factor),
-            }
-            right = count_dropped(dropped, reasons)
+            right = count_dropped(
+                dropped,
+                {
+                    "other_quantity": table["parameter"].str.strip().str.lower() != "pm25",
+                    "other_unit": np.isnan(factor),
+                },
+            )
             table, factor = table[right], factor[right]
             value = numbers(table["value"], file)
             yield table[["location"]].assign(

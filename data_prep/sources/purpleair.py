@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data_prep.city import DataError
-from data_prep.dropped import Dropped
+from data_prep.dropped import Dropped, count_dropped
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
@@ -86,7 +86,7 @@ def _rows(
             inside = place.pop("inside").eq(True).to_numpy(bool)
             channels = _channels(table, file)
             value = channels.mean(axis=1).to_numpy(np.float64)
-            reasons = {"unknown_sensor": ~sensor.isin(places.index), "inside": inside}
+            reasons = {"unknown_sensor": ~sensor.isin(places.index), "indoor": inside}
             if corrected:
                 humidity = numbers(table["humidity"], file)
                 reasons |= {
@@ -95,10 +95,7 @@ def _rows(
                     "no_humidity": np.isnan(humidity) & ~np.isnan(value),
                 }
                 value = epa_correction(value, humidity)
-            right = np.ones(len(table), bool)
-            for reason, wrong in reasons.items():
-                dropped[reason] += int((right & wrong).sum())
-                right &= ~wrong
+            right = count_dropped(dropped, reasons)
             yield place.assign(time=_times(table["time_stamp"], file), value=value)[right]
 
 
@@ -144,7 +141,7 @@ def _channels(table: pd.DataFrame, file: File) -> pd.DataFrame:
 def _times(cells: "pd.Series[str]", file: File) -> npt.NDArray[np.int64]:
     plain = cells.str.strip()
     if plain.str.fullmatch(r"\d{9,10}").all():  # seconds since 1970
-        return plain.astype(np.int64).to_numpy()
+        return plain.to_numpy(np.int64)
     return seconds(cells, file)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC
 import numpy as np
 
 from data_prep.city import DataError
-from data_prep.dropped import Dropped
+from data_prep.dropped import Dropped, count_dropped
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
@@ -34,21 +34,22 @@ def _rows(files: Iterator[File], dropped: Dropped) -> Rows:
             if file.name.endswith("_indoor.csv"):
                 dropped["indoor"] += len(table)
                 continue
-            counts = table["sensor_type"] == COUNTS_PARTICLES
-            dropped["other_unit"] += int(counts.sum())
-            table = table[~counts]
             cells = table["P2"].str.strip()
             value = numbers(cells.mask(cells.isin(MISSING_TEXTS), ""), file)
-            failed = np.isin(value, FAILED)
-            dropped["failed_measurement"] += int(failed.sum())
-            table, value = table[~failed], value[~failed]
+            right = count_dropped(
+                dropped,
+                {
+                    "other_unit": table["sensor_type"] == COUNTS_PARTICLES,
+                    "failed_measurement": np.isin(value, FAILED),
+                },
+            )
             yield table[["sensor_type", "location"]].assign(
                 station=table["sensor_id"],
                 latitude=numbers(table["lat"], file),
                 longitude=numbers(table["lon"], file),
                 time=seconds(table["timestamp"], file, zone=UTC),
                 value=value,
-            )
+            )[right]
     if not has_pm25:
         raise DataError(
             "no file has the column P2, which is PM2.5: all are of sensors for other quantities "

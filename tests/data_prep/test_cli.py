@@ -71,6 +71,18 @@ def test_download_prints_the_path(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{path}\n"
 
 
+def test_openaq_downloads_and_prints_the_folder(tmp_path, monkeypatch, capsys):
+    def download(*arguments, **options):
+        assert arguments == (["2178", "2179"], "2022-05-01", "2022-05-02", tmp_path)
+        assert options == {"bounds": (-107.0, 35.0, -106.0, 36.0)}
+        return tmp_path
+
+    monkeypatch.setattr("data_prep.cli.download_openaq", download)
+    days = ["--start", "2022-05-01", "--end", "2022-05-02", "--bounds=-107,35,-106,36"]
+    assert main(["openaq", "2178", "2179", *days, "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}\n"
+
+
 def test_prepare_saves_a_city(tidy, tmp_path):
     assert main(["prepare", tidy, "--out", str(tmp_path / "out"), "--grid", "4x4"]) == 0
     assert CityData.load(tmp_path / "out").observed.tolist() == [[True, False], [False, True]]

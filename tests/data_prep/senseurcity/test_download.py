@@ -7,7 +7,8 @@ import pytest
 from rich.progress import Progress
 
 from data_prep.city import DataError
-from data_prep.senseurcity.download import DOI, FILE, RECORD_URL, RETRIES, download
+from data_prep.download import RETRIES
+from data_prep.senseurcity.download import DOI, FILE, RECORD_URL, download
 
 CONTENT = bytes(range(256)) * 20_000
 

@@ -7,11 +7,11 @@ from threading import Thread
 import pytest
 
 from data_prep.city import DataError
+from data_prep.download import RETRIES
 from data_prep.senseurcity.download import (
     HOURLY_FILE,
     HOURLY_SHA256,
     HOURLY_URL,
-    RETRIES,
     download_hourly,
 )
 
