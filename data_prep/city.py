@@ -31,7 +31,16 @@ class DataError(ValueError):
 
 
 class DataWarning(UserWarning):
-    """The data can be read, but something about it is probably wrong."""
+    """The data can be read, but something about it is probably wrong.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from data_prep import DataWarning, load_city
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", DataWarning)  # stop at such data
+    ...     city = load_city("synthetic", days=1)
+    """
 
 
 @dataclass(frozen=True, eq=False, repr=False)
