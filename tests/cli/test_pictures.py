@@ -30,6 +30,9 @@ def test_map_writes_what_gis_tools_open(
         "field.csv",
         "field_20240108T000000.png",
     }
+    assert main(["map", *place, "--time", "2024-01-08", "--geotiff", "--html"]) == 0
+    added = {path.name for path in out.iterdir() if path.suffix in (".tif", ".html")}
+    assert added == {"field.html", "field_20240108T000000.tif"}
     assert str(out / "field.nc") in capsys.readouterr().out
     assert main(["map", "--runs", str(run), str(run), *place[4:], "--time", "2024-01-08"]) == 0
     assert "has no time 1999" in error_of(["map", *place, "--time", "1999-01-01"], capsys)
@@ -43,6 +46,24 @@ def test_map_refuses_runs_of_other_folders(
     command = ["map", "--runs", run, other, "--time", "2024-01-08", "--out", tmp_path / "f"]
     assert "the runs must belong to the same results folder" in error_of(command, capsys)
     assert not (tmp_path / "f").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "packages"), [("--geotiff", "rioxarray"), ("--html", "folium, xstatic")]
+)
+def test_map_names_what_is_not_installed_before_it_works(
+    option: str,
+    packages: str,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tritonbn.experiment.task.extras.find_spec", lambda name: None)
+    out = tmp_path / "field"
+    line = error_of(["map", "--runs", run, "--time", "2024-01-08", "--out", out, option], capsys)
+    assert f"{option} needs {packages}: pip install 'tritonbn[maps]'" in line
+    assert not out.exists()
 
 
 def test_heatmap_is_put_beside_the_run(run: Path) -> None:

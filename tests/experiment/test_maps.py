@@ -3,15 +3,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
+import rioxarray  # noqa: F401 - adds the accessor `rio`
 import xarray as xr
 
 from data_prep.city import DataError
 from tritonbn.experiment.figures.field import draw_field
-from tritonbn.experiment.maps import write_dataset
+from tritonbn.experiment.maps import field_dataset, write_dataset, write_geotiffs
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.predict import predict_field
 from tritonbn.experiment.networks.train import train_network
-from tritonbn.experiment.views import interpolate
+from tritonbn.experiment.task import extras
+from tritonbn.experiment.views import estimate_hidden, interpolate
 
 TIMES = np.array([250, 260])
 
@@ -107,6 +110,89 @@ def test_the_files_hold_the_field_and_follow_the_conventions(run, city, tmp_path
     table = pd.read_csv(written[1])
     assert [*table] == ["time", "latitude", "longitude", "field"]
     np.testing.assert_allclose(table["field"], dataset["field"].to_numpy().ravel(), rtol=1e-5)
+
+
+def test_gis_tools_know_the_reference_system_and_the_place_of_the_cells(run, city, tmp_path):
+    dataset = interpolate([run], city, TIMES)
+    assert dataset.rio.crs.to_epsg() == 4326
+    assert dataset["field"].isel(time=0).rio.crs.to_epsg() == 4326
+    netcdf, _ = write_dataset(dataset, tmp_path)
+    with xr.open_dataset(netcdf) as opened:
+        assert opened["field"].attrs["grid_mapping"] == "crs"
+        assert opened["crs"].attrs["grid_mapping_name"] == "latitude_longitude"
+        assert opened.rio.crs.to_epsg() == 4326
+    with rasterio.open(netcdf) as opened:
+        assert opened.crs.to_epsg() == 4326
+        require_same_places(opened, dataset["field"][0], band=1)
+        require_same_places(opened, dataset["field"][1], band=2)
+
+
+def test_a_geotiff_of_each_time_has_the_same_values_in_the_same_places(run, city, tmp_path):
+    dataset = interpolate([run], city, TIMES)
+    dataset["field"][0, 1, 2] = np.nan
+    written = write_geotiffs(dataset, city, tmp_path / "new")
+    assert [path.name for path in written] == [
+        "field_20230111T100000.tif",
+        "field_20230111T200000.tif",
+    ]
+    assert {*(tmp_path / "new").iterdir()} == {*written}
+    for path, field in zip(written, dataset["field"], strict=True):
+        with rasterio.open(path) as opened:
+            assert opened.crs.to_epsg() == 4326
+            assert (opened.count, opened.dtypes) == (1, ("float32",))
+            assert np.isnan(opened.nodata)
+            assert opened.transform.a > 0 > opened.transform.e  # north at the top
+            assert opened.tags()["units"] == "ug m-3"
+            require_same_places(opened, field, band=1)
+
+
+def require_same_places(opened, field, band):
+    """Require of a raster the value of each cell of a field at its longitude and latitude."""
+    values = opened.read(band)
+    assert values.shape == field.shape
+    for row, latitude in enumerate(field["latitude"].to_numpy()):
+        for column, longitude in enumerate(field["longitude"].to_numpy()):
+            pixel = opened.index(longitude, latitude)
+            assert opened.xy(*pixel) == pytest.approx((longitude, latitude), abs=1e-9)
+            np.testing.assert_array_equal(values[pixel], field[row, column])
+
+
+def test_a_city_of_one_station_has_a_geotiff(city, tmp_path):
+    alone = city.select(np.arange(6) == 2)
+    field = np.ones((1, *city.grid), np.float32)
+    dataset = field_dataset(alone, TIMES[:1], field, "one station", ["S2"])
+    with rasterio.open(*write_geotiffs(dataset, alone, tmp_path)) as opened:
+        corner = alone.stations[["longitude", "latitude"]].to_numpy()[0]  # of its cell
+        row, column = opened.index(*(corner + 0.005))
+        assert (city.grid[0] - 1 - row) * city.grid[1] + column == alone.cells[0]
+
+
+def test_without_rioxarray_the_error_names_the_extra(run, city, tmp_path, monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"GeoTIFF needs rioxarray: .*tritonbn\[maps\]"):
+        write_geotiffs(interpolate([run], city, TIMES), city, tmp_path)
+
+
+def test_hidden_stations_are_estimated_without_their_readings(run, city):
+    other = replace(city, values=city.values.copy())
+    other.values[:, 2] += 100
+    one, two = (estimate_hidden([run], each, TIMES) for each in (city, other))
+    assert one.shape == (2, 6)
+    np.testing.assert_array_equal(one[:, 2], two[:, 2])
+    for station, cell in enumerate(city.cells):
+        field = predict_field(run, city, TIMES[1], station)
+        np.testing.assert_allclose(one[1, station], field.flat[cell], rtol=1e-5)
+
+
+def test_stations_at_one_position_are_drawn_without_warnings(city, tmp_path, recwarn):
+    places = city.stations.assign(latitude=51.2, longitude=4.4)
+    field = np.full(city.grid, 20, np.float32)
+    figure = draw_field(replace(city, stations=places), 250, field, np.zeros(6, bool))
+    figure.savefig(tmp_path / "field.png")
+    assert not [warning.message for warning in recwarn]
+    left, right, bottom, top = figure.axes[0].images[0].get_extent()
+    assert (left, bottom) == (4.4, 51.2)
+    assert (right, top) == pytest.approx((4.46, 51.25))
 
 
 def test_what_held_out_stations_read_does_not_decide_the_colours(city):

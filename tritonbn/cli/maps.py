@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
 from data_prep.city import DataError
+from data_prep.files import atomic_path
 from data_prep.load import load_city
 from tritonbn.cli.arguments import (
     Commands,
@@ -18,11 +18,13 @@ from tritonbn.cli.arguments import (
 )
 from tritonbn.cli.study import require_writable
 from tritonbn.experiment.figures.field import draw_field
+from tritonbn.experiment.figures.html_map import html_map
 from tritonbn.experiment.figures.style import save
-from tritonbn.experiment.maps import write_dataset
+from tritonbn.experiment.maps import file_stem, write_dataset, write_geotiffs
 from tritonbn.experiment.study.load import open_run
+from tritonbn.experiment.task.extras import require_maps
 from tritonbn.experiment.task.lookup import find_time
-from tritonbn.experiment.views import interpolate
+from tritonbn.experiment.views import estimate_hidden, interpolate
 
 
 def add_commands(commands: Commands) -> None:
@@ -60,6 +62,14 @@ def add_commands(commands: Commands) -> None:
         "--time", nargs="+", required=True, help="one or several, ISO 8601, as in the data"
     )
     field.add_argument("--out", type=Path, default=Path("map"), help="the folder (default: map)")
+    field.add_argument(
+        "--geotiff", action="store_true", help="write a GeoTIFF of each time as well"
+    )
+    field.add_argument(
+        "--html",
+        action="store_true",
+        help="write field.html as well, an interactive map that needs no network",
+    )
 
 
 def _heatmap(options: argparse.Namespace, console: Console) -> None:
@@ -75,6 +85,10 @@ def _heatmap(options: argparse.Namespace, console: Console) -> None:
 
 def _map(options: argparse.Namespace, console: Console) -> None:
     require_writable(options.out)
+    if options.geotiff:
+        require_maps("--geotiff", "rioxarray")
+    if options.html:
+        require_maps("--html", "folium", "xstatic")
     folders = dict.fromkeys(folder.resolve() for folder in options.runs)
     opened = [open_run(folder, options.device) for folder in folders]
     results, *others = (results for results, _ in opened)
@@ -88,9 +102,17 @@ def _map(options: argparse.Namespace, console: Console) -> None:
     dataset = interpolate(networks, city, times)
     written = write_dataset(dataset, options.out)
     held_out = networks[0].config.fold_of(city).held_out
-    for time, field in zip(times, dataset["field"].values, strict=True):
-        stamp = pd.Timestamp(city.times[time])
-        written.append(options.out / f"field_{stamp:%Y%m%dT%H%M%S}.png")
+    fields = dataset["field"].to_numpy()
+    for time, field in zip(times, fields, strict=True):
+        written.append(options.out / f"{file_stem(city.times[time])}.png")
         save(draw_field(city, int(time), field, held_out), written[-1])
+    if options.geotiff:
+        written += write_geotiffs(dataset, city, options.out)
+    if options.html:
+        estimates = estimate_hidden(networks, city, times)
+        written.append(options.out / "field.html")
+        with atomic_path(written[-1]) as path:
+            page = html_map(city, times, fields, estimates, held_out, dataset.attrs["title"])
+            path.write_text(page, encoding="utf-8")
     for path in written:
         console.print(f"Wrote {path}", soft_wrap=True)

@@ -1,19 +1,40 @@
-"""Estimated fields as xarray objects, NetCDF and CSV."""
+"""Estimated fields as xarray objects, NetCDF, CSV and GeoTIFF."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
 import tritonbn
 from data_prep.city import CityData
 from data_prep.files import atomic_path
 from tritonbn.experiment.task.arrays import FloatArray, IntArray
-from tritonbn.experiment.task.geography import cell_axes
+from tritonbn.experiment.task.extras import require_maps
+from tritonbn.experiment.task.geography import cell_axes, cell_edges
 
 STANDARD_NAMES = {"PM2.5": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air"}
 """CF standard names by quantity."""
+
+WGS_84 = {
+    "grid_mapping_name": "latitude_longitude",
+    "geographic_crs_name": "WGS 84",
+    "horizontal_datum_name": "World Geodetic System 1984",
+    "reference_ellipsoid_name": "WGS 84",
+    "semi_major_axis": 6378137.0,
+    "inverse_flattening": 298.257223563,
+    "prime_meridian_name": "Greenwich",
+    "longitude_of_prime_meridian": 0.0,
+    "crs_wkt": (
+        'GEOGCRS["WGS 84",DATUM["World Geodetic System 1984",'
+        'ELLIPSOID["WGS 84",6378137,298.257223563]],CS[ellipsoidal,2],'
+        'AXIS["latitude",north],AXIS["longitude",east],'
+        'ANGLEUNIT["degree",0.0174532925199433],ID["EPSG",4326]]'
+    ),
+}
+"""The coordinate reference system as attributes of a CF grid mapping."""
 
 
 def field_dataset(
@@ -38,12 +59,13 @@ def field_dataset(
     -------
     Dataset
         The variable ``field`` over time, latitude and longitude. The coordinates are those of the
-        centres of the cells.
+        centres of the cells. The scalar coordinate ``crs`` holds the reference system, WGS 84.
     """
     latitudes, longitudes = cell_axes(city)
     attributes = {
         "long_name": f"{city.quantity}, interpolated",
         "units": city.unit.replace("ug/m3", "ug m-3"),
+        "grid_mapping": "crs",
     }
     if city.quantity in STANDARD_NAMES:
         attributes["standard_name"] = STANDARD_NAMES[city.quantity]
@@ -66,7 +88,7 @@ def field_dataset(
     }
     return xr.Dataset(
         {"field": (("time", "latitude", "longitude"), values, attributes)},
-        coordinates,
+        coordinates | {"crs": ((), np.int32(0), WGS_84)},
         {
             "Conventions": "CF-1.11",
             "title": title,
@@ -97,7 +119,51 @@ def write_dataset(dataset: xr.Dataset, directory: Path) -> list[Path]:
     }
     with atomic_path(directory / "field.nc") as path:
         dataset.to_netcdf(path, engine="scipy", encoding=encoding)
-    table = dataset["field"].to_dataframe().reset_index()
+    table = dataset["field"].drop_vars("crs").to_dataframe().reset_index()
     with atomic_path(directory / "field.csv") as path:
         table.to_csv(path, index=False, float_format="%.6g")
     return [directory / "field.nc", directory / "field.csv"]
+
+
+def write_geotiffs(dataset: xr.Dataset, city: CityData, directory: Path) -> list[Path]:
+    """Write the field of each time of a Dataset of `field_dataset` as a GeoTIFF.
+
+    It has one band of float32, in which NaN means no data, with north at the top, in WGS 84.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    city : CityData
+        Gives the edges of the cells.
+    directory : Path
+        Created if it does not exist.
+
+    Returns
+    -------
+    list of Path
+        The files written, each of them atomically.
+
+    Raises
+    ------
+    DataError
+        If rioxarray is not installed (``pip install 'tritonbn[maps]'``).
+    """
+    require_maps("GeoTIFF", "rioxarray")
+    import rioxarray  # noqa: F401 - adds the accessor `rio`
+    from rasterio.transform import from_bounds
+
+    west, east, south, north = cell_edges(city)
+    transform = from_bounds(west, south, east, north, *city.grid[::-1])
+    written = []
+    for field in dataset["field"]:
+        written.append(directory / f"{file_stem(field['time'].values)}.tif")
+        raster = field.sortby("latitude", ascending=False)
+        raster = raster.rio.write_transform(transform).rio.write_nodata(np.nan)
+        with atomic_path(written[-1]) as path:
+            raster.rio.to_raster(path, compress="deflate")
+    return written
+
+
+def file_stem(time: np.datetime64) -> str:
+    """Return the name of the files of one time, without a suffix."""
+    return f"field_{pd.Timestamp(time):%Y%m%dT%H%M%S}"

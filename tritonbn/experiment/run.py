@@ -12,7 +12,7 @@ import xarray as xr
 from data_prep.city import CityData, DataError
 from tritonbn.experiment.baselines import evaluate_baseline
 from tritonbn.experiment.figures.field import draw_field
-from tritonbn.experiment.figures.interactive import make_map, require_ipyleaflet
+from tritonbn.experiment.figures.interactive import make_map
 from tritonbn.experiment.figures.style import Figure
 from tritonbn.experiment.figures.training import draw_training
 from tritonbn.experiment.networks.config import RunConfig
@@ -218,7 +218,8 @@ class Run:
         DataArray
             Over latitude and longitude (the centres of the cells, in degrees), in the unit of the
             readings. The cells of stations that have a reading hold the reading, unless the next
-            time is predicted (protocol ``"paper"``).
+            time is predicted (protocol ``"paper"``). The scalar coordinate ``crs`` holds the
+            reference system, WGS 84, as the CF conventions have it; rioxarray reads it.
 
         Raises
         ------
@@ -250,7 +251,7 @@ class Run:
         Raises
         ------
         DataError
-            If ipyleaflet is not installed (``pip install 'tritonbn[map]'``), and see `field`.
+            If ipyleaflet is not installed (``pip install 'tritonbn[maps]'``), and see `field`.
 
         Examples
         --------
@@ -261,7 +262,6 @@ class Run:
         >>> type(run.interactive_map(str(city.times[-1])))
         <class 'ipyleaflet.leaflet.Map'>
         """
-        require_ipyleaflet()
         index = find_time(self.city, time)
         return make_map(self.city, index, self._field(index).to_numpy(), self._held_out())
 

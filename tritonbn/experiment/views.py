@@ -13,7 +13,7 @@ from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.networks.predict import predict_field, predict_fields
 from tritonbn.experiment.networks.trained import TrainedNetwork
-from tritonbn.experiment.task.arrays import IntArray
+from tritonbn.experiment.task.arrays import FloatArray, IntArray
 from tritonbn.experiment.task.protocol import PROTOCOLS
 
 
@@ -79,6 +79,25 @@ def interpolate(networks: Sequence[TrainedNetwork], city: CityData, times: IntAr
     names = ", ".join(_name(network.config) for network in networks)
     title = f"{label(city)}, interpolated by {names}"
     return field_dataset(city, times, np.mean(fields, axis=0), title, known.to_list())
+
+
+def estimate_hidden(
+    networks: Sequence[TrainedNetwork], city: CityData, times: IntArray
+) -> FloatArray:
+    """Estimate each station while it is hidden, as the mean of networks.
+
+    The parameters are those of `interpolate`.
+
+    Returns
+    -------
+    array of float32, shape (T, S)
+        In the unit of the readings.
+    """
+    columns = []
+    for station, cell in enumerate(city.cells):
+        fields = [predict_fields(network, city, times, station) for network in networks]
+        columns.append(np.mean(fields, axis=0).reshape(len(times), -1)[:, cell])
+    return np.stack(columns, axis=1)
 
 
 def _name(config: RunConfig) -> str:

@@ -11,6 +11,7 @@ from matplotlib.image import imread
 
 from data_prep import DataError, load_city
 from tritonbn.experiment.figures import interactive
+from tritonbn.experiment.task import extras
 from tritonbn.experiment.task.geography import cell_edges
 
 
@@ -78,7 +79,7 @@ def test_degrees_in_the_south_and_the_west(city, field, monkeypatch):
     assert {"99° W", "51° S"} <= labels
 
 
-def test_without_ipyleaflet_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setattr(interactive, "find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"tritonbn\[map\]"):
-        interactive.require_ipyleaflet()
+def test_without_ipyleaflet_the_error_names_the_extra(city, field, monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"needs ipyleaflet: pip install 'tritonbn\[maps\]'"):
+        interactive.make_map(city, 30, field, np.zeros(len(city.stations), dtype=bool))

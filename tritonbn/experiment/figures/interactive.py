@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from html import escape
-from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +9,13 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.image import imsave
-from matplotlib.ticker import MaxNLocator
 
-from data_prep.city import CityData, DataError
+from data_prep.city import CityData
+from tritonbn.experiment.figures.graticule import graticule
 from tritonbn.experiment.figures.map import COLORMAP, common_scale
 from tritonbn.experiment.figures.style import unit
 from tritonbn.experiment.task.arrays import BoolArray, FloatArray
+from tritonbn.experiment.task.extras import require_maps
 from tritonbn.experiment.task.geography import cell_edges
 
 if TYPE_CHECKING:
@@ -27,20 +27,18 @@ PIXELS_PER_CELL = 16
 GREY = "#808080"
 
 
-def require_ipyleaflet() -> None:
-    """Raise `DataError` if ipyleaflet is not installed."""
-    if find_spec("ipyleaflet") is None:
-        raise DataError(
-            "the interactive map needs the package ipyleaflet: pip install 'tritonbn[map]'"
-        )
-
-
 def make_map(city: CityData, time: int, field: FloatArray, held_out: BoolArray) -> "ipyleaflet.Map":
     """Make a map of the field of one time; the parameters are those of `draw_field`.
 
     A click on a station shows its name and its reading. An outline of the grid and lines of
     latitude and longitude take the place of a base map.
+
+    Raises
+    ------
+    DataError
+        If ipyleaflet is not installed (``pip install 'tritonbn[maps]'``).
     """
+    require_maps("the interactive map", "ipyleaflet")
     import ipyleaflet
     from ipywidgets import HTML
 
@@ -54,7 +52,7 @@ def make_map(city: CityData, time: int, field: FloatArray, held_out: BoolArray) 
         ipyleaflet.Rectangle(
             bounds=((south, west), (north, east)), color=GREY, weight=2, fill=False
         ),
-        *_graticule(west, east, south, north),
+        *_lines(west, east, south, north),
     ]
     for station, reading in zip(city.stations.itertuples(), readings, strict=True):
         shown = "no reading" if np.isnan(reading) else f"{reading:.1f} {unit(city)}"
@@ -93,34 +91,15 @@ def _picture(field: FloatArray, scale: Normalize) -> str:
         return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
 
 
-def _graticule(west: float, east: float, south: float, north: float) -> list[Any]:
-    """Return lines of latitude and longitude inside the grid, with their degrees."""
+def _lines(west: float, east: float, south: float, north: float) -> list[Any]:
+    """Return the graticule inside the grid, with its degrees."""
     import ipyleaflet
 
-    parallels = [((y, west), (y, east)) for y in _ticks(south, north)]
-    meridians = [((south, x), (north, x)) for x in _ticks(west, east)]
-    lines = [
-        ipyleaflet.Polyline(locations=line, color=GREY, weight=1, fill=False, opacity=0.6)
-        for line in [*parallels, *meridians]
-    ]
-    texts = [_degrees(line[0][0], "NS") for line in parallels]
-    texts += [_degrees(line[0][1], "EW") for line in meridians]
-    labels = [
-        ipyleaflet.Marker(
-            location=line[0],
-            draggable=False,
-            icon=ipyleaflet.DivIcon(html=text, icon_size=[60, 16], bg_pos=[0, 0]),
-        )
-        for line, text in zip([*parallels, *meridians], texts, strict=True)
-    ]
-    return lines + labels
-
-
-def _degrees(value: float, directions: str) -> str:
-    """Return a latitude or longitude with its direction, the second one if it is negative."""
-    return f"{abs(value):g}° {directions[value < 0]}"
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    ticks = MaxNLocator(4).tick_values(low, high)
-    return [float(round(tick, 6)) for tick in ticks if low < tick < high]
+    layers = []
+    for text, line in graticule(west, east, south, north):
+        icon = ipyleaflet.DivIcon(html=text, icon_size=[60, 16], bg_pos=[0, 0])
+        layers += [
+            ipyleaflet.Polyline(locations=line, color=GREY, weight=1, fill=False, opacity=0.6),
+            ipyleaflet.Marker(location=line[0], draggable=False, icon=icon),
+        ]
+    return layers

@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from data_prep.city import CityData
-from tritonbn.experiment.task.arrays import BoolArray, DoubleArray, FloatArray
+from tritonbn.experiment.task.arrays import BoolArray, DoubleArray, FloatArray, IntArray
 from tritonbn.experiment.task.geography import cell_edges
 
 COLORMAP = "viridis_r"
@@ -40,10 +40,12 @@ def window_around(cell: int, grid: tuple[int, int]) -> Window:
     return rows, columns
 
 
-def common_scale(city: CityData, time: int, field: FloatArray, held_out: BoolArray) -> Normalize:
-    """Return the colour scale of a field and of the readings that are shown on it, from 0."""
-    highest = np.nanmax([np.nanmax(city.values[time, ~held_out]), field.max()])
-    return Normalize(0, float(highest))
+def common_scale(
+    city: CityData, time: int | IntArray, field: FloatArray, held_out: BoolArray
+) -> Normalize:
+    """Return the colour scale of one or several fields and of the readings on them, from 0."""
+    readings = city.values[time][..., ~held_out]
+    return Normalize(0, float(np.nanmax(np.append(readings, field))))
 
 
 class CityMap:

@@ -47,6 +47,9 @@ def _axes(city: CityData) -> tuple[tuple[float, float, int], tuple[float, float,
 
 
 def _axis(degrees: DoubleArray, index: IntArray) -> tuple[float, float]:
-    """Return first edge and cell size along one axis, given the stations' degrees and indices."""
-    size = float(np.ptp(degrees) / np.ptp(index)) if np.ptp(index) else 0.01
+    """Return first edge and cell size along one axis, given the stations' degrees and indices.
+
+    The size is 0.01 degrees if all stations have the same index or the same position.
+    """
+    size = float(np.ptp(degrees) / max(int(np.ptp(index)), 1)) or 0.01
     return float(degrees.min() - index.min() * size), size

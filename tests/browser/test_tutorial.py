@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,18 +11,16 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser test needs .[docs]")
+from chromium import needs_chromium, new_page
 
 NOTEBOOK = Path(__file__).parents[2] / "tutorials" / "04_station_621.ipynb"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PLUGIN = Path("@jupyterlab", "notebook-extension", "tracker.jupyterlab-settings")
 SETTINGS = {"windowingMode": "none"}  # cells outside the window are part of the page as well
 PICTURE = ".jupyter-widgets img"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed"),
+    needs_chromium,
 ]
 
 
@@ -96,9 +93,7 @@ def run_all_cells(page):
 
 def test_the_slider_changes_the_picture(address):
     wait_for(address)
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 1500})
+    with new_page(1200, 1500) as page:
         page.set_default_timeout(180_000)
         page.goto(address)
         page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
@@ -119,4 +114,3 @@ def test_the_slider_changes_the_picture(address):
         if folder := os.environ.get("TRITONBN_SCREENSHOTS"):
             picture.scroll_into_view_if_needed()
             page.screenshot(path=str(Path(folder, "slider.png")))
-        browser.close()
