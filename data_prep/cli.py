@@ -12,6 +12,7 @@ from rich.console import Console
 
 from data_prep.city import CityData, DataError, DataWarning
 from data_prep.describe import describe
+from data_prep.files import atomic_path
 from data_prep.load import SOURCES, load_city
 from data_prep.options import add_grid, add_options, bounds, given_options
 from data_prep.senseurcity.download import download
@@ -98,6 +99,12 @@ def add_commands(commands: Commands) -> None:
 
     describing = command("describe", _describe, "describe a prepared city")
     describing.add_argument("directory", type=Path, metavar="DIR", help="the prepared city")
+    describing.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write a page with figures of the readings as well",
+    )
 
     senseurcity = command("senseurcity", _senseurcity, "prepare a city of the SensEURCity archive")
     senseurcity.add_argument(
@@ -184,7 +191,17 @@ def _openaq(options: argparse.Namespace, console: Console) -> None:
 
 
 def _describe(options: argparse.Namespace, console: Console) -> None:
-    console.print(describe(CityData.load(options.directory)))
+    city = CityData.load(options.directory)
+    if options.html is not None:
+        from data_prep.page import page
+
+        if options.html.is_dir():
+            raise DataError(f"--html must be a file, but {options.html} is a folder")
+        with atomic_path(options.html) as path:
+            path.write_text(page(city), encoding="utf-8")
+    console.print(describe(city))
+    if options.html is not None:
+        console.print(f"\nThe page is {options.html}", soft_wrap=True)
 
 
 def _senseurcity(options: argparse.Namespace, console: Console) -> None:

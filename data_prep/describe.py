@@ -10,6 +10,10 @@ from rich.table import Table
 
 from data_prep.city import CityData
 
+STATION_HEADINGS = ("station", "cell", "latitude", "longitude", "coverage", "median", "p99")
+TEXT_COLUMNS = 4
+"""So many of them are aligned to the left."""
+
 
 def describe(city: CityData) -> Group:
     """Describe a city: its period, coverage, quantiles and report, and each of its stations.
@@ -30,38 +34,54 @@ def describe(city: CityData) -> Group:
     >>> Console().print(describe(synthetic_city(days=1)))  # doctest: +ELLIPSIS
     city ...
     """
-    height, width = city.grid
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold")
-    facts.add_row("city", f"{city.name}, synthetic readings" if city.synthetic else city.name)
-    facts.add_row("quantity", f"{city.quantity} in {city.unit}")
-    facts.add_row("stations", f"{len(city.stations)} in {height} x {width} cells")
-    facts.add_row("span", _span(city))
-    facts.add_row("coverage", f"{city.observed.mean():.1%}")
-    facts.add_row("median", _quantile(city.values, 0.5))
-    facts.add_row("p99", _quantile(city.values, 0.99))
-    for line in _report_lines(city.report):
+    for line in city_facts(city):
         facts.add_row(*line)
+    stations = Table(box=None, header_style="bold")
+    for number, heading in enumerate(STATION_HEADINGS):
+        stations.add_column(heading, justify="right" if number >= TEXT_COLUMNS else "left")
+    for row in station_rows(city):
+        stations.add_row(*row)
+    return Group(facts, "", stations)
 
-    stations = Table("station", "cell", "latitude", "longitude", box=None, header_style="bold")
-    for heading in ("coverage", "median", "p99"):
-        stations.add_column(heading, justify="right")
+
+def city_facts(city: CityData) -> Iterator[tuple[str, str]]:
+    """Yield the names and values of what is known of a city as a whole, and of its report."""
+    height, width = city.grid
+    yield "city", f"{city.name}, synthetic readings" if city.synthetic else city.name
+    yield "quantity", f"{city.quantity} in {city.unit}"
+    yield "stations", f"{len(city.stations)} in {height} x {width} cells"
+    yield "span", _span(city)
+    yield "coverage", _coverage(city.observed)
+    yield "median", _quantile(city.values, 0.5)
+    yield "p99", _quantile(city.values, 0.99)
+    yield from _report_lines(city.report)
+
+
+def station_rows(city: CityData) -> Iterator[tuple[str, ...]]:
+    """Yield what is known of each station, under `STATION_HEADINGS`."""
     known = city.stations[["station", "cell", "latitude", "longitude"]].itertuples(index=False)
     for (name, cell, *degrees), values, observed in zip(
         known, city.values.T, city.observed.T, strict=True
     ):
-        stations.add_row(
+        yield (
             str(name),
             str(cell),
             *(f"{degree:.5f}" for degree in degrees),
-            f"{observed.mean():.1%}",
+            _coverage(observed),
             _quantile(values, 0.5),
             _quantile(values, 0.99),
         )
-    return Group(facts, "", stations)
+
+
+def _coverage(observed: npt.NDArray[np.bool_]) -> str:
+    return f"{observed.mean():.1%}" if observed.size else "-"
 
 
 def _span(city: CityData) -> str:
+    if not len(city.times):
+        return "0 times"
     first, last = (str(time).replace("T", " ") for time in city.times[[0, -1]])
     text = f"{first} to {last}: {len(city.times):,} times"
     if len(city.times) < 2:

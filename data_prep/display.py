@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 from jinja2 import Template
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from data_prep.city import CityData
 
@@ -20,6 +20,16 @@ _ONE_LINE = {
     "missing": "{} missing",
     "readings": "{} readings",
 }
+_MAP = Template(
+    """\
+<svg role="img" aria-label="map of the stations, north at the top" style="border: 1px solid #888"
+ width="{{ width }}" height="{{ height }}" viewBox="-8 -8 {{ width }} {{ height }}">
+{%- for station, x, y in points %}
+<circle cx="{{ x }}" cy="{{ y }}" r="4" fill="#3b82c4"><title>{{ station }}</title></circle>
+{%- endfor %}
+</svg>""",
+    autoescape=True,
+)
 _TEMPLATE = Template(
     """\
 <div style="display: flex; flex-wrap: wrap; gap: 1em; align-items: flex-start">
@@ -28,12 +38,7 @@ _TEMPLATE = Template(
 <tr><th style="text-align: left">{{ fact }}</th><td style="text-align: left">{{ value }}</td></tr>
 {%- endfor %}
 </table>
-<svg role="img" aria-label="map of the stations, north at the top" style="border: 1px solid #888"
- width="{{ width }}" height="{{ height }}" viewBox="-8 -8 {{ width }} {{ height }}">
-{%- for station, x, y in points %}
-<circle cx="{{ x }}" cy="{{ y }}" r="4" fill="#3b82c4"><title>{{ station }}</title></circle>
-{%- endfor %}
-</svg>
+{{ map }}
 <table>
 <tr>{% for column in columns %}<th>{{ column }}</th>{% endfor %}</tr>
 {%- for row in rows %}
@@ -60,8 +65,6 @@ def html(city: CityData) -> str:
     """Return the facts of a city, a map of its stations and a table of the first ones as HTML."""
     if not city.values.size:
         return str(escape(one_line(city)))
-    names = city.stations["station"].to_list()
-    x, y = _positions(city)
     shown = city.stations[:SHOWN_STATIONS]
     missing = 1 - city.observed[:, :SHOWN_STATIONS].mean(axis=0)
     rows = zip(
@@ -74,14 +77,24 @@ def html(city: CityData) -> str:
     )
     page: str = _TEMPLATE.render(
         facts={"city": city.name, **_facts(city)},
-        width=round(x.max() + 16),
-        height=round(y.max() + 16),
-        points=zip(names, x.round(1), y.round(1), strict=True),
+        map=station_map(city),
         columns=STATION_COLUMNS,
         rows=rows,
-        more=max(len(names) - SHOWN_STATIONS, 0),
+        more=max(len(city.stations) - SHOWN_STATIONS, 0),
     )
     return page
+
+
+def station_map(city: CityData) -> Markup:
+    """Return a map of the stations, of which there is at least one, as SVG."""
+    x, y = _positions(city)
+    return Markup(
+        _MAP.render(
+            width=round(x.max() + 16),
+            height=round(y.max() + 16),
+            points=zip(city.stations["station"], x.round(1), y.round(1), strict=True),
+        )
+    )
 
 
 def _facts(city: CityData) -> dict[str, str]:

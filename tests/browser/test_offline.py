@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from chromium import needs_chromium, new_page, sync_api
 
+from data_prep.page import page as city_page
 from tritonbn.experiment.figures.html_map import html_map
 
 pytestmark = needs_chromium
@@ -67,3 +68,17 @@ def test_the_map_shows_values_under_the_pointer_and_other_times(opened, syntheti
     page.locator(".cell").nth(0).hover()
     assert tooltip(page).split() == ["2020-07-06", "20:00", "9.0", "µg/m³"]
     assert asked == [path.as_uri()]
+
+
+def test_the_page_of_a_city_shows_its_figures_also_on_a_phone(opened, synthetic, tmp_path):
+    path = tmp_path / "city.html"
+    path.write_text(city_page(synthetic), encoding="utf-8")
+    page, asked = opened(path)
+    widths = page.locator("img").evaluate_all("images => images.map(each => each.naturalWidth)")
+    assert len(widths) == 3
+    assert all(widths)
+    assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+    screenshot(page, "city.png")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    screenshot(page, "city-phone.png")

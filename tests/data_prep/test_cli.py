@@ -155,6 +155,19 @@ def test_out_must_be_a_folder(archive, tmp_path, capsys):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_describe_writes_a_page(tidy, tmp_path, capsys):
+    out, html = str(tmp_path / "out"), tmp_path / "new" / "city.html"
+    assert main(["tidy", tidy, "--out", out]) == 0
+    capsys.readouterr()
+    assert main(["describe", out]) == 0
+    described = capsys.readouterr().out
+    assert main(["describe", out, "--html", str(html)]) == 0
+    assert capsys.readouterr().out == f"{described}\nThe page is {html}\n"
+    assert html.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert main(["describe", out, "--html", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: --html must be a file, but {tmp_path} is a folder\n"
+
+
 def test_describe_wants_a_prepared_city(tmp_path, capsys):
     assert main(["describe", str(tmp_path)]) == 2
     assert "does not hold a prepared city" in capsys.readouterr().err

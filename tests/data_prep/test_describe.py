@@ -76,6 +76,12 @@ def test_a_city_without_a_reading_is_described():
     assert "a 2 51.25000 4.00000 0.0% - -" in text
 
 
+def test_a_city_without_times_is_described():
+    text = lines(make(np.zeros((0, 2))))
+    assert text[3:7] == ["span 0 times", "coverage -", "median -", "p99 -"]
+    assert "a 2 51.25000 4.00000 - - -" in text
+
+
 @pytest.mark.parametrize("synthetic", [True, False])
 def test_synthetic_readings_are_labelled(synthetic):
     label = "city Kleinstadt, synthetic readings" if synthetic else "city Kleinstadt"

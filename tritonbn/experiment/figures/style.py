@@ -2,24 +2,13 @@
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from matplotlib import figure as matplotlib_figure
 from matplotlib.axes import Axes
 
 from data_prep.city import CityData
+from data_prep.figures import STYLE as STYLE
 from data_prep.files import atomic_path
-
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-    "axes.titlesize": 11,
-    "figure.titlesize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-}
-"""Parameters of Matplotlib, for `matplotlib.rc_context`."""
 
 PNG_DPI = 160
 
