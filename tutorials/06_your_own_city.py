@@ -121,19 +121,22 @@ _ = axes.axline((0, 0), slope=1, color="grey")
 time = str(run.estimates()["time"].iloc[-1])
 field = run.field(time)
 field.plot.pcolormesh(figsize=(6, 4.5), cmap="viridis_r")
-plt.gca().set_aspect(1 / np.cos(np.radians(float(field["latitude"].mean()))))
+aspect = 1 / np.cos(np.radians(float(field["latitude"].mean())))
+plt.gca().set(aspect=aspect, title=time)
 print(dict(field.sizes))
 
 # %% [markdown]
 # ## 6. NetCDF
 #
-# The file follows the CF conventions, so QGIS, Panoply and others know its axes and units.
+# The file follows the CF conventions, so QGIS, Panoply and others know its axes, its units and its reference system:
+# the variable `crs` says that degrees are those of WGS 84.
 
 # %%
 field.to_netcdf(folder / "field.nc")
 read = xr.load_dataarray(folder / "field.nc")
 assert read.equals(field)
 print(read.attrs)
+print(read["crs"].attrs["geographic_crs_name"])
 
 # %% [markdown]
 # ## 7. An interactive map
