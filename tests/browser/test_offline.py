@@ -9,10 +9,12 @@ from chromium import needs_chromium, new_page, sync_api
 
 from data_prep.page import page as city_page
 from tritonbn.experiment.figures.html_map import html_map
+from tritonbn.experiment.figures.map import HIDDEN_COLOR
 
 pytestmark = needs_chromium
 
 STATIONS = "path.leaflet-interactive[stroke='white']"
+HELD_OUT = f"path.leaflet-interactive[stroke='{HIDDEN_COLOR}']"
 
 
 @pytest.fixture
@@ -46,10 +48,12 @@ def test_the_map_shows_values_under_the_pointer_and_other_times(opened, syntheti
     times = np.array([600, 1200])
     fields = np.stack([np.full(synthetic.grid, 7.0), np.full(synthetic.grid, 9.0)])
     estimates = np.full((2, 31), 12.34, np.float32)
-    held_out = np.zeros(31, bool)
+    north = synthetic.stations["station"] == "ANT_REF_M802"
     path = tmp_path / "field.html"
     path.write_text(
-        html_map(synthetic, times, fields.astype(np.float32), estimates, held_out, "Fields"),
+        html_map(
+            synthetic, times, fields.astype(np.float32), estimates, north.to_numpy(), "Fields"
+        ),
         encoding="utf-8",
     )
     page, asked = opened(path)
@@ -57,13 +61,15 @@ def test_the_map_shows_values_under_the_pointer_and_other_times(opened, syntheti
     row = int(np.flatnonzero(synthetic.observed[times].all(axis=0))[0])
     for time, when in zip(times, ("2020-07-06 10:00", "2020-07-06 20:00"), strict=True):
         page.get_by_label(when).check()
-        page.locator(STATIONS).nth(row).hover(force=True)
+        page.locator(STATIONS).nth(row).hover()
         shown = tooltip(page)
         assert synthetic.stations["station"].iloc[row] in shown
         assert when in shown
         assert "12.3 µg/m³" in shown
         assert f"{synthetic.values[time, row]:.1f} µg/m³" in shown
         screenshot(page, f"map-{time}.png")
+    page.locator(HELD_OUT).hover()
+    assert "ANT_REF_M802" in tooltip(page)
     assert page.locator(".cell").count() == 16 * 16
     page.locator(".cell").nth(0).hover()
     assert tooltip(page).split() == ["2020-07-06", "20:00", "9.0", "µg/m³"]

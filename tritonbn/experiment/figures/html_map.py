@@ -102,7 +102,7 @@ def html_map(
     shown.default_js, shown.default_css = [], []  # links to servers
     scale = common_scale(city, times, fields, held_out)
     for row, time in enumerate(times):
-        when = np.datetime_as_string(city.times[time], "m").replace("T", " ")
+        when = _when(city, time)
         layer = folium.FeatureGroup(when, overlay=False, show=row == 0).add_to(shown)
         folium.GeoJson(
             _collection(_cells(city, fields[row], scale)),
@@ -114,7 +114,7 @@ def html_map(
         readings = _readings(city, int(time), estimates[row], held_out, scale)
         folium.GeoJson(
             _collection(readings),
-            marker=folium.CircleMarker(radius=8, weight=2, fill_opacity=1),
+            marker=folium.CircleMarker(radius=8, weight=2, fill=True, fill_opacity=1),
             tooltip=folium.GeoJsonTooltip(["station", "time", "estimated", "measured"]),
         ).add_to(layer)
     _add_lines(shown, (west, east, south, north))
@@ -147,12 +147,14 @@ def _readings(
     city: CityData, time: int, estimates: FloatArray, held_out: BoolArray, scale: Normalize
 ) -> Iterator[Feature]:
     """Yield each station with its estimate and its reading."""
-    when = np.datetime_as_string(city.times[time], "m").replace("T", " ")
+    when = _when(city, time)
     for station, estimate, reading, out in zip(
         city.stations.itertuples(), estimates, city.values[time], held_out, strict=True
     ):
         color = GREY if np.isnan(reading) else to_hex(colormaps[COLORMAP](scale(reading)))
-        style = {"color": HIDDEN_COLOR if out else "white", "fillColor": color, "fill": not out}
+        style: dict[str, Any] = {"color": "white", "fillColor": color}
+        if out:  # still filled, or only its edge would notice the pointer
+            style = {"color": HIDDEN_COLOR, "fillOpacity": 0}
         yield _feature(
             "Point",
             [station.longitude, station.latitude],
@@ -225,12 +227,18 @@ def _legend(city: CityData, times: IntArray, scale: Normalize, held_out: BoolArr
     if held_out.any():
         circles["held-out"] = "held-out station"
     key = "".join(f'<li class="{kind}">{text}</li>' for kind, text in circles.items())
+    when = f"<div>{_when(city, times[0])}</div>" if len(times) == 1 else ""
     return (
-        f'<div class="legend"><b>{_text(label(city))}</b> ({_text(unit(city))})'
+        f'<div class="legend"><b>{_text(label(city))}</b> ({_text(unit(city))}){when}'
         f'<div class="colors" style="background: linear-gradient(to right, {colors})"></div>'
         f'<div class="numbers">{numbers}</div><ul>{key}</ul>'
-        f"<p>An estimate uses the readings of the other stations only.</p></div>"
+        "<p>An estimate uses the readings of the other stations only. Times are in the time zone "
+        "of the data.</p></div>"
     )
+
+
+def _when(city: CityData, time: int) -> str:
+    return str(city.times[time]).replace("T", " ").removesuffix(":00")
 
 
 def _value(value: float, city: CityData) -> str:
