@@ -157,7 +157,7 @@ def test_out_must_be_a_folder(archive, tmp_path, capsys):
 
 def test_describe_writes_a_page(tidy, tmp_path, capsys):
     out, html = str(tmp_path / "out"), tmp_path / "new" / "city.html"
-    assert main(["tidy", tidy, "--out", out]) == 0
+    assert main(["prepare", tidy, "--out", out]) == 0
     capsys.readouterr()
     assert main(["describe", out]) == 0
     described = capsys.readouterr().out
