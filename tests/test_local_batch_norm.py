@@ -265,7 +265,11 @@ def test_registered_operator_is_consistent():
     x, mean, var, weight, bias = sample(segments)
     partition = segments.on(x.device)
     leaves = [t.requires_grad_() for t in (x, weight, bias)]
-    for given in ((None, None), (mean, var)):
-        operands = (x, partition.tensors, partition.sizes, *leaves[1:], None, *given)
+    levels = torch.stack([torch.arange(segments.num_segments), torch.zeros_like(mean[0]).long()])
+    pooling = (levels, torch.tensor([3.0], requires_grad=True), [segments.num_segments, 1])
+    none = (None, None)
+    alone = (None, None, None)
+    for given, pooled in ((none, alone), ((mean, var), alone), (none, pooling)):
+        operands = (x, partition.tensors, partition.sizes, *leaves[1:], None, *given, *pooled)
         arguments = (*operands, 1e-5, None, "native", None)
         torch.library.opcheck(torch.ops.tritonbn.local_batch_norm, arguments)

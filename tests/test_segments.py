@@ -95,3 +95,65 @@ def test_read_only_arrays_of_numpy_are_taken_without_a_warning(recwarn):
     assert Segments.nearest(cells, (2, 3)) == Segments.nearest([0, 5], (2, 3))
     assert Segments(cells[::5]) == Segments([0])
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("missing", [None, "", np.nan])
+def test_labels_become_segments_in_their_sorted_order(missing):
+    labels = [["park", "road", missing], ["road", "canal", "park"]]
+    for given in (labels, np.array(labels, dtype=object)):
+        assert Segments.from_labels(given).ids.tolist() == [[1, 2, -1], [2, 0, 1]]
+
+
+def test_labels_may_be_numbers():
+    assert Segments.from_labels(np.array([[30, 10], [10, 20]])).ids.tolist() == [[2, 0], [0, 1]]
+
+
+def test_labels_are_needed():
+    with pytest.raises(ValueError, match=r"at least one label, got shape \(1, 2\)"):
+        Segments.from_labels([[None, ""]])
+
+
+def test_clusters_are_stations_that_are_alike():
+    rng = np.random.default_rng(0)
+    kinds = rng.permutation(np.repeat([0, 1, 2], 5))
+    centres = np.array([[0.0, 500.0], [3.0, 500.0], [0.0, 9000.0]])
+    features = centres[kinds] + rng.normal(0, [0.1, 100.0], (15, 2))
+    cells, grid = rng.choice(99, 15, replace=False).tolist(), (9, 11)
+    segments = Segments.clusters(features, 3, cells, grid)
+    assert segments.num_segments == 3
+    found = segments.ids.flatten()[cells].numpy()
+    for one in range(15):
+        for other in range(15):
+            assert (found[one] == found[other]) == (kinds[one] == kinds[other])
+    nearest = Segments.nearest(cells, grid).ids
+    assert torch.equal(segments.ids, torch.tensor(found)[nearest])
+    assert segments == Segments.clusters(features, 3, cells, grid)
+
+
+def test_clusters_of_correlated_readings():
+    rng = np.random.default_rng(1)
+    common = rng.normal(size=(2, 300))
+    readings = common[[0, 1, 0, 1, 1]] + 0.3 * rng.normal(size=(5, 300))
+    segments = Segments.clusters(np.corrcoef(readings), 2, [0, 1, 2, 3, 4], (1, 5))
+    assert segments.ids.tolist() == [[0, 1, 0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("features", "k", "message"),
+    [
+        ([[1.0], [2.0]], 2, r"shape \(3 stations, F\), got 0 others in shape \(2, 1\)"),
+        ([1.0, 2.0, 3.0], 2, r"got 0 others in shape \(3,\)"),
+        ([[1.0], [np.nan], [2.0]], 2, "got 1 others"),
+        ([[1.0], [2.0], [3.0]], 4, "between 1 and the number of stations, 3, got 4"),
+        ([[1.0], [2.0], [3.0]], 0, "between 1 and the number of stations, 3, got 0"),
+    ],
+)
+def test_bad_features_give_one_clear_error(features, k, message):
+    with pytest.raises(ValueError, match=message):
+        Segments.clusters(features, k, [0, 1, 2], (1, 3))
+
+
+def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("tritonbn.clusters.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'tritonbn\[clusters\]'"):
+        Segments.clusters([[1.0], [2.0]], 2, [0, 1], (1, 2))

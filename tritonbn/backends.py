@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from tritonbn import native, ranks
 from tritonbn.caller import wants_other_derivatives
 from tritonbn.partition import Partition
+from tritonbn.pooling import Pooling, no_tau
 from tritonbn.segments import plain_tensors
 from tritonbn.tensors import (
     Affine,
@@ -112,12 +113,13 @@ def forward(
     affine: Affine,
     running: Running | None,
     group: str | None,
+    pooling: Pooling | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Normalize x with the statistics of the batch, or with the `given` mean and variance.
 
     The batch is that of all ranks of the process group with the name `group`, if there is one. Only
     the backend "triton" applies the activation and updates the running statistics; the caller does
-    both for the others.
+    both for the others, and updates running statistics of several levels.
 
     Returns
     -------
@@ -131,7 +133,9 @@ def forward(
     elif backend == "triton":
         from tritonbn.kernels import launch
 
-        y, mean, var, count = launch.forward(x, partition, mask, given, affine, running, group)
+        y, mean, var, count = launch.forward(
+            x, partition, mask, given, affine, running, group, pooling
+        )
     else:
         y, mean, var, count = native.forward(
             x,
@@ -142,6 +146,7 @@ def forward(
             given,
             affine.eps,
             group,
+            pooling,
         )
     if given is not None or count is None:
         mean, var, count = (x.new_empty(0, dtype=wide_dtype(x)) for _ in range(3))
@@ -157,8 +162,9 @@ def backward(
     statistics: Statistics,
     affine: Affine,
     group: str | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of x, weight and bias; the latter two in the compute dtype.
+    pooling: Pooling | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of x, weight, bias and tau; weight and bias in the compute dtype.
 
     Statistics without counts were given, and so do not depend on x. With a process group, x has
     influenced the outputs of all ranks; the gradients of weight and bias are those of this rank.
@@ -168,14 +174,14 @@ def backward(
         dbias = torch.zeros_like(dweight)
         if group is not None:
             ranks.sum_gradients(dweight, dbias, group)
-        return empty_like(x), dweight, dbias
+        return empty_like(x), dweight, dbias, no_tau(pooling)
     if backend == "triton":
         from tritonbn.kernels import launch
 
-        return launch.backward(dy, x, partition, mask, statistics, affine, group)
+        return launch.backward(dy, x, partition, mask, statistics, affine, group, pooling)
     mean, var, counts = statistics
     mean, var = mean.to(wide_dtype(x)), var.to(wide_dtype(x))
-    dx, dweight, dbias = native.backward(
+    dx, dweight, dbias, dtau = native.backward(
         dy,
         x,
         partition,
@@ -187,8 +193,9 @@ def backward(
         affine.eps,
         counts is not None,
         group,
+        pooling,
     )
-    return dx, dweight.to(compute_dtype(x)), dbias.to(compute_dtype(x))
+    return dx, dweight.to(compute_dtype(x)), dbias.to(compute_dtype(x)), dtau
 
 
 def _statistics_of_nothing(

@@ -10,15 +10,16 @@ from torch import Tensor, nn
 
 from tritonbn import ranks
 from tritonbn.backends import Backend
+from tritonbn.levels import Levels
 from tritonbn.ops import Activation, local_batch_norm
-from tritonbn.segmented import SegmentedBatchNorm
+from tritonbn.pooled import PooledBatchNorm, checked_tau
 from tritonbn.segments import Segments
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 
-class LocalBN(SegmentedBatchNorm):
+class LocalBN(PooledBatchNorm):
     """Batch normalization with a mean, variance, weight and bias per segment of the grid.
 
     The definition is in `tritonbn.local_batch_norm`. Apart from the segments the layer behaves like
@@ -30,9 +31,10 @@ class LocalBN(SegmentedBatchNorm):
     ----------
     num_features : int
         C, the number of channels.
-    segments : Segments, integer Tensor of ids, or sequence of int
-        The partition of the grid into S segments. A sequence is the shape of the grid, such as
-        ``(32, 32)``, with one segment per cell.
+    segments : Segments, integer Tensor of ids, sequence of int, or sequence of Segments
+        The partition of the grid into S segments. A sequence of int is the shape of the grid, such
+        as ``(32, 32)``, with one segment per cell. A sequence of Segments has levels from fine to
+        coarse, such as stations, districts and the whole grid; see `pooling`.
     eps : float, default 1e-5
         Added to the variance for numerical stability.
     momentum : float or None, default 0.1
@@ -48,6 +50,15 @@ class LocalBN(SegmentedBatchNorm):
         Applied to the normalized values.
     backend : "auto", "triton", "native" or "reference", default "auto"
         The implementation; see `tritonbn.local_batch_norm`.
+    pooling : float or sequence of float, optional
+        tau, for several levels: the number of values that count as much as the level above. A
+        segment with n values is normalized with the mean and the second moment
+        ``share * own + (1 - share) * above``, where ``share = n / (n + tau)``, and `above` is the
+        same estimate of the next coarser level. 0 uses the finest level alone, infinity the
+        coarsest one. A sequence has a number for each level but the last.
+    learn_pooling : bool, default False
+        Whether tau is learned, beginning at `pooling`, as the exponential of the parameter
+        `log_tau`.
     process_group : torch.distributed.ProcessGroup, its name, or None, default None
         If given, the statistics in training are those of the values of all ranks of the group, as
         in `torch.nn.SyncBatchNorm`; see `tritonbn.convert_sync_localbn`. None means those of each
@@ -58,7 +69,10 @@ class LocalBN(SegmentedBatchNorm):
     Attributes
     ----------
     weight, bias : Parameter, shape (C, S), or None
-        Initially 1 and 0.
+        Initially 1 and 0. With several levels, those of the coarsest one.
+    weight_deviations, bias_deviations : ParameterList
+        With several levels: what each finer level adds to weight and bias, initially 0. Weight
+        decay of these draws each segment towards the level above.
     running_mean, running_var : Tensor (buffer), shape (C, S), or None
         Initially 0 and 1.
     num_batches_tracked : Tensor (buffer), scalar int64, or None
@@ -75,7 +89,8 @@ class LocalBN(SegmentedBatchNorm):
     Raises
     ------
     TypeError, ValueError
-        If no `Segments` can be made from `segments`, or `num_features` is not positive.
+        If no `Segments` can be made from `segments`, `num_features` is not positive, or `pooling`
+        does not fit the number of levels.
 
     References
     ----------
@@ -101,7 +116,7 @@ class LocalBN(SegmentedBatchNorm):
     def __init__(
         self,
         num_features: int,
-        segments: Segments | Tensor | Sequence[int],
+        segments: Segments | Tensor | Sequence[int] | Sequence[Segments],
         eps: float = 1e-5,
         momentum: float | None = 0.1,
         affine: bool = True,
@@ -110,33 +125,45 @@ class LocalBN(SegmentedBatchNorm):
         bias: bool = True,
         activation: Activation | None = None,
         backend: Backend = "auto",
+        pooling: float | Sequence[float] | None = None,
+        learn_pooling: bool = False,
         process_group: "ProcessGroup | str | None" = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         if num_features < 1:
             raise ValueError(f"num_features must be at least 1, got {num_features}")
+        levels = None
         if isinstance(segments, Tensor):
             segments = Segments(segments)
         elif not isinstance(segments, Segments):
-            segments = Segments.per_cell(segments)
+            if any(isinstance(level, Segments) for level in segments):
+                levels = Levels(segments)  # type: ignore[arg-type]
+                segments = levels.smallest
+            else:
+                segments = Segments.per_cell(segments)  # type: ignore[arg-type]
+        tau = checked_tau(levels, pooling, learn_pooling)
         super().__init__(num_features, segments, eps, momentum)
+        self.pooling = pooling
+        self.learn_pooling = learn_pooling
         self.affine = affine
         self.track_running_stats = track_running_stats
         self.activation = activation
         self.backend = backend
         self._group_name = ranks.name_of(process_group)
 
-        shape = (num_features, segments.num_segments)
-
-        def empty() -> Tensor:
+        def empty(segments: Segments) -> Tensor:
+            shape = (num_features, segments.num_segments)
             return torch.empty(shape, device=device, dtype=dtype)
 
-        self.weight = nn.Parameter(empty()) if affine else None
-        self.bias = nn.Parameter(empty()) if affine and bias else None
+        coarsest = segments if levels is None else levels.levels[-1]
+        self.weight = nn.Parameter(empty(coarsest)) if affine else None
+        self.bias = nn.Parameter(empty(coarsest)) if affine and bias else None
         if track_running_stats:
-            self.running_mean, self.running_var = empty(), empty()
+            self.running_mean, self.running_var = empty(segments), empty(segments)
             self.num_batches_tracked = torch.tensor(0, device=device)
+        if levels is not None:
+            self._add_levels(levels, tau, torch.empty(0, device=device, dtype=dtype))
         self._place_segments()
         self.reset_parameters()
 
@@ -157,6 +184,9 @@ class LocalBN(SegmentedBatchNorm):
             nn.init.ones_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+        if self.levels is not None:
+            for deviation in (*self.weight_deviations, *self.bias_deviations):
+                nn.init.zeros_(deviation)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize x.
@@ -223,11 +253,12 @@ class LocalBN(SegmentedBatchNorm):
     def extra_repr(self) -> str:
         """Describe the layer in the format of `torch.nn.BatchNorm2d`."""
         activation = f", activation={self.activation!r}" if self.activation else ""
+        pooling = f", pooling={self.pooling}" if self.levels else ""
         group = f", process_group={self._group_name!r}" if self._group_name else ""
         return (
             f"{self.num_features}, {self.segments}, eps={self.eps}, momentum={self.momentum}, "
             f"affine={self.affine}, track_running_stats={self.track_running_stats}{activation}"
-            f"{group}"
+            f"{pooling}{group}"
         )
 
 
@@ -243,13 +274,14 @@ def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None) -> Tensor:
     if tracked is not None and layer.momentum is None and layer.num_batches_tracked is not None:
         momentum = 1.0 / (layer.num_batches_tracked + 1).to(tracked.dtype)
     ignored = layer.training and not layer.track_running_stats
+    weight, bias = layer.segment_parameters()
     y = local_batch_norm(
         x,
         layer.segments,
         None if ignored else layer.running_mean,
         None if ignored else layer.running_var,
-        layer.weight,
-        layer.bias,
+        weight,
+        bias,
         layer.training,
         momentum,
         layer.eps,
@@ -257,6 +289,7 @@ def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None) -> Tensor:
         activation=layer.activation,
         backend=layer.backend,
         process_group=layer._group_name if layer.training else None,
+        pooling=layer._pooling(),
     )
     if tracked is not None and layer.num_batches_tracked is not None:
         layer.num_batches_tracked.add_(1)

@@ -16,6 +16,7 @@ from torch.nn.functional import relu, silu
 
 from tritonbn import backends, caller, reference
 from tritonbn.partition import Partition
+from tritonbn.pooling import Pooling
 from tritonbn.tensors import Affine, Running, Statistics, compute_dtype, empty_like, wide_dtype
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -35,6 +36,9 @@ def _forward(
     mask: Tensor | None,
     mean: Tensor | None,
     var: Tensor | None,
+    levels: Tensor | None,
+    tau: Tensor | None,
+    level_sizes: Sequence[int] | None,
     eps: float,
     activation: str | None,
     backend: str,
@@ -43,16 +47,18 @@ def _forward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     given = None if mean is None or var is None else (mean, var)
     affine = Affine(weight, bias, eps, activation)
+    pooling = Pooling.join(levels, tau, level_sizes)
     return backends.forward(
-        backend, x, Partition.join(partition, sizes), mask, given, affine, running, group
+        backend, x, Partition.join(partition, sizes), mask, given, affine, running, group, pooling
     )
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, partition, ctx.sizes, weight, bias, mask, given_mean, given_var, *options = inputs
+    x, partition, ctx.sizes, weight, bias, mask, given_mean, given_var, *others = inputs
+    levels, tau, *options = others
     statistics = output[1:] if given_mean is None else (given_mean, given_var, None)
-    ctx.save_for_backward(x, weight, bias, mask, *statistics, *partition)
-    ctx.options = options[:4]
+    ctx.save_for_backward(x, weight, bias, mask, *statistics, levels, tau, *partition)
+    ctx.options = options[:5]
     ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)  # else zeros are written for the gradient of each statistic
 
@@ -60,14 +66,14 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _differentiate(
     backward: Callable[..., tuple[Tensor, ...]], ctx: Any, dy: Tensor | None, *_: Any
 ) -> tuple[Any, ...]:
-    x, weight, bias, mask, *statistics_and_partition = ctx.saved_tensors
-    statistics, partition = statistics_and_partition[:3], statistics_and_partition[3:]
+    x, weight, bias, mask, *others = ctx.saved_tensors
+    statistics, (levels, tau), partition = others[:3], others[3:5], others[5:]
     if dy is None and ctx.options[-1] is None:
-        return None, [None] * len(partition), *[None] * 10
+        return None, [None] * len(partition), *[None] * 13
     if dy is None:  # the outputs of other ranks depend on x
         dy = torch.zeros_like(x)
-    dx, dweight, dbias = backward(
-        dy, x, partition, ctx.sizes, weight, bias, mask, *statistics, *ctx.options
+    dx, dweight, dbias, dtau = backward(
+        dy, x, partition, ctx.sizes, weight, bias, mask, *statistics, levels, tau, *ctx.options
     )
     return (
         dx,
@@ -75,7 +81,9 @@ def _differentiate(
         None,
         None if weight is None else dweight.to(weight.dtype),
         None if bias is None else dbias.to(bias.dtype),
-        *[None] * 7,
+        *[None] * 4,
+        None if tau is None else dtau.to(tau.dtype),
+        *[None] * 5,
     )
 
 
@@ -90,27 +98,32 @@ def _backward(
     mean: Tensor,
     var: Tensor,
     count: Tensor | None,
+    levels: Tensor | None,
+    tau: Tensor | None,
+    level_sizes: Sequence[int] | None,
     eps: float,
     activation: str | None,
     backend: str,
     group: str | None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     statistics, affine = Statistics(mean, var, count), Affine(weight, bias, eps, activation)
+    pooling = Pooling.join(levels, tau, level_sizes)
     return backends.backward(
-        backend, dy, x, Partition.join(partition, sizes), mask, statistics, affine, group
+        backend, dy, x, Partition.join(partition, sizes), mask, statistics, affine, group, pooling
     )
 
 
 def _save_for_second(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    dy, x, partition, ctx.sizes, weight, bias, mask, mean, var, count, *ctx.options = inputs
-    ctx.save_for_backward(dy, x, weight, bias, mask, mean, var, *partition)
+    dy, x, partition, ctx.sizes, weight, bias, mask, mean, var, count, *others = inputs
+    levels, tau, *ctx.options = others
+    ctx.save_for_backward(dy, x, weight, bias, mask, mean, var, levels, tau, *partition)
     ctx.batch_statistics = count is not None
 
 
 def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
     """Differentiate the gradients of the reference backend, which autograd can do to any order."""
-    dy, x, weight, bias, mask, mean, var, ids, *others = ctx.saved_tensors
-    eps, activation, _, group = ctx.options
+    dy, x, weight, bias, mask, mean, var, levels, tau, ids, *others = ctx.saved_tensors
+    level_sizes, eps, activation, _, group = ctx.options
     segments = ctx.sizes[0]
     again = torch.is_grad_enabled()
 
@@ -124,13 +137,22 @@ def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
         scale = variable(x.new_ones(shape, dtype=wide) if weight is None else weight)
         shift = variable(x.new_zeros(shape, dtype=wide) if bias is None else bias)
         wide_scale, wide_shift = scale.to(wide), shift.to(wide)
+        strength = variable(x.new_zeros(0, dtype=wide) if tau is None else tau)
+        pooling = None if levels is None else Pooling(levels, strength, level_sizes)
         given = None if ctx.batch_statistics else (mean, var)
-        y, *_ = reference.forward(x, ids, segments, wide_scale, wide_shift, mask, given, eps, group)
+        y, *_ = reference.forward(
+            x, ids, segments, wide_scale, wide_shift, mask, given, eps, group, pooling
+        )
         if activation is not None:
             y = ACTIVATIONS[activation](y)
-        gradients = torch.autograd.grad(y, (x, wide_scale, wide_shift), dy, create_graph=True)
-        ddy, dx, dscale, dshift = torch.autograd.grad(
-            gradients, (dy, x, scale, shift), d_gradients, create_graph=again, allow_unused=True
+        variables = (x, wide_scale, wide_shift) + (() if pooling is None else (strength,))
+        gradients = torch.autograd.grad(y, variables, dy, create_graph=True)
+        ddy, dx, dscale, dshift, dstrength = torch.autograd.grad(
+            gradients,
+            (dy, x, scale, shift, strength),
+            d_gradients[: len(variables)],
+            create_graph=again,
+            allow_unused=True,
         )
     return (
         ddy,
@@ -139,7 +161,9 @@ def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
         None,
         None if weight is None else dscale,
         None if bias is None else dshift,
-        *[None] * 8,
+        *[None] * 5,
+        None if tau is None else dstrength,
+        *[None] * 5,
     )
 
 
@@ -203,7 +227,8 @@ def _one_by_one(
 
 
 _PARTITION = "Tensor[] partition, SymInt[] sizes, Tensor? weight, Tensor? bias, Tensor? mask"
-_OPTIONS = "float eps, str? activation, str backend, str? group"
+_LEVELS = "Tensor? levels, Tensor? tau, SymInt[]? level_sizes"
+_OPTIONS = f"{_LEVELS}, float eps, str? activation, str backend, str? group"
 
 eager_forward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = _EagerForward.apply
 forward_operator = torch.library.custom_op(
@@ -218,7 +243,7 @@ backward_operator = torch.library.custom_op(
     _backward,
     mutates_args=(),
     schema=f"(Tensor dy, Tensor x, {_PARTITION}, Tensor mean, Tensor var, Tensor? count, "
-    f"{_OPTIONS}) -> (Tensor, Tensor, Tensor)",
+    f"{_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 
 
@@ -234,7 +259,8 @@ def _(x: Tensor, _: Any, sizes: Sequence[int], *arguments: Any) -> tuple[Tensor,
 def _(dy: Tensor, x: Tensor, _: Any, sizes: Sequence[int], *arguments: Any) -> tuple[Tensor, ...]:
     shape = (x.shape[1], sizes[0])
     dweight, dbias = (x.new_empty(shape, dtype=compute_dtype(x)) for _ in range(2))
-    return empty_like(x), dweight, dbias
+    tau = arguments[7]
+    return empty_like(x), dweight, dbias, x.new_empty(0 if tau is None else len(tau))
 
 
 forward_operator.register_autograd(partial(_differentiate, backward_operator), setup_context=_save)

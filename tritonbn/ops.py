@@ -12,6 +12,7 @@ from tritonbn.backends import Backend, choose_backend
 from tritonbn.checks import can_check_values, check_arguments, check_counts, check_single
 from tritonbn.operator import ACTIVATIONS, eager_forward, forward_operator
 from tritonbn.partition import Partition
+from tritonbn.pooling import Pooling
 from tritonbn.segments import Segments
 from tritonbn.tensors import Running
 
@@ -36,6 +37,7 @@ def local_batch_norm(
     activation: Activation | None = None,
     backend: Backend = "auto",
     process_group: "ProcessGroup | str | None" = None,
+    pooling: Pooling | None = None,
 ) -> Tensor:
     """Normalize x per channel with the mean and variance of each segment of the grid.
 
@@ -82,6 +84,9 @@ def local_batch_norm(
         ranks must then make the same calls, with the same segments, number of channels and backend;
         the batch of a rank may be empty. The gradients are those of the sum of the losses of all
         ranks, but a rank contributes only its own part to the gradients of weight and bias.
+    pooling : Pooling, optional
+        Levels of segments, of which `segments` are the smallest: each segment is normalized with an
+        estimate that is drawn towards those of the levels above; see `tritonbn.LocalBN`.
 
     Returns
     -------
@@ -155,30 +160,36 @@ def local_batch_norm(
             "statistics over the ranks of a process group support neither forward-mode derivatives "
             'nor, with backend "reference" or in a nested or compiled way, torch.func transforms'
         )
-    if given is None and group is None:
+    pooling = None if given is not None else pooling
+    if given is None and group is None and pooling is None:
         check_counts(x, segments, partition.ids, mask)
 
     fused = activation if backend == "triton" else None
-    tensors = (weight, bias, mask, *(given or (None, None)))
+    tensors = (weight, bias, mask, *(given or (None, None)), *(pooling or (None, None, None)))
     operands = (x, partition.tensors, partition.sizes, *tensors, eps, fused, backend, group)
     if backend == "reference":
         y, *statistics = reference.forward(
-            x, partition.ids, partition.segments, weight, bias, mask, given, eps, group
+            x, partition.ids, partition.segments, weight, bias, mask, given, eps, group, pooling
         )
     elif given is not None and caller.wants_plain_operations():
         y, fused = export.normalize(x, partition.ids, weight, bias, given, eps), None
     elif caller.wants_registered_operator(x):
         y, *statistics = forward_operator(*operands)
-    elif backend == "triton" and running is not None and not caller.is_transformed():
+    elif (
+        backend == "triton"
+        and running is not None
+        and pooling is None
+        and not caller.is_transformed()
+    ):
         y, *statistics = eager_forward(*operands, running)
         increment_version(running[:2])
         running = None
     else:
         y, *statistics = eager_forward(*operands, None)
-    if group is not None and can_check_values(x):
+    if group is not None and pooling is None and can_check_values(x):
         check_single(statistics[-1])
     if running is not None:
-        _update_running(running, *statistics)
+        _update_running(running, pooling, *statistics)
     if activation is not None and fused is None:
         y = ACTIVATIONS[activation](y)
     return y
@@ -194,8 +205,13 @@ def _partition_for(x: Tensor, segments: Segments) -> Partition:
 
 
 @torch.no_grad()
-def _update_running(running: Running, mean: Tensor, var: Tensor, count: Tensor) -> None:
+def _update_running(
+    running: Running, pooling: Pooling | None, mean: Tensor, var: Tensor, count: Tensor
+) -> None:
     share = running.momentum if running.share is None else running.share
-    unbiased = var * (count / (count - 1).clamp(min=1))
-    for old, batch in ((running.mean, mean), (running.var, unbiased)):
+    if pooling is None:
+        var = var * (count / (count - 1).clamp(min=1))
+    else:
+        mean, var, count = pooling.pool(mean, var, count, correction=1)
+    for old, batch in ((running.mean, mean), (running.var, var)):
         old.copy_(torch.where(count > 0, old + share * (batch - old), old))

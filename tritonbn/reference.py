@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tritonbn import ranks
+from tritonbn.pooling import Pooling
 from tritonbn.tensors import in_layout, is_channels_last, wide_dtype
 
 
@@ -22,6 +23,7 @@ def forward(
     running: tuple[Tensor, Tensor] | None,
     eps: float,
     group: str | None = None,
+    pooling: Pooling | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Normalize x with the statistics of the batch, or with `running` mean and variance.
 
@@ -40,12 +42,15 @@ def forward(
     eps : float
     group : str, optional
         Name of the process group over whose ranks the statistics are computed.
+    pooling : Pooling, optional
+        Levels of segments; x is normalized with the pooled statistics.
 
     Returns
     -------
     y : Tensor, shape, dtype and memory format of x
     mean, var : Tensor, shape (C, S)
-        The statistics used; 0 for a segment without values, which is returned unchanged.
+        The statistics of each segment alone; 0 for a segment without values, which is returned
+        unchanged if it has no estimate either.
     count : Tensor, shape (S,)
         Number of values per channel in each segment; 1 if `running` was given.
     """
@@ -74,6 +79,9 @@ def forward(
     else:
         mean, var = (statistic.to(values.dtype) for statistic in running)
         count = values.new_ones(num_segments)
+    own = mean, var, count
+    if running is None and pooling is not None:
+        mean, var, count = pooling.pool(*own)
 
     def normalize(
         values: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None
@@ -89,4 +97,4 @@ def forward(
         y = torch.where(lost, normalize(values, mean.detach(), var.detach(), *fixed), y)
     y = torch.where(inside & (count[segment] > 0), y, values).to(x.dtype)
     y = y.view(x.shape[1], len(x), *x.shape[2:]).movedim(0, 1)
-    return in_layout(y, is_channels_last(x)), mean, var, count
+    return in_layout(y, is_channels_last(x)), *own

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tritonbn.levels import Levels
 from tritonbn.segments import Segments, plain_tensors
 
 
@@ -21,6 +22,8 @@ class SegmentedBatchNorm(_BatchNorm):
     eps : float
     momentum : float or None
     """
+
+    levels: Levels | None = None  # class attribute, for layers pickled by an earlier version
 
     def __init__(
         self, num_features: int, segments: Segments, eps: float, momentum: float | None
@@ -46,6 +49,8 @@ class SegmentedBatchNorm(_BatchNorm):
                 f"segments must have {self._segments.num_segments} segments, as many as the layer "
                 f"has parameters for, got {segments}"
             )
+        if self.levels is not None and segments != self._segments:
+            raise ValueError("the segments of a layer with several levels cannot be replaced")
         self._take(segments)
         self._place_segments()
 
@@ -107,7 +112,8 @@ class SegmentedBatchNorm(_BatchNorm):
         ids = state.pop(prefix + "segment_ids", None)
         if ids is not None:
             saved, own = Segments(ids), self.segments
-            if (saved.grid, saved.num_segments) != (own.grid, own.num_segments):
+            same_shape = (saved.grid, saved.num_segments) == (own.grid, own.num_segments)
+            if not same_shape or (self.levels is not None and saved != own):
                 error_msgs.append(f"{prefix}segments: {saved} cannot be loaded into {own}")
             elif saved != own:
                 self.segments = saved

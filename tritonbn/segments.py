@@ -5,14 +5,15 @@ from contextlib import contextmanager
 from math import prod
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
+from tritonbn.cells import INTEGERS, checked_cells, checked_grid
+from tritonbn.clusters import cluster
 from tritonbn.partition import Partition
-
-_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @contextmanager
@@ -77,7 +78,7 @@ class Segments:
         if isinstance(ids, FakeTensor) or (isinstance(ids, Tensor) and ids.is_meta):
             raise ValueError(f"ids must have values, got a {type(ids).__name__} on {ids.device}")
         ids = torch.asarray(ids, device="cpu", copy=True)  # of NumPy, it may be read-only
-        if ids.dtype not in _INTEGERS:
+        if ids.dtype not in INTEGERS:
             raise TypeError(f"ids must be integers, got {ids.dtype}")
         if ids.dim() == 0 or ids.numel() == 0:
             raise ValueError(f"ids must have at least one cell, got shape {tuple(ids.shape)}")
@@ -116,7 +117,7 @@ class Segments:
         >>> Segments.single((1, 3)).ids
         tensor([[0, 0, 0]])
         """
-        return cls(torch.zeros(*_checked_grid(grid), dtype=torch.int64))
+        return cls(torch.zeros(*checked_grid(grid), dtype=torch.int64))
 
     @classmethod
     @plain_tensors()
@@ -135,7 +136,7 @@ class Segments:
         tensor([[0, 1, 2],
                 [3, 4, 5]])
         """
-        grid = _checked_grid(grid)
+        grid = checked_grid(grid)
         return cls(torch.arange(prod(grid)).reshape(grid))
 
     @classmethod
@@ -170,10 +171,10 @@ class Segments:
                 [0, 0, 1, 1],
                 [0, 1, 1, 1]])
         """
-        grid = _checked_grid(grid)
+        grid = checked_grid(grid)
         axes = (torch.arange(size) for size in grid)
         positions = torch.cartesian_prod(*axes).view(prod(grid), -1)
-        stations = positions[_checked_cells(cells, grid)]
+        stations = positions[checked_cells(cells, grid)]
         squared = (positions[:, None] - stations[None]).square().sum(-1)  # (cells, S), integers
         order = torch.arange(len(stations))
         return cls((squared * len(stations) + order).argmin(1).reshape(grid))
@@ -216,11 +217,98 @@ class Segments:
         """
         if rest not in ("pool", "identity"):
             raise ValueError(f'rest must be "pool" or "identity", got {rest!r}')
-        grid = _checked_grid(grid)
-        stations = _checked_cells(cells, grid)
+        grid = checked_grid(grid)
+        stations = checked_cells(cells, grid)
         ids = torch.full((prod(grid),), len(stations) if rest == "pool" else -1)
         ids[stations] = torch.arange(len(stations))
         return cls(ids.reshape(grid))
+
+    @classmethod
+    @plain_tensors()
+    def from_labels(cls, labels: Any) -> "Segments":
+        """Make one segment of each label, such as a district, a land use or a road class.
+
+        Parameters
+        ----------
+        labels : array or nested sequence of str or int, shape of the grid
+            The label of each cell. None, NaN and ``""`` put a cell in no segment.
+
+        Returns
+        -------
+        Segments
+            In the sorted order of the labels.
+
+        Raises
+        ------
+        ValueError
+            If no cell has a label.
+
+        Examples
+        --------
+        >>> from tritonbn import Segments
+        >>> Segments.from_labels([["water", "centre"], [None, "water"]]).ids
+        tensor([[ 1,  0],
+                [-1,  1]])
+        """
+        given = np.asarray(labels, dtype=object)
+        present = [
+            label is not None and label == label and label != "" for label in given.flat
+        ]  # NaN differs from itself
+        names = sorted({label for label, there in zip(given.flat, present, strict=True) if there})
+        if not names:
+            raise ValueError(f"labels must have at least one label, got shape {given.shape}")
+        number = {name: k for k, name in enumerate(names)}
+        ids = [
+            number[label] if there else -1 for label, there in zip(given.flat, present, strict=True)
+        ]
+        return cls(torch.tensor(ids).reshape(given.shape))
+
+    @classmethod
+    @plain_tensors()
+    def clusters(
+        cls, features: Any, k: int, cells: Tensor | Sequence[int], grid: Sequence[int]
+    ) -> "Segments":
+        """Make segments of stations that are alike, and assign each cell to its nearest station.
+
+        The stations are divided by k-means on their features, each of which is scaled to mean 0 and
+        standard deviation 1. This needs scikit-learn: ``pip install 'tritonbn[clusters]'``.
+
+        Parameters
+        ----------
+        features : array of float, shape (stations, F)
+            Attributes of the stations, such as the traffic and the distance to the road; or the
+            correlation of each station's readings with those of all stations. To judge a model
+            fairly, use readings of the training part only.
+        k : int
+            The number of clusters.
+        cells : sequence of int
+            The number of each station's cell.
+        grid : sequence of int
+            The shape of the grid, such as ``(height, width)``.
+
+        Returns
+        -------
+        Segments
+            In the order in which the clusters occur among the stations.
+
+        Raises
+        ------
+        ImportError
+            If scikit-learn is not installed.
+        ValueError
+            If `features` are not finite numbers of each station, or there are fewer stations than
+            clusters.
+
+        Examples
+        --------
+        >>> from tritonbn import Segments
+        >>> traffic = [[9000.0], [150.0], [8500.0]]  # vehicles a day at three stations
+        >>> Segments.clusters(traffic, 2, cells=[0, 2, 5], grid=(1, 6)).ids
+        tensor([[0, 0, 1, 1, 0, 0]])
+        """
+        labels = cluster(features, k, len(cells))
+        nearest = cls.nearest(cells, grid)
+        return cls(labels[nearest.ids])
 
     def on(self, device: torch.device) -> Partition:
         """Return the partition on `device`; the copy is kept, unless a model is being traced."""
@@ -250,23 +338,3 @@ class Segments:
         outside = self.ids.numel() - int(self.cell_counts.sum())
         rest = f", {outside} cells in none" if outside else ""
         return f"Segments({self.num_segments} on {'x'.join(map(str, self.grid))}{rest})"
-
-
-def _checked_grid(grid: Sequence[int]) -> tuple[int, ...]:
-    sizes = tuple(int(size) for size in grid)
-    if not sizes or min(sizes) < 1:
-        raise ValueError(f"grid must be sizes of at least 1, such as (32, 32), got {grid}")
-    return sizes
-
-
-def _checked_cells(cells: Tensor | Sequence[int], grid: tuple[int, ...]) -> Tensor:
-    stations = torch.asarray(cells, device="cpu", copy=True)
-    if stations.dtype not in _INTEGERS or stations.dim() != 1 or len(stations) == 0:
-        raise ValueError(f"cells must be a list of at least one integer, got {cells}")
-    stations = stations.to(torch.int64)
-    outside = stations[(stations < 0) | (stations >= prod(grid))].tolist()
-    if outside:
-        raise ValueError(f"cells must be 0 .. {prod(grid) - 1} on the grid {grid}, got {outside}")
-    if len(set(stations.tolist())) != len(stations):
-        raise ValueError(f"cells must differ from each other, got {stations.tolist()}")
-    return stations

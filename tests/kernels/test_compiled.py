@@ -141,6 +141,10 @@ def test_merging_the_statistics_of_ranks_spills_no_register():
     assert output_of("compile_ranks.py") == dict.fromkeys(TARGETS, 0)
 
 
+def test_the_gradient_through_pooled_statistics_spills_nothing():
+    assert output_of("compile_pooled.py") == dict.fromkeys(TARGETS, 0)
+
+
 def output_of(script, *arguments):
     """Run a program of this folder without Triton's interpreter."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}

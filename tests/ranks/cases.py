@@ -12,6 +12,7 @@ SEGMENTS = SEGMENTS | {
     "pool": Segments.stations([4, 0], GRID),
     "identity": Segments.stations([4, 0], GRID, rest="identity"),
 }
+LEVELS = [SEGMENTS["per_cell"], SEGMENTS["nearest"], SEGMENTS["single"]]
 SIZES = {
     2: {"equal": (4, 4), "unequal": (5, 2), "empty": (0, 6)},
     4: {"equal": (2, 2, 2, 2), "unequal": (1, 4, 2, 3), "empty": (3, 0, 0, 4)},
@@ -45,7 +46,17 @@ CASES = [
             ("pool", "no value", "equal"),
         )
     ),
+    *(
+        Case("levels", mask, sizes, backend)
+        for backend in ("native", "reference", "triton")
+        for mask, sizes in (("none", "unequal"), ("one rank", "equal"), ("no value", "empty"))
+    ),
 ]
+
+
+def finest(case):
+    """Return the ids of the smallest segments."""
+    return SEGMENTS["per_cell" if case.segments == "levels" else case.segments].ids
 
 
 def batch_of(case, world, dtype):
@@ -62,16 +73,19 @@ def batch_of(case, world, dtype):
         mask = torch.rand(len(x), 1, *GRID, generator=generator) < 0.7
         mask[0], mask[-1] = True, True  # no segment has a single value
     if case.mask == "one rank":  # only the last rank has values of the first cell's segment
-        first = (SEGMENTS[case.segments].ids == SEGMENTS[case.segments].ids[0, 0]).expand_as(mask)
+        first = (finest(case) == finest(case)[0, 0]).expand_as(mask)
         mask[first] = False
         mask[slices[-1]] |= first[slices[-1]]
     if case.mask == "no value":
-        mask[:, :, SEGMENTS[case.segments].ids == 0] = False
+        mask[:, :, finest(case) == 0] = False
     return x.to(dtype), dy.to(dtype), mask, slices
 
 
 def layer_of(case, dtype, **options):
-    layer = LocalBN(CHANNELS, SEGMENTS[case.segments], backend=case.backend, dtype=dtype, **options)
+    segments = SEGMENTS.get(case.segments, LEVELS)
+    if case.segments == "levels":
+        options["pooling"] = 3.0
+    layer = LocalBN(CHANNELS, segments, backend=case.backend, dtype=dtype, **options)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var):

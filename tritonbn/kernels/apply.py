@@ -88,6 +88,7 @@ def input_gradient(
     CELLS: tl.constexpr,
     S: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
+    POOLED: tl.constexpr,
     ACTIVATION: tl.constexpr,
     COMPUTE: tl.constexpr,
     BLOCK_ROWS: tl.constexpr,
@@ -96,7 +97,8 @@ def input_gradient(
     """Write ``dx = scale * dz + slope * (x - center) + constant``.
 
     The last two terms are the gradient through the statistics, and apply to included values only.
-    Without `count` the statistics were given, and these terms do not exist.
+    Without `count` the statistics were given, and these terms do not exist. If the statistics are
+    pooled over levels, `dweight` and `dbias` are slope and constant.
     """
     block = tl.num_programs(0) - 1 - tl.program_id(0)
     _, offset, channel, cell, exists = locate_columns(
@@ -109,15 +111,11 @@ def input_gradient(
     )
     rstd, scale, shift = load_affine(variance, weight, bias, parameter, present, eps, COMPUTE)
     if count is not None:
-        m = tl.load(count + segment, mask=present, other=1).to(COMPUTE)
-        slope, constant = statistics_gradient(
-            m,
-            tl.load(dweight + parameter, mask=present, other=0).to(COMPUTE),
-            tl.load(dbias + parameter, mask=present, other=0).to(COMPUTE),
-            low,
-            rstd,
-            scale,
-        )
+        slope = tl.load(dweight + parameter, mask=present, other=0).to(COMPUTE)
+        constant = tl.load(dbias + parameter, mask=present, other=0).to(COMPUTE)
+        if not POOLED:
+            m = tl.load(count + segment, mask=present, other=1).to(COMPUTE)
+            slope, constant = statistics_gradient(m, slope, constant, low, rstd, scale)
     first = (tl.num_programs(1) - 1 - tl.program_id(1)) * rows_per_program
     last = tl.minimum(first + rows_per_program, rows)
     for start in range(first, last, BLOCK_ROWS):

@@ -29,6 +29,7 @@ from tritonbn.kernels import fused, merging, stages, tuning
 from tritonbn.kernels.configs import fits_one_pass
 from tritonbn.kernels.problem import Mask, Problem
 from tritonbn.partition import Partition
+from tritonbn.pooling import Pooling, no_tau
 from tritonbn.tensors import Affine, Running, Statistics, in_layout
 
 
@@ -40,6 +41,7 @@ def forward(
     affine: Affine,
     running: Running | None,
     group: str | None,
+    pooling: Pooling | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Normalize x, and update the running statistics if there are any.
 
@@ -55,12 +57,14 @@ def forward(
     running : Running or None
     group : str or None
         Name of the process group over whose ranks the statistics are computed.
+    pooling : Pooling, optional
+        Levels of segments; x is normalized with the pooled statistics.
 
     Returns
     -------
     y : Tensor, shape, dtype and memory format of x
     mean, var : Tensor, shape (C, S)
-        The statistics used; 0 for a segment without values.
+        The statistics of each segment alone; 0 for a segment without values.
     count : Tensor, shape (S,), or None
         Number of values per channel in each segment; None if the statistics were given.
     """
@@ -68,21 +72,23 @@ def forward(
     x = in_layout(x, problem.channels_last)
     with on_device_of(x):
         if given is not None:
-            statistics = Statistics(*given, None)
+            own = statistics = Statistics(*given, None)
         else:
             counted = Mask.of(mask, x, problem)
-            if group is None and fits_one_pass("one_pass_forward", problem):
+            in_one_pass = group is None and pooling is None
+            if in_one_pass and fits_one_pass("one_pass_forward", problem):
                 config = tuning.choose("one_pass_forward", problem, x.device)
                 return fused.forward(problem, x, partition, counted, affine, running, config)
             config = tuning.choose("column_statistics", problem, x.device)
             columns = stages.column_statistics(problem, x, counted, config)
             if group is None:
-                statistics = merging.merge_statistics(problem, columns, partition, running)
+                own = merging.merge_statistics(problem, columns, partition, running)
             else:
-                own = merging.merge_statistics(problem, columns, partition, None)
-                statistics = merging.merge_ranks(ranks.gather(own, group), running)
+                alone = merging.merge_statistics(problem, columns, partition, None)
+                own = merging.merge_ranks(ranks.gather(alone, group), running)
+            statistics = own if pooling is None else _pooled(pooling, own)
         config = tuning.choose("normalize", problem, x.device)
-        return stages.normalize(problem, x, partition.ids, statistics, affine, config), *statistics
+        return stages.normalize(problem, x, partition.ids, statistics, affine, config), *own
 
 
 def backward(
@@ -93,8 +99,9 @@ def backward(
     statistics: Statistics,
     affine: Affine,
     group: str | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of x, weight and bias, given the gradient of y.
+    pooling: Pooling | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of x, weight, bias and tau, given the gradient of y.
 
     Parameters
     ----------
@@ -103,24 +110,33 @@ def backward(
     partition : Partition
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
     statistics : Statistics
-        As used by `forward`.
+        As returned by `forward`, or given to it.
     affine : Affine
     group : str or None
+        As given to `forward`.
+    pooling : Pooling, optional
         As given to `forward`.
 
     Returns
     -------
     dx : Tensor, shape, type and memory format of x
     dweight, dbias : Tensor, shape (C, S)
+    dtau : Tensor, shape (L - 1,)
+        Empty without pooling.
     """
     problem = Problem.of(x, partition)
     x, dy = (in_layout(t, problem.channels_last) for t in (x, dy))
     with on_device_of(x):
         counted = Mask.of(mask, x, problem)
         batch_statistics = statistics.counts is not None
-        if batch_statistics and group is None and fits_one_pass("one_pass_backward", problem):
+        in_one_pass = batch_statistics and group is None and pooling is None
+        if in_one_pass and fits_one_pass("one_pass_backward", problem):
             config = tuning.choose("one_pass_backward", problem, x.device)
-            return fused.backward(problem, dy, x, partition, counted, affine, statistics, config)
+            found = fused.backward(problem, dy, x, partition, counted, affine, statistics, config)
+            return *found, no_tau(pooling)
+        own = statistics
+        if pooling is not None and batch_statistics:
+            statistics = _pooled(pooling, own)
         ids = partition.ids
         gradients = None
         if batch_statistics or affine.weight is not None or affine.bias is not None:
@@ -131,8 +147,38 @@ def backward(
         totals = gradients
         if gradients is not None and group is not None:
             totals = ranks.sum_gradients(*gradients, group)
-        dx = stages.input_gradient(problem, dy, x, counted, ids, statistics, affine, totals, config)
-        return dx, *(gradients or stages.no_gradients(problem, x))
+        dtau = no_tau(pooling)
+        if totals is not None and pooling is not None and batch_statistics:
+            totals, dtau = _through_estimates(problem, pooling, own, statistics, affine, totals)
+        dx = stages.input_gradient(
+            problem, dy, x, counted, ids, statistics, affine, totals, config, pooling is not None
+        )
+        return dx, *(gradients or stages.no_gradients(problem, x)), dtau
+
+
+def _pooled(pooling: Pooling, own: Statistics) -> Statistics:
+    mean, var, counts = own
+    assert counts is not None
+    return Statistics(*pooling.pool(mean, var, counts))
+
+
+def _through_estimates(
+    problem: Problem,
+    pooling: Pooling,
+    own: Statistics,
+    statistics: Statistics,
+    affine: Affine,
+    sums: tuple[Tensor, Tensor],
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Return slope and constant around the rounded mean, and the gradient of tau."""
+    mean, var, _ = statistics
+    rstd = torch.rsqrt(var + affine.eps)
+    scale = rstd if affine.weight is None else rstd * affine.weight
+    dweight, dbias = (total.to(mean.dtype) for total in sums)
+    slope, constant, dtau = pooling.gradients(own, scale, rstd, dweight, dbias)
+    center = mean.to(problem.compute_dtype).to(mean.dtype)
+    constant = constant + slope * (center - mean)
+    return (slope.to(problem.compute_dtype), constant.to(problem.compute_dtype)), dtau
 
 
 def on_device_of(x: Tensor) -> AbstractContextManager[object]:

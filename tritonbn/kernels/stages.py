@@ -146,8 +146,13 @@ def input_gradient(
     affine: Affine,
     gradients: tuple[Tensor, Tensor] | None,
     config: Config,
+    pooled: bool = False,
 ) -> Tensor:
-    """Run stage 3 of the backward pass: the gradient of x."""
+    """Run stage 3 of the backward pass: the gradient of x.
+
+    If the statistics are `pooled`, `gradients` are slope and constant of `Pooling.gradients`,
+    around the mean in the compute dtype.
+    """
     dx = empty_like(x)
     grid, rows_per_program = _cut_rows(problem, config, _APPLYING_PROGRAMS, problem.rows)
     apply.input_gradient[grid](
@@ -165,6 +170,7 @@ def input_gradient(
         problem.frames,
         affine.eps,
         S=problem.segments,
+        POOLED=pooled,
         ACTIVATION=affine.activation,
         **_tile(problem, config),
     )

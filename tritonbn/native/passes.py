@@ -7,6 +7,7 @@ from tritonbn import ranks
 from tritonbn.native import columns
 from tritonbn.native.layout import Layout, result_tiles
 from tritonbn.partition import Partition
+from tritonbn.pooling import Pooling, no_tau
 from tritonbn.tensors import Statistics, compute_dtype, empty_like
 
 _SMALL_MEAN = 4.0  # in standard deviations
@@ -21,6 +22,7 @@ def forward(
     running: tuple[Tensor, Tensor] | None,
     eps: float,
     group: str | None,
+    pooling: Pooling | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Normalize x with the statistics of the batch, or with `running` mean and variance.
 
@@ -35,12 +37,14 @@ def forward(
     eps : float
     group : str or None
         Name of the process group over whose ranks the statistics are computed.
+    pooling : Pooling, optional
+        Levels of segments; x is normalized with the pooled statistics.
 
     Returns
     -------
     y : Tensor, shape, dtype and memory format of x
     mean, var : Tensor, shape (C, S)
-        The statistics used; 0 for a segment without values.
+        The statistics of each segment alone; 0 for a segment without values.
     count : Tensor, shape (S,)
         Number of values per channel in each segment; 1 if `running` was given.
     """
@@ -55,6 +59,9 @@ def forward(
     else:
         mean, var = (statistic.to(layout.compute) for statistic in running)
         count = mean.new_ones(partition.segments)
+    own = mean, var, count
+    if running is None and pooling is not None:
+        mean, var, count = pooling.pool(*own)
 
     rstd = torch.rsqrt(var + eps)
     scale = rstd if weight is None else rstd * weight
@@ -66,7 +73,7 @@ def forward(
     coefficients = layout.spread(scale, shift, *center, present=present, neutral=neutral)
     for tile, result in result_tiles(rows, y_rows):
         _apply(rows[tile], *coefficients, result=result)
-    return y, mean, var, count
+    return y, *own
 
 
 def backward(
@@ -81,8 +88,9 @@ def backward(
     eps: float,
     batch_statistics: bool,
     group: str | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of x, weight and bias, given the gradient of y.
+    pooling: Pooling | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of x, weight, bias and tau, given the gradient of y.
 
     With ``xhat = (x - mean) / sqrt(var + eps)`` and sums over all values of a segment,
     ``dbias = sum(dy)`` and ``dweight = sum(dy * xhat)``. If the statistics are those of the batch,
@@ -92,6 +100,7 @@ def backward(
     where the second term applies only to the m values that the mask includes. Excluded values that
     are not finite contribute nothing to the sums. With a process group, m and the sums in the
     second term are those of all ranks; the gradients of weight and bias are those of this rank.
+    With several levels of segments, the second term is that of `Pooling.gradients`.
 
     Parameters
     ----------
@@ -107,12 +116,19 @@ def backward(
         Whether mean and variance depend on x.
     group : str or None
         As given to `forward`.
+    pooling : Pooling, optional
+        As given to `forward`.
 
     Returns
     -------
     dx : Tensor, shape, dtype and memory format of x
     dweight, dbias : Tensor, shape (C, S)
+    dtau : Tensor, shape (L - 1,)
+        Empty without pooling.
     """
+    own = Statistics(mean, var, count)
+    if pooling is not None and batch_statistics:
+        mean, var, count = pooling.pool(mean, var, count)
     layout = Layout.of(x, partition)
     dx = empty_like(x)
     rows, dy_rows, dx_rows = (layout.rows(t) for t in (x, dy, dx))
@@ -131,15 +147,19 @@ def backward(
     if not batch_statistics:
         (scale_q,) = layout.spread(scale, present=present, neutral=(1.0,))
         torch.mul(dy_rows, scale_q, out=dx_rows)
-        return dx, dweight, dbias
+        return dx, dweight, dbias, no_tau(pooling)
 
     total_dweight, total_dbias = dweight, dbias
     if group is not None:
         total_dweight, total_dbias = ranks.sum_gradients(dweight, dbias, group)
-    per_value = scale / count.clamp(min=1)
-    slope = -per_value * rstd * total_dweight
+    if pooling is None:
+        per_value = scale / count.clamp(min=1)
+        slope, constant = -per_value * rstd * total_dweight, -per_value * total_dbias
+        dtau = no_tau(pooling)
+    else:
+        slope, constant, dtau = pooling.gradients(own, scale, rstd, total_dweight, total_dbias)
     center, low = _center(mean, rstd, x)
-    offset = torch.addcmul(per_value * total_dbias, slope, low).neg_()
+    offset = torch.addcmul(constant, slope, low, value=-1)
     neutral = (1.0, 0.0, 0.0, 0.0)
     values = (scale, slope, offset, *center)
     scale_q, *through = layout.spread(*values, present=present, neutral=neutral)
@@ -153,7 +173,7 @@ def backward(
         if mask_rows is not None:
             result.masked_fill_(~mask_rows[tile], 0.0)
         result.addcmul_(dy_rows[tile], scale_q)
-    return dx, dweight, dbias
+    return dx, dweight, dbias, dtau
 
 
 def _segment_statistics(
