@@ -1,4 +1,4 @@
-"""The Python code of the README and of each how-to guide runs as a program, from top to bottom."""
+"""The Python code of the README and of some pages runs as a program, from top to bottom."""
 
 import re
 import subprocess
@@ -9,7 +9,11 @@ import pytest
 from works_with.vision import package
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "pooling.md",
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PROGRAMS = {page.stem: "\n".join(BLOCK.findall(page.read_text("utf-8"))) for page in PAGES}
 NEEDED = {"lightning": ["torchvision", "lightning"], "export": ["onnx", "onnxscript"]}
