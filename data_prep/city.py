@@ -1,6 +1,5 @@
 """`CityData`: the readings of one city. Data sources return it and the experiment uses it."""
 
-import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-
-from data_prep.files import atomic_path
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -229,30 +226,24 @@ class CityData:
     def save(self, directory: Path) -> None:
         """Write `readings.parquet`, `stations.parquet` and `city.json` to a folder.
 
-        `city.json` is written last, so a folder that contains it is complete.
+        `city.json` is the last file to appear, so a folder that contains it is complete. If the
+        disk is full, the folder is as before.
 
         Parameters
         ----------
         directory : Path
             Is created if necessary.
+
+        Raises
+        ------
+        FolderInUseError
+            If another process is writing a city to this folder.
+        OSError
+            If a file cannot be written.
         """
-        directory = Path(directory)
-        (directory / "city.json").unlink(missing_ok=True)
-        readings = pd.DataFrame(self.values, columns=self.stations["station"].to_list())
-        readings.insert(0, "time", self.times)
-        for name, table in (("readings", readings), ("stations", self.stations)):
-            with atomic_path(directory / f"{name}.parquet") as path:
-                table.to_parquet(path, index=False)
-        facts = {
-            "name": self.name,
-            "grid": self.grid,
-            "quantity": self.quantity,
-            "unit": self.unit,
-            "synthetic": self.synthetic,
-            "report": self.report,
-        }
-        with atomic_path(directory / "city.json") as path:
-            path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        from data_prep.storage import save
+
+        save(self, Path(directory))
 
     @classmethod
     def load(cls, directory: Path) -> "CityData":
@@ -263,17 +254,9 @@ class CityData:
         DataError
             If `directory` does not hold a saved city.
         """
-        directory = Path(directory)
-        try:
-            facts = json.loads((directory / "city.json").read_text(encoding="utf-8"))
-            readings = pd.read_parquet(directory / "readings.parquet")
-            stations = pd.read_parquet(directory / "stations.parquet")
-            times = readings.pop("time").to_numpy("datetime64[s]")
-            values = readings.to_numpy(np.float32)
-            facts["grid"] = tuple(facts["grid"])
-            return cls(times=times, stations=stations, values=values, **facts)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{directory} does not hold a prepared city: {error}") from error
+        from data_prep.storage import load
+
+        return load(Path(directory))
 
     def to_xarray(self) -> "xr.Dataset":
         """Convert the city to a dataset with coordinates and units.

@@ -1,6 +1,33 @@
+import errno
+import signal
+import subprocess
+import sys
+
 import pytest
 
-from data_prep.files import atomic_path
+from data_prep.files import FolderInUseError, atomic_path, only_writer
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from data_prep.files import atomic_path, only_writer
+with {block} as path:
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def hold(block):
+    """Start a process that stays in a block."""
+    program = [sys.executable, "-c", HOLD.format(block=block)]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def kill(process):
+    with process:
+        process.send_signal(signal.SIGKILL)
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -29,3 +56,51 @@ def test_after_an_error_the_old_file_is_still_there_and_nothing_else(tmp_path, e
         write_half()
     assert path.read_text() == "old"
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
+    path = tmp_path / "table.csv"
+    kill(hold(f"atomic_path(Path({str(path)!r}))"))
+    mine = tmp_path / ".table.csv.mine"
+    mine.write_text("of the user")
+    assert len([*tmp_path.iterdir()]) == 2
+    with atomic_path(path) as temporary:
+        temporary.write_text("whole")
+    assert {*tmp_path.iterdir()} == {path, mine}
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    path = tmp_path / "table.csv"
+    process = hold(f"atomic_path(Path({str(path)!r}))")
+    (in_use,) = tmp_path.iterdir()
+    with atomic_path(path) as temporary:
+        temporary.write_text("whole")
+    assert {*tmp_path.iterdir()} == {path, in_use}
+    kill(process)
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "table.csv"
+    with pytest.raises(OSError, match="No space left on device") as raised, atomic_path(path):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+    assert raised.value.filename == str(path)
+
+
+def test_a_folder_has_one_writer_until_it_ends_or_is_killed(tmp_path):
+    folder = tmp_path / "results"
+    process = hold(f"only_writer(Path({str(folder)!r}))")
+    with (
+        pytest.raises(FolderInUseError, match="results is in use by another process"),
+        only_writer(folder),
+    ):
+        pass
+    kill(process)
+    with only_writer(folder):
+        (folder / "mine").write_text("whole")
+    assert [*folder.iterdir()] == [folder / "mine"]
+
+
+def test_a_folder_in_which_nothing_was_written_is_removed_again(tmp_path):
+    with pytest.raises(ZeroDivisionError), only_writer(tmp_path / "new" / "folder"):
+        raise ZeroDivisionError
+    assert [*tmp_path.iterdir()] == []

@@ -1,0 +1,48 @@
+"""A city in a folder: what `CityData.save` and `CityData.load` describe."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_prep.city import CityData, DataError
+from data_prep.files import atomic_path, only_writer
+
+
+def save(city: CityData, directory: Path) -> None:
+    """Write a city to a folder."""
+    readings = pd.DataFrame(city.values, columns=city.stations["station"].to_list())
+    readings.insert(0, "time", city.times)
+    facts = {
+        "name": city.name,
+        "grid": city.grid,
+        "quantity": city.quantity,
+        "unit": city.unit,
+        "synthetic": city.synthetic,
+        "report": city.report,
+    }
+    with (
+        only_writer(directory),
+        atomic_path(directory / "city.json") as facts_path,  # replaced last
+        atomic_path(directory / "stations.parquet") as stations_path,
+        atomic_path(directory / "readings.parquet") as readings_path,
+    ):
+        readings.to_parquet(readings_path, index=False)
+        city.stations.to_parquet(stations_path, index=False)
+        facts_path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        (directory / "city.json").unlink(missing_ok=True)
+
+
+def load(directory: Path) -> CityData:
+    """Read a city from the folder that `save` wrote."""
+    try:
+        facts = json.loads((directory / "city.json").read_text(encoding="utf-8"))
+        readings = pd.read_parquet(directory / "readings.parquet")
+        stations = pd.read_parquet(directory / "stations.parquet")
+        times = readings.pop("time").to_numpy("datetime64[s]")
+        values = readings.to_numpy(np.float32)
+        facts["grid"] = tuple(facts["grid"])
+        return CityData(times=times, stations=stations, values=values, **facts)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{directory} does not hold a prepared city: {error}") from error
