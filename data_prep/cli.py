@@ -21,6 +21,7 @@ from data_prep.sources import IMPORTERS
 from data_prep.sources.openaq_download import download_openaq
 from data_prep.synthetic import synthetic_city, write_archive
 from data_prep.synthetic.city import period
+from data_prep.termination import STATUS, TerminatedError, sigterm_raises
 
 Run = Callable[[argparse.Namespace, Console], None]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -37,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0; 2 after an error, which is one line on stderr; 130 after Ctrl-C.
+        Exit status: 0; 2 after an error, which is one line on stderr; 130 after Ctrl-C; 143 after
+        SIGTERM.
     """
     parser = argparse.ArgumentParser(
         prog="python -m data_prep", description="Prepare the readings of a city."
@@ -45,11 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
     options = parser.parse_args(arguments)
     try:
-        with short_warnings("warning"):
+        with sigterm_raises(), short_warnings("warning"):
             options.run(options, Console(markup=False, highlight=False))
     except (DataError, OSError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
+    except TerminatedError:
+        print("terminated", file=sys.stderr)
+        return STATUS
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -1,11 +1,13 @@
 """Downloads into a cache: whole files with the right checksum, or an error."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
 
 from data_prep.city import DataError
+from data_prep.files import atomic_path
 
 if TYPE_CHECKING:
     import pooch  # needed for downloads only, so it is imported there
@@ -40,7 +42,6 @@ def open_cache(folder: Path | None) -> "pooch.Pooch":
         path=folder or pooch.os_cache("tritonbn"),
         base_url="",  # each file has its own address
         env=None if folder else "TRITONBN_DATA",
-        retry_if_failed=RETRIES,
     )
 
 
@@ -60,10 +61,25 @@ def fetch(files: "pooch.Pooch", name: str, bar: Any = False) -> Path:
     DataError
         If the file cannot be downloaded.
     """
+    from pooch.hashes import hash_matches
+
+    path, checksum = Path(files.abspath, name), files.registry[name]
+    if path.exists() and hash_matches(path, checksum):
+        return path
+    for retries_left in reversed(range(1 + RETRIES)):
+        try:
+            with atomic_path(path) as temporary:
+                _transfer(files.get_url(name), temporary, bar)
+                hash_matches(temporary, checksum, strict=True, source=name)
+            break
+        except (ValueError, requests.RequestException) as error:
+            if not retries_left:
+                raise DataError(f"{name} could not be downloaded: {error}") from error
+            time.sleep(1 + RETRIES - retries_left)
+    return path
+
+
+def _transfer(url: str, path: Path, bar: Any) -> None:
     import pooch
 
-    downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 20)
-    try:
-        return Path(files.fetch(name, downloader=downloader))
-    except (ValueError, requests.RequestException) as error:
-        raise DataError(f"{name} could not be downloaded: {error}") from error
+    pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 20)(url, path, None)

@@ -10,6 +10,7 @@ from rich.console import Console
 import tritonbn
 from data_prep.city import DataError
 from data_prep.cli import short_warnings
+from data_prep.termination import STATUS, TerminatedError, sigterm_raises
 from tritonbn.cli import data, kernels, maps, study
 from tritonbn.cli.arguments import Parser
 from tritonbn.experiment.networks.checkpoint import CheckpointError
@@ -28,12 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0; 2 after an error, which is explained in one line; 130 after Ctrl-C.
+        Exit status: 0; 2 after an error, which is explained in one line; 130 after Ctrl-C; 143
+        after SIGTERM.
     """
     options = _parser().parse_args(arguments)
     try:
-        with short_warnings("tritonbn: warning"):
+        with sigterm_raises(), short_warnings("tritonbn: warning"):
             options.run(options, Console())
+    except TerminatedError:
+        return _complain("terminated; the same command resumes the work", STATUS)
     except KeyboardInterrupt:
         return _complain("interrupted; the same command resumes the work", 130)
     except OSError as error:

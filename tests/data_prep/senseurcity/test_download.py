@@ -1,5 +1,8 @@
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -31,6 +34,8 @@ class Zenodo(ThreadingHTTPServer):
             ],
         }
         self.broken_transfers = 0
+        self.stalls = threading.Event()
+        self.continues = threading.Event()
         self.requests = []
 
 
@@ -50,6 +55,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        if self.server.stalls.is_set() and len(content) == len(CONTENT):
+            self.wfile.write(content[: 3 << 20])
+            self.server.continues.wait()
         self.wfile.write(content[:sent])
 
     def log_message(self, *_):
@@ -61,6 +69,7 @@ def zenodo():
     with Zenodo() as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
+        server.continues.set()
         server.shutdown()
 
 
@@ -136,6 +145,33 @@ def test_a_record_without_the_file_is_an_error(zenodo, fetch, tmp_path, record):
 def test_without_a_network_the_error_names_the_address(tmp_path):
     with pytest.raises(DataError, match=r"http://127\.0\.0\.1:9/record"):
         download(tmp_path, record_url="http://127.0.0.1:9/record", progress=False)
+
+
+COMMAND = """
+import sys
+from functools import partial
+from pathlib import Path
+from data_prep import cli
+from data_prep.senseurcity.download import download
+cli.download = partial(download, record_url=sys.argv[2])
+sys.exit(cli.main(["download", "--cache", sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_nothing_remains_of_a_download_that_is_ended(zenodo, fetch, tmp_path, number):
+    zenodo.stalls.set()
+    arguments = [sys.executable, "-c", COMMAND, str(tmp_path), f"{zenodo.url}/record"]
+    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
+    while sum(path.stat().st_size for path in tmp_path.iterdir()) < 2 << 20:
+        assert process.poll() is None
+    process.send_signal(number)
+    left = {signal.SIGTERM: (143, 0), signal.SIGINT: (130, 0), signal.SIGKILL: (-9, 1)}
+    assert (process.wait(), len([*tmp_path.iterdir()])) == left[number]
+    zenodo.stalls.clear()
+    path = fetch()
+    assert path.read_bytes() == CONTENT
+    assert {*tmp_path.iterdir()} == {path, tmp_path / "senseurcity_registry.txt"}
 
 
 def test_the_environment_moves_the_cache(zenodo, tmp_path, monkeypatch):
