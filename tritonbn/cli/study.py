@@ -3,12 +3,14 @@
 import argparse
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
+from data_prep.files import only_writer
 from tritonbn.cli.arguments import (
     Commands,
     Parser,
@@ -195,9 +197,9 @@ def _reproduce(options: argparse.Namespace, console: Console) -> None:
         baselines=[REFERENCE],
         seeds=options.seeds,
     )
-    results = _open(options, options.protocols, "quick")
-    reproduce(results, plan, options.station, _workforce(options), options.device, console)
-    _print_scores(results, console)
+    with _opened(options, options.protocols, "quick") as results:
+        reproduce(results, plan, options.station, _workforce(options), options.device, console)
+        _print_scores(results, console)
 
 
 def _compare(options: argparse.Namespace, console: Console) -> None:
@@ -213,10 +215,10 @@ def _compare(options: argparse.Namespace, console: Console) -> None:
         baselines=options.baselines,
         seeds=options.seeds,
     )
-    results = _open(options, options.protocols, "thorough")
-    fill_results(results, plan, _workforce(options), options.device, console)
-    report_comparison(results)
-    _print_scores(results, console)
+    with _opened(options, options.protocols, "thorough") as results:
+        fill_results(results, plan, _workforce(options), options.device, console)
+        report_comparison(results)
+        _print_scores(results, console)
 
 
 def _train(options: argparse.Namespace, console: Console) -> None:
@@ -225,10 +227,10 @@ def _train(options: argparse.Namespace, console: Console) -> None:
     }
     network = options.backbone, options.norm, options.protocol
     protocol = RunConfig.preset(options.preset or "quick", *network, **choices).protocol
-    with ranks_of_torchrun(options.device) as (ranks, device):
+    with ranks_of_torchrun(options.device) as (ranks, device), ExitStack() as stack:
         if ranks.is_first:
             try:
-                results = _open(options, [protocol], "quick")
+                results = stack.enter_context(_opened(options, [protocol], "quick"))
                 config = results.config(*network, **choices)
             except Exception:
                 ranks.share(None)  # the other processes end silently
@@ -257,14 +259,19 @@ def _require_one_process() -> None:
         )
 
 
-def _open(options: argparse.Namespace, protocols: Sequence[str], preset: str) -> Results:
-    """Open or create the results folder that the options name."""
+@contextmanager
+def _opened(
+    options: argparse.Namespace, protocols: Sequence[str], preset: str
+) -> Iterator[Results]:
+    """Open or create the results folder that the options name, and be its only writer."""
     name = Path(options.data).resolve().name.removesuffix(".zip").removesuffix(".Rda")
     directory = options.out or Path("results", name)
     require_writable(directory)
-    preset = preset_of(directory, options.preset, preset)
-    city = city_of(directory, options.data, options.grid)
-    return open_results(directory, city, protocols, preset=preset, data=source_name(options.data))
+    with only_writer(directory):
+        preset = preset_of(directory, options.preset, preset)
+        city = city_of(directory, options.data, options.grid)
+        source = source_name(options.data)
+        yield open_results(directory, city, protocols, preset=preset, data=source)
 
 
 def require_writable(directory: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from data_prep.city import CityData
+from data_prep.files import only_writer
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.folds import evaluate_networks, train_folds
 from tritonbn.experiment.run import Run
@@ -93,6 +94,8 @@ def train(
         If an argument, or the combination of arguments, is not allowed.
     DataError
         If the city has too few stations or readings, or `directory` holds other results.
+    FolderInUseError
+        If another process trains in `directory`.
     FloatingPointError
         If the loss becomes infinite or NaN.
 
@@ -121,8 +124,9 @@ def train(
     )
     console, on = _console(progress), _device(device)
     if where is not None:
-        results = open_results(where, city, [config.protocol], preset=preset, settings=settings)
-        make_runs(results, [config], on, console)
+        with only_writer(where):
+            results = open_results(where, city, [config.protocol], preset=preset, settings=settings)
+            make_runs(results, [config], on, console)
         return load_run(results.run_directory(config), device=device)
     require_trainable(city, [config.protocol], preset, settings)
     with RunDisplay(1, console) as display:
@@ -216,6 +220,8 @@ def compare(
     DataError
         Before any run: if the city has too few stations or readings, or `directory` holds other
         results.
+    FolderInUseError
+        If another process trains in `directory`.
 
     Examples
     --------
@@ -244,7 +250,10 @@ def compare(
     )
     where = None if directory is None else Path(directory)
     preset = preset_of(where, preset, "thorough")
-    with nullcontext(where) if where is not None else TemporaryDirectory() as folder:
+    with (
+        nullcontext(where) if where is not None else TemporaryDirectory() as folder,
+        only_writer(Path(folder)),
+    ):
         results = open_results(Path(folder), city, protocols, preset=preset, settings=settings)
         workforce = workforce_of(jobs, scheduler)
         fill_results(results, plan, workforce, _device(device), _console(progress))
