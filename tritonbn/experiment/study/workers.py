@@ -7,9 +7,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.managers import SyncManager
+from multiprocessing.process import BaseProcess
 from queue import Queue
 from threading import Event as Flag
+from threading import Thread
 from typing import Any
 
 import torch
@@ -92,11 +95,11 @@ def local_processes(jobs: int, runs: int) -> Iterator[Workers]:
     jobs = min(jobs, runs)
     context = get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // jobs)
+    manager = SyncManager(ctx=context)
+    manager.start(_end_with_parent)
     with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(
-            jobs, context, initializer=torch.set_num_threads, initargs=(threads,)
-        ) as pool,
+        manager,
+        ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(threads,)) as pool,
     ):
         report = _QueueReport(manager.Queue(), manager.Event())
         try:
@@ -113,6 +116,21 @@ def local_processes(jobs: int, runs: int) -> Iterator[Workers]:
             report.stop.set()
             pool.shutdown(cancel_futures=True)  # while the queue of the workers still exists
             raise
+
+
+def _begin(threads: int) -> None:
+    _end_with_parent()
+    torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """Let this process end when its parent has been killed, for which it would wait for ever."""
+
+    def watch(parent: BaseProcess) -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, args=[parent_process()], daemon=True).start()
 
 
 @dataclass(frozen=True)
