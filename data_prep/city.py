@@ -12,11 +12,13 @@ import pandas as pd
 if TYPE_CHECKING:
     import xarray as xr
 
-STATION_COLUMNS = ("station", "latitude", "longitude", "cell")
+_LONGEST_MESSAGE = 800
 
 
 class DataError(ValueError):
     """The data is not as expected. The message says what was given and what was expected.
+
+    It is one line of printable characters, whatever was given.
 
     Examples
     --------
@@ -25,6 +27,13 @@ class DataError(ValueError):
     Traceback (most recent call last):
     data_prep.city.DataError: latitude must be one finite number per station, got []
     """
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.split())
+        if len(line) > _LONGEST_MESSAGE:
+            half = _LONGEST_MESSAGE // 2
+            line = f"{line[:half].rstrip()} ... {line[-half:].lstrip()}"
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
 
 
 class DataWarning(UserWarning):
@@ -106,35 +115,9 @@ class CityData:
     interval: np.timedelta64 | None = None
 
     def __post_init__(self) -> None:
-        missing = [column for column in STATION_COLUMNS if column not in self.stations]
-        if missing:
-            raise DataError(f"stations must have the columns {missing}, got {[*self.stations]}")
-        expected = (len(self.times), len(self.stations))
-        if self.values.shape != expected or self.values.dtype != np.float32:
-            raise DataError(
-                f"values must be float32 of shape {expected} (times, stations), "
-                f"got {self.values.dtype} of shape {self.values.shape}"
-            )
-        if np.isinf(self.values).any():
-            row, column = np.argwhere(np.isinf(self.values))[0]
-            raise DataError(
-                "values must be finite, or NaN where missing, got "
-                f"{self.values[row, column]} at {self.times[row]} in "
-                f"{self.stations['station'].iloc[column]!r}"
-            )
-        if self.times.dtype != np.dtype("datetime64[s]"):
-            raise DataError(f"times must be datetime64[s], got {self.times.dtype}")
-        if not (np.diff(self.times) > np.timedelta64(0, "s")).all():
-            raise DataError("times must be strictly increasing")
-        if self.stations["station"].duplicated().any():
-            raise DataError("station names must be unique")
-        if "time" in self.stations["station"].to_list():
-            raise DataError("no station may be called 'time', which is a column of saved readings")
-        cells = self.cells
-        if ((cells < 0) | (cells >= self.grid[0] * self.grid[1])).any():
-            raise DataError(f"cells must lie in the grid {self.grid}, got {cells.tolist()}")
-        if len(np.unique(cells)) != len(cells):
-            raise DataError(f"two stations share a cell: {cells.tolist()}")
+        from data_prep.validation import validate
+
+        validate(self)
 
     def __repr__(self) -> str:
         from data_prep.display import one_line

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with sigterm_raises(), short_warnings("warning"):
-            options.run(options, Console(markup=False, highlight=False))
+            options.run(options, Console(markup=False, emoji=False, highlight=False))
     except (DataError, OSError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2

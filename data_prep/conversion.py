@@ -68,7 +68,7 @@ def from_dataset(dataset: xr.Dataset) -> CityData:
             report=json.loads(facts["report"]),
             interval=None if interval is None else np.timedelta64(int(interval), "s"),
         )
-    except (KeyError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"the dataset was not made by CityData.to_xarray: {error}") from error
 
 

@@ -1,6 +1,6 @@
 """A description of a city for the terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ from rich.console import Group
 from rich.table import Table
 
 from data_prep.city import CityData
+
+_Lines = Callable[[str, Any], Iterable[tuple[str, str]]]
 
 STATION_HEADINGS = ("station", "cell", "latitude", "longitude", "coverage", "median", "p99")
 TEXT_COLUMNS = 4
@@ -81,7 +83,7 @@ def _coverage(observed: npt.NDArray[np.bool_]) -> str:
 
 def _span(city: CityData) -> str:
     if not len(city.times):
-        return "0 times"
+        return "no times"
     first, last = (str(time).replace("T", " ") for time in city.times[[0, -1]])
     text = f"{first} to {last}: {len(city.times):,} times"
     if len(city.times) < 2:
@@ -98,18 +100,27 @@ def _quantile(values: npt.NDArray[np.float32], q: float) -> str:
 
 def _report_lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield names and values of the report; details of single devices are left out."""
+    special: dict[str, _Lines] = {"window": _window_lines, "shared_cells": _shared_cells_lines}
     for key, value in report.items():
         name = key.replace("_", " ")
-        if key == "window":
-            ends = "{start} to {end}, {minutes:,} minutes"
-            reasons = "; {start} to {end}".format(**value["decided_by"])
-            yield name, ends.format(**value) + reasons
-            if "published" in value:
-                yield "published window", ends.format(**value["published"])
-        elif key == "shared_cells":
-            yield name, "; ".join(" and ".join(group) for group in value) or "none"
-        elif key != "devices" and value not in ([], {}):
-            yield name, _words(value)
+        try:
+            yield from special[key](name, value)
+        except (AttributeError, KeyError, TypeError, ValueError):  # it may come from elsewhere
+            if key != "devices" and value not in ([], {}):
+                yield name, _words(value)
+
+
+def _window_lines(name: str, window: dict[str, Any]) -> list[tuple[str, str]]:
+    ends = "{start} to {end}, {minutes:,} minutes"
+    reasons = "; {start} to {end}".format(**window["decided_by"])
+    lines = [(name, ends.format(**window) + reasons)]
+    if "published" in window:
+        lines.append(("published window", ends.format(**window["published"])))
+    return lines
+
+
+def _shared_cells_lines(name: str, groups: list[list[str]]) -> list[tuple[str, str]]:
+    return [(name, "; ".join(" and ".join(group) for group in groups) or "none")]
 
 
 def _words(value: Any) -> str:

@@ -41,8 +41,10 @@ def load(directory: Path) -> CityData:
         readings = pd.read_parquet(directory / "readings.parquet")
         stations = pd.read_parquet(directory / "stations.parquet")
         times = readings.pop("time").to_numpy("datetime64[s]")
+        if readings.columns.to_list() != stations["station"].to_list():
+            raise ValueError("the columns of readings.parquet must be the stations")
         values = readings.to_numpy(np.float32)
         facts["grid"] = tuple(facts["grid"])
         return CityData(times=times, stations=stations, values=values, **facts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # files from elsewhere raise errors of many types
         raise DataError(f"{directory} does not hold a prepared city: {error}") from error

@@ -68,14 +68,14 @@ class Readings:
             raise DataError(f"{path} must hold files of one format, got CSV and Parquet files")
         first = self.files[0]
         columns = self._columns(first)
-        names = [str(column.name) for column in columns]
+        names = [*columns]
         required = [
             name for name in _REQUIRED if name != "station" or self._folder_station(first) is None
         ]
         if missing := [name for name in required if name not in names]:
             raise DataError(f"{first} must have the columns {missing}, got {names}")
         others = [name for name in names if name not in _REQUIRED]
-        numeric = [str(c.name) for c in columns if c.name in others and _may_be_numeric(c.type)]
+        numeric = [name for name in others if _may_be_numeric(columns[name])]
         candidates = ["value"] if "value" in names else numeric
         if len(candidates) != 1:
             raise DataError(
@@ -150,12 +150,14 @@ class Readings:
                 return unquote(name)
         return None
 
-    def _columns(self, file: Path) -> pa.Schema:
+    def _columns(self, file: Path) -> dict[str, pa.DataType]:
         with _errors_of(file):
             if file.suffix == ".parquet":
-                return pq.read_schema(file)
-            with _open_csv(file) as reader:
-                return reader.schema
+                schema = pq.read_schema(file)
+            else:
+                with _open_csv(file) as reader:
+                    schema = reader.schema
+            return {str(column.name): column.type for column in schema}
 
 
 @contextmanager
@@ -163,14 +165,15 @@ def _errors_of(file: Path, column: str = "") -> Iterator[None]:
     """Say in one sentence what is wrong with a file."""
     try:
         yield
-    except (OSError, KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (OSError, KeyError, UnicodeError, pa.ArrowException) as error:
         text = str(error)
         if "conversion error to double" in text or "parse string" in text:
             given = text.split("'")[1] if "'" in text else ""
             raise DataError(
                 f"{file}: {column} must hold numbers: {text}{number_hint(given)}"
             ) from error
-        hint = f"; {encoding_hint(file)}" if "UTF8" in text or "\0" in text else ""
+        not_utf_8 = "utf8" in text.lower().replace("-", "") or "\0" in text
+        hint = f"; {encoding_hint(file)}" if not_utf_8 else ""
         raise DataError(f"{file} cannot be read: {text}{hint}") from error
 
 

@@ -55,9 +55,10 @@ def read_tidy(
     CityData
         Stations are in the order of `stations.csv`. Times are those of the readings, sorted; gaps
         remain, and times with a UTC offset are converted to UTC. Several readings of a station at
-        the same time are averaged. Infinite values and the codes -99, -999 and -9999 count as
-        missing; other negative values are kept, since they are noise around zero. Readings of
-        unknown stations and stations without readings are dropped. `report` counts all of this.
+        the same time are averaged. Infinite values, also those too large for float32, and the codes
+        -99, -999 and -9999 count as missing; other negative values are kept, since they are noise
+        around zero. Readings of unknown stations and stations without readings are dropped.
+        `report` counts all of this.
         Spaces around the names of stations are removed, and ``report["trimmed_names"]`` has them.
 
     Warns

@@ -2,10 +2,12 @@
 
 import re
 import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,6 +19,7 @@ SYNTHETIC_COMMENT = b"synthetic"
 """The comment of a zip file whose readings are synthetic."""
 
 File = Path | zipfile.Path
+_MOST_SITE_BYTES = 1 << 24
 _DEVICE = re.compile(r"(?P<city>[A-Za-z]+)_[0-9A-Za-z]+\.csv")
 
 
@@ -78,8 +81,7 @@ class Archive:
         for folder in (self.dataset, self.metadata, self.metadata / "metadata"):
             file = folder / "metadata_sites.csv"
             if file.is_file():
-                with open_binary(file) as source:  # the units in it are not UTF-8
-                    table = pd.read_csv(source, usecols=[*columns], encoding="latin-1")
+                table = _read_sites(file, columns)
                 table = table.rename(columns=columns)[[*columns.values()]]
                 for name, limit in (("latitude", 90), ("longitude", 180)):
                     table[name] = pd.to_numeric(table[name], errors="coerce")
@@ -117,8 +119,17 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 
 def open_binary(file: File) -> BinaryIO:
-    """Open a file of the archive for reading bytes."""
-    return cast(BinaryIO, file.open("rb"))
+    """Open a file of the archive for reading bytes.
+
+    Raises
+    ------
+    DataError
+        If it is encrypted, compressed in an unknown way, or damaged.
+    """
+    try:
+        return cast(BinaryIO, file.open("rb"))
+    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file.name} cannot be read: {error}") from error
 
 
 def size_of(file: File) -> int:
@@ -137,8 +148,20 @@ def _find(root: File, name: str) -> Archive:
     raise DataError(f"{name} is not a SensEURCity archive: it has no dataset folder with CSV files")
 
 
+def _read_sites(file: File, columns: Iterable[str]) -> pd.DataFrame:
+    try:
+        with open_binary(file) as source:
+            content = source.read(_MOST_SITE_BYTES + 1)
+        if len(content) > _MOST_SITE_BYTES:
+            raise ValueError(f"it is larger than {_MOST_SITE_BYTES} bytes")
+        # the units in it are not UTF-8
+        return pd.read_csv(BytesIO(content), usecols=[*columns], encoding="latin-1", dtype=str)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{file.name} cannot be read: {error}") from error
+
+
 def _csv_files(folder: File) -> Iterator[File]:
-    return (file for file in folder.iterdir() if file.name.endswith(".csv"))
+    return (file for file in folder.iterdir() if file.name.endswith(".csv") and file.is_file())
 
 
 def _match(file: File) -> re.Match[str] | None:

@@ -19,6 +19,7 @@ from data_prep.city import DataError
 
 _WORDS = pa.dictionary(pa.int32(), pa.string())  # many rows have few different strings
 _BLOCK_BYTES = 4 << 20
+_MOST_HEADER_BYTES = 1 << 17
 _ALIASES = {"ANT_TRA_KIPD": "ANT_URB_KIPD"}  # two names of one site; the site table has the second
 
 
@@ -79,8 +80,8 @@ def read_header(source: BinaryIO, name: str) -> list[str]:
         If the file is empty or lacks the column `date` or `Location.ID`.
     """
     with _naming(name):
-        line = source.readline().decode("utf-8-sig", errors="replace")
-    header = next(csv.reader([line]), [])
+        line = source.readline(_MOST_HEADER_BYTES).decode("utf-8-sig", errors="replace")
+        header = next(csv.reader([line]), [])
     missing = [column for column in ("date", "Location.ID") if column not in header]
     if missing:
         raise DataError(f"{name} is empty or not a device file: its header lacks {missing}")
@@ -145,7 +146,7 @@ def read_device(
     )
 
     located = site >= 0
-    present = np.isfinite(value)
+    present = np.abs(value) <= np.finfo(np.float32).max  # neither missing nor infinite
     flagged = np.array([bool(_split(token)) for token in tokens])[flags]
     valid = present & ~flagged & located
     value = np.where(valid, value, np.nan)
@@ -202,7 +203,7 @@ def _naming(name: str) -> Iterator[None]:
     """Turn errors about damaged bytes into a `DataError` that names the file."""
     try:
         yield
-    except (pa.ArrowInvalid, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (pa.ArrowException, zipfile.BadZipFile, zlib.error, csv.Error, EOFError) as error:
         reason = str(error).partition("\n")[0][:120]
         raise DataError(f"{name} is truncated or damaged: {reason}") from error
 

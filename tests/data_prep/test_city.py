@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -173,9 +174,44 @@ def test_readings_of_another_city_are_refused(city, change, message):
         city.with_readings_of(replace(city, **change(city)))
 
 
-@pytest.mark.parametrize("value", [np.inf, -np.inf])
-def test_infinite_values_are_refused(city, value):
-    values = VALUES.copy()
-    values[1, 2] = value
-    with pytest.raises(DataError, match=rf"finite, or NaN .* got {value} at .* in 'c'"):
-        replace(city, values=values)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"name": 5}, "name must be a text, got 5"),
+        ({"unit": None}, "unit must be a text"),
+        ({"report": []}, "report must be a dict"),
+        ({"synthetic": "no"}, "synthetic must be a bool, got 'no'"),
+        ({"grid": (2, 0)}, "grid must be two positive integers"),
+        ({"grid": (2, 2.5)}, "grid must be two positive integers"),
+        ({"values": np.full((2, 3), np.inf, np.float32)}, "values must be finite, or NaN"),
+    ],
+)
+def test_facts_of_other_types_are_an_error(city, wrong, message):
+    with pytest.raises(DataError, match=re.escape(message)):
+        replace(city, **wrong)
+
+
+@pytest.mark.parametrize("column", ["station", "latitude", "longitude", "cell"])
+@pytest.mark.parametrize("value", [None, np.inf, 1e9, "", b"name"])
+def test_stations_without_a_name_a_position_or_a_cell_are_an_error(city, column, value):
+    if (column, value) == ("station", ""):
+        return
+    stations = city.stations.astype(object)
+    stations.loc[0, column] = value
+    with pytest.raises(DataError, match=r"must be a number within|must be texts"):
+        replace(city, stations=stations)
+
+
+def test_readings_of_other_stations_are_an_error(city, tmp_path):
+    city.save(tmp_path)
+    path = tmp_path / "readings.parquet"
+    readings = pd.read_parquet(path)
+    readings.rename(columns={readings.columns[1]: "elsewhere"}).to_parquet(path, index=False)
+    with pytest.raises(DataError, match=r"the columns of readings.parquet must be the stations"):
+        CityData.load(tmp_path)
+
+
+def test_a_message_is_one_printable_line_whatever_was_given():
+    message = str(DataError("no\nstation \x1b[31m" + 5000 * "a"))
+    assert message.startswith("no station \\x1b[31maaa")
+    assert len(message) < 1000

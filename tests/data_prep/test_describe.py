@@ -78,7 +78,7 @@ def test_a_city_without_a_reading_is_described():
 
 def test_a_city_without_times_is_described():
     text = lines(make(np.zeros((0, 2))))
-    assert text[3:7] == ["span 0 times", "coverage -", "median -", "p99 -"]
+    assert text[3:7] == ["span no times", "coverage -", "median -", "p99 -"]
     assert "a 2 51.25000 4.00000 - - -" in text
 
 

@@ -73,7 +73,7 @@ def layers_table(rows: Sequence[Row], gb_per_s: float) -> Table:
         table.add_column(heading, justify="right")
     errors = []
     for segments, group in groupby(rows, key=lambda row: row["segments"]):
-        table.add_row(f"[bold]{segments}")
+        table.add_row(segments, style="bold")
         for row in group:
             if "error" in row:
                 errors.append(f"{row['layer']}, {row['segments']}: {row['error']}")

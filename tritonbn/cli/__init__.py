@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with sigterm_raises(), short_warnings("tritonbn: warning"):
-            options.run(options, Console())
+            options.run(options, Console(markup=False, emoji=False))
     except TerminatedError:
         return _complain("terminated; the same command resumes the work", STATUS)
     except KeyboardInterrupt:
