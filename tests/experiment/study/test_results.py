@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from data_prep.city import CityData
+from data_prep.city import CityData, DataError
 from tritonbn.experiment.baselines import evaluate_baseline
 from tritonbn.experiment.networks.folds import fold_directory, folds_of
 from tritonbn.experiment.networks.predict import evaluate
@@ -110,3 +110,35 @@ def test_a_station_may_be_called_na(city: CityData, tmp_path: Path) -> None:
     results = results_in(tmp_path, renamed, "quick", **SETTINGS)
     results.baseline("nearest", "paper")
     assert {*results.stations()["station"]} == {*names}
+
+
+def test_what_an_interrupted_process_did_not_write_is_written_by_the_next(
+    city: CityData, tmp_path: Path
+) -> None:
+    results = results_in(tmp_path, city, "quick", **SETTINGS)
+    configs = [results.config("cnn", "none", "paper")]
+    make_runs(results, configs, None, QUIET)
+    expected = (tmp_path / "results.csv").read_text("utf-8")
+    (tmp_path / "results.csv").unlink()
+    (tmp_path / "in-progress").write_text("of a process that was killed", "utf-8")
+    make_runs(results, configs, None, QUIET)
+    assert (tmp_path / "results.csv").read_text("utf-8") == expected
+    assert not (tmp_path / "in-progress").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["result.json", "estimates.parquet", "validation.parquet", "stations.csv"]
+)
+def test_a_damaged_file_is_an_error_that_says_what_to_remove(
+    city: CityData, tmp_path: Path, name: str
+) -> None:
+    results = results_in(tmp_path, city, "quick", **SETTINGS)
+    results.baseline("idw", "paper")
+    (tmp_path / "baselines" / "idw-paper" / name).write_bytes(b"")
+
+    def read() -> None:
+        results.write_tables()
+        results.reference("paper")
+
+    with pytest.raises(DataError, match=rf"{name} cannot be read: .*; remove the folder .*idw"):
+        read()

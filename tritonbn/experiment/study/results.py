@@ -1,7 +1,8 @@
 """`Results`: a folder with one city, one preset, and all runs and baselines made of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,22 +161,12 @@ class Results:
 
     def stations(self) -> pd.DataFrame:
         """Return the scores of each station, for all rows of `runs`, as `Run.stations` does."""
-        return pd.concat(
-            pd.read_csv(  # a station may be called NA
-                directory / "stations.csv",
-                dtype={"station": str},
-                keep_default_na=False,
-                na_values=[""],
-            )
-            for _, directory in self._finished()
-        )
+        return pd.concat(_read_stations(directory) for _, directory in self._finished())
 
     def estimates(self) -> pd.DataFrame:
         """Return the estimates of the test, for all rows of `runs`, with the columns `KEYS`."""
         return pd.concat(
-            pd.read_parquet(directory / "estimates.parquet").assign(
-                **{key: result[key] for key in KEYS}
-            )
+            _read_estimates(directory, "test").assign(**{key: result[key] for key in KEYS})
             for result, directory in self._finished()
         )
 
@@ -220,18 +211,49 @@ def _order(result: Mapping[str, Any]) -> tuple[object, ...]:
 
 def _read_record(directory: Path) -> Record:
     facts = read_json(directory / "result.json")
-    estimates: dict[Part, pd.DataFrame] = {
-        part: pd.read_parquet(directory / name).astype({"time": "datetime64[s]"})
-        for part, name in FILES.items()
-    }
+    estimates = {part: _read_estimates(directory, part) for part in FILES}
     names = (*KEYS, "steps", "seconds", "device", "history")
-    return Record(**{name: facts[name] for name in names}, estimates=estimates)
+    with _intact(directory / "result.json"):
+        return Record(**{name: facts[name] for name in names}, estimates=estimates)
+
+
+def _read_estimates(directory: Path, part: Part) -> pd.DataFrame:
+    with _intact(directory / FILES[part]) as path:
+        return pd.read_parquet(path).astype({"time": "datetime64[s]"})
+
+
+def _read_stations(directory: Path) -> pd.DataFrame:
+    with _intact(directory / "stations.csv") as path:
+        return pd.read_csv(  # a station may be called NA
+            path, dtype={"station": str}, keep_default_na=False, na_values=[""]
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read the facts of a JSON file."""
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return facts
+    """Read the facts of a JSON file.
+
+    Raises
+    ------
+    DataError
+        If it is damaged.
+    """
+    with _intact(path):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if missing := {*KEYS} - {*facts}:
+            raise ValueError(f"it lacks {sorted(missing)}")
+        return dict(facts)
+
+
+@contextmanager
+def _intact(path: Path) -> Iterator[Path]:
+    """Raise `DataError` if a file cannot be read; a damaged one raises errors of many types."""
+    try:
+        yield path
+    except Exception as error:
+        raise DataError(
+            f"{path} cannot be read: {error}; remove the folder {path.parent}, and the same "
+            "command makes its content again"
+        ) from error
 
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:

@@ -69,8 +69,10 @@ def make_runs(
     WorkersLostError
         If workers have ended.
     """
+    (results.directory / _MARK).unlink(missing_ok=True)  # of a process that was killed
     missing = [config for config in configs if not results.is_finished(config)]
     if not missing:
+        results.write_tables()  # which an interrupted process may not have done
         console.print(f"All {len(configs)} runs are finished; there is nothing to train.")
         return
     with RunDisplay(len(missing), console, lambda: score_tables(results.runs())) as display:
