@@ -110,6 +110,16 @@ def test_skill_is_one_minus_the_ratio_of_square_errors(estimates):
         skill(better, worse[1:])
 
 
+@pytest.mark.filterwarnings("error")
+def test_without_an_error_or_a_variance_to_compare_with_there_is_no_skill_and_no_r2(
+    city, estimates
+):
+    perfect = estimates.assign(estimate=estimates["reading"])
+    assert np.isnan(skill(estimates, perfect))
+    constant = estimates.assign(reading=np.float32(5))
+    assert np.isnan(city_scores(constant, station_scores(constant, city))["r2"])
+
+
 def test_a_difference_has_an_interval_over_the_stations():
     rng = np.random.default_rng(0)
     differences = rng.normal(-1, 0.5, (1, 40))

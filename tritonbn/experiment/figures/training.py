@@ -39,10 +39,11 @@ def draw_training(
         for (norm, *_), run in history.groupby(["norm", "seed", "fold"], sort=False):
             ax.plot(run["step"], run["stopping_sprmse"], color=colors.get(str(norm)))
         ax.grid(alpha=0.3)
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("")
+        if (history["stopping_sprmse"] > 0).any():
+            ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter("")
         if new:
             ax.set(
                 xlabel="training step",

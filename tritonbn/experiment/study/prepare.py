@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from data_prep.city import CityData, DataError
@@ -18,6 +19,9 @@ from tritonbn.experiment.task.folds import Fold
 from tritonbn.experiment.task.parts import TESTED_PARTS, Part
 from tritonbn.experiment.task.protocol import PROTOCOLS
 from tritonbn.experiment.task.scores import city_sprmse, estimates_table
+
+_MOST = 1e18
+"""The largest reading whose square, also summed over a city, is a float32."""
 
 
 def city_of(directory: Path, data: str, grid: tuple[int, int] | None = None) -> CityData:
@@ -134,6 +138,12 @@ def require_trainable(
     city: CityData, protocols: Iterable[str], preset: str, settings: dict[str, Any]
 ) -> None:
     """Raise `DataError` if training or test would fail for lack of stations or readings."""
+    largest = np.abs(city.values[city.observed]).max(initial=0)
+    if largest > _MOST:
+        raise DataError(
+            f"{city.name} has a reading of {largest:.3g} {city.unit}; readings must be within "
+            f"{_MOST:g}, so that their squares can be computed"
+        )
     for protocol in protocols:
         config = RunConfig.preset(preset, "cnn", "none", protocol, **settings)
         numbers = range(PROTOCOLS[protocol].folds)

@@ -94,7 +94,7 @@ def city_scores(
         In the unit of the readings: ``sprmse``, ``spmae`` and ``mean_reading``, means over the
         ``stations`` included stations; ``time_rmse``, the RMSE over the stations at each time,
         averaged over time; ``bias``, the mean of estimate minus reading. ``r2``, the share of the
-        variance of all readings that the estimates explain.
+        variance of all readings that the estimates explain; NaN if all readings are equal.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def city_scores(
         "stations": len(counted),
         "time_rmse": float(np.sqrt(squares).mean()),
         "bias": float(error.mean()),
-        "r2": float(1 - (error**2).sum() / ((readings - readings.mean()) ** 2).sum()),
+        "r2": _share_explained(error, readings - readings.mean()),
     }
 
 
@@ -171,14 +171,14 @@ def classes(estimates: pd.DataFrame, city: CityData) -> pd.Series:
 def skill(estimates: pd.DataFrame, reference: pd.DataFrame) -> float:
     """Return 1 - MSE / MSE of the reference on the same readings.
 
-    1 is perfect; 0 is as good as the reference.
+    1 is perfect; 0 is as good as the reference; NaN if the reference has no error.
     """
     keys = ["time", "station"]
     both = estimates.merge(reference, on=keys, suffixes=("", "_reference"), validate="one_to_one")
     if len(both) != len(estimates):
         raise DataError("the reference does not contain the same readings as the estimates")
     of_reference = _error(both.assign(estimate=both["estimate_reference"]))
-    return float(1 - (_error(both) ** 2).mean() / (of_reference**2).mean())
+    return _share_explained(_error(both), of_reference)
 
 
 def mean_difference(differences: npt.NDArray[np.floating]) -> tuple[float, float, float]:
@@ -208,6 +208,11 @@ def mean_difference(differences: npt.NDArray[np.floating]) -> tuple[float, float
     means = ((of_seeds @ differences) * of_stations).sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return mean, float(low), float(high)
+
+
+def _share_explained(error: pd.Series, reference: pd.Series) -> float:
+    of_reference = float((reference**2).sum())
+    return 1 - float((error**2).sum()) / of_reference if of_reference else float("nan")
 
 
 def _error(estimates: pd.DataFrame) -> pd.Series:
