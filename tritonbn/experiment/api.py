@@ -92,10 +92,9 @@ def train(
     ------
     ConfigError
         If an argument, or the combination of arguments, is not allowed.
-    DataError
-        If the city has too few stations or readings, or `directory` holds other results.
-    FolderInUseError
-        If another process trains in `directory`.
+    DataError, FolderInUseError
+        If the city has too few stations or readings, `directory` holds other results, or another
+        process writes to it.
     FloatingPointError
         If the loss becomes infinite or NaN.
 
@@ -217,11 +216,9 @@ def compare(
     ConfigError
         Before any run: if a name is unknown, a choice takes part in no run, a library of a
         baseline is not installed, or the scheduler cannot be reached.
-    DataError
-        Before any run: if the city has too few stations or readings, or `directory` holds other
-        results.
-    FolderInUseError
-        If another process trains in `directory`.
+    DataError, FolderInUseError
+        Before any run: if the city has too few stations or readings, `directory` holds other
+        results, or another process writes to it.
 
     Examples
     --------
@@ -237,17 +234,8 @@ def compare(
     1  cnn-dense  local     0
     2        idw      -     0
     """
-    plan = Plan(
-        backbones,
-        designs,
-        heads,
-        norms,
-        protocols,
-        (None,) if scalings is None else scalings,
-        without,
-        baselines,
-        seeds,
-    )
+    scaled = (None,) if scalings is None else scalings
+    plan = Plan(backbones, designs, heads, norms, protocols, scaled, without, baselines, seeds)
     where = None if directory is None else Path(directory)
     preset = preset_of(where, preset, "thorough")
     with (
