@@ -33,6 +33,7 @@ PAGES = [
         "docs/how-to/distributed.md",
         "docs/how-to/own-data.md",
         "docs/layer.md",
+        "docs/reliability.md",
     )
 ]
 
@@ -118,6 +119,11 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "archive": partial(layouts.as_measured, "archive", layouts.RIGHT),
     "ranks/gloo": partial(layouts.as_measured, "ranks-gloo", layouts.RIGHT),
+    **{
+        f"reliability/{part}": partial(layouts.as_measured, f"reliability/{part}", layouts.RIGHT)
+        for part in ("inputs", "kills", "disk", "pairs")
+    },
+    "reliability/machine": partial(layouts.as_measured, "reliability/machine", layouts.LEFT),
     "antwerp/suspects": partial(layouts.as_measured, "antwerp-suspects", layouts.RIGHT),
     "cities/dense": partial(
         layouts.scores, OTHER_CITIES, ["masked", "paper"], [*DENSE, "ridge", "idw"]

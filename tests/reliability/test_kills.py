@@ -1,0 +1,32 @@
+"""A command that is killed resumes to the numbers of an undisturbed one."""
+
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+from reliability.commands import ARGUMENTS, finish, numbers, start, write_city
+from reliability.kills import killed, undisturbed
+
+COMMANDS = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "compare" else name for name in ARGUMENTS
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_killed_command_resumes_to_the_same_numbers(command: str, tmp_path: Path) -> None:
+    city = write_city(tmp_path / "city")
+    seconds, expected = undisturbed(command, city, tmp_path / "undisturbed" / "out")
+    draw = random.Random(command)
+    assert killed(command, city, tmp_path / "killed" / "out", seconds, 2, draw) == expected
+
+
+def test_a_terminated_training_says_so_and_leaves_no_temporary_file(tmp_path: Path) -> None:
+    city, out = write_city(tmp_path / "city"), tmp_path / "out"
+    process = start("train", city, out)
+    while not (out / "config.json").exists():
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGTERM)
+    assert finish(process) == (143, ["tritonbn: terminated; the same command resumes the work"])
+    assert not [name for name in numbers(out) if Path(name).name.startswith(".")]
