@@ -75,8 +75,8 @@ def _read(file: File) -> Iterator[pd.DataFrame]:
     try:
         parquet = pq.ParquetFile(io.BytesIO(file.read()))
         given = parquet.schema_arrow
-        if missing := [name for name in _SCHEMA.names if name not in given.names]:
-            raise DataError(f"{file} must have the columns {missing}, got {given.names}")
+        if wrong := [name for name in _SCHEMA.names if given.names.count(name) != 1]:
+            raise DataError(f"{file} must have the columns {wrong} once, got {given.names}")
         start = given.field("Start").type
         if not pa.types.is_timestamp(start) or start.tz is not None:
             raise DataError(f"{file}: Start must be timestamps without a time zone, got {start}")

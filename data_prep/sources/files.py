@@ -16,7 +16,7 @@ from data_prep.city import DataError
 LARGEST_RATIO = 200
 """How many times its size a compressed file may have when it is read."""
 
-_SMALLEST_LIMIT = 1 << 28
+_SMALLEST_LIMIT = 1 << 26
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def _bombs_of(suffix: str, data: bytes) -> Iterator[tuple[str, bytes]]:
     if suffix == ".zip":
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {info.filename: archive.read(info) for info in archive.infolist()}
-        for name in (next(iter(members)), "dataset/metadata_sites.csv"):
+        for name in sorted({next(iter(members)), "dataset/metadata_sites.csv"} & {*members}):
             for what, repeated in (("one line", b"a"), ("empty lines", b"\n")):
                 yield f"{name}, {what}", _zip_bomb(members, name, repeated)
     elif suffix == ".Rda":
@@ -39,6 +39,14 @@ def _bombs_of(suffix: str, data: bytes) -> Iterator[tuple[str, bytes]]:
             for _ in range(CHUNKS):
                 file.write(bytes(CHUNK))
         yield "zeros", buffer.getvalue()
+    elif suffix == ".gz":
+        for what, repeated in (("one line", b"a"), ("empty lines", b"\n")):
+            with io.BytesIO() as buffer:
+                with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as file:
+                    file.write(gzip.decompress(data))
+                    for _ in range(CHUNKS):
+                        file.write(repeated * CHUNK)
+                yield what, buffer.getvalue()
     elif suffix == ".parquet":
         names = pq.read_schema(io.BytesIO(data)).names
         yield "rows without a value", _parquet_bomb(names)

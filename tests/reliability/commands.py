@@ -23,7 +23,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 ARGUMENTS = {
-    "prepare": ["data", "tidy"],
+    "prepare": ["data", "prepare"],
     "train": ["train", "--backbone", "cnn", "--protocol", "masked", "--grid", "6x7", "--data"],
     "compare": [
         *("compare", "--backbones", "cnn", "--designs", "published", "--norms", "none", "local"),

@@ -27,7 +27,7 @@ from bombs import bombs  # noqa: E402
 from mutations import Files, mutated  # noqa: E402
 from readers import READERS, Reader  # noqa: E402
 
-from data_prep import CityData, DataError  # noqa: E402
+from data_prep import CityData, DataError, DataWarning  # noqa: E402
 from data_prep.describe import describe  # noqa: E402
 
 MEMORY_BYTES = 1 << 29
@@ -36,6 +36,9 @@ MEMORY_BYTES = 1 << 29
 SECONDS = 60
 HIDDEN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 """Warnings that users do not see."""
+
+ALLOWED = (*HIDDEN, DataWarning)
+"""The last one is about the readings, and meant for the user."""
 
 
 class Campaign:
@@ -78,7 +81,7 @@ class Campaign:
                 warnings.simplefilter("always")
                 self.counts[outcome(self.reader, path, out)] += 1
             seen = [
-                f"{w.category.__name__}: {w.message}" for w in shown if w.category not in HIDDEN
+                f"{w.category.__name__}: {w.message}" for w in shown if w.category not in ALLOWED
             ]
             if seen:
                 self.faults.append(f"{what}: {seen[0]}")

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import rdata
 import xarray as xr
+from reliability import sources
 from senseurcity_files import stay, write_archive
 
 from data_prep import CityData, DataError, load_city
@@ -171,6 +172,11 @@ def read_dataset(path: Path) -> CityData:
 
 _quietly = partial(load_city, progress=False)
 
+
+def _source(name: str, write: Callable[[Path], Path]) -> Reader:
+    return Reader(write, lambda path: _quietly(f"{name}:{path}"))
+
+
 READERS = {
     "prepared city": Reader(prepared),
     "tidy CSV": Reader(tidy_csv),
@@ -181,5 +187,13 @@ READERS = {
     "SensEURCity folder": Reader(senseurcity_folder, _quietly),
     "hourly means (.Rda)": Reader(hourly),
     "xarray": Reader(dataset, read_dataset),
+    "AirNow": _source("airnow", sources.write_airnow),
+    "AQS": _source("aqs", sources.write_aqs),
+    "CSV with coordinates": _source("csv", sources.write_long_csv),
+    "CSV with a column for each station": Reader(sources.write_wide_csv, sources.read_wide_csv),
+    "EEA": Reader(sources.write_eea, sources.read_eea),
+    "OpenAQ": _source("openaq", sources.write_openaq),
+    "PurpleAir": Reader(sources.write_purpleair, sources.read_purpleair),
+    "sensor.community": _source("sensor-community", sources.write_sensor_community),
 }
-"""All readers by what they read; one that has a name is read by ``load_city(f"name:{path}")``."""
+"""All readers by what they read."""

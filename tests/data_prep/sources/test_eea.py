@@ -213,5 +213,5 @@ def test_columns_of_another_type_are_refused(read, tmp_path, name, kind, cell, m
 def test_a_missing_column_is_named(read, tmp_path):
     schema = eea.SCHEMA.remove(eea.SCHEMA.get_field_index("AggType"))
     path = eea.write_rows(tmp_path / "point.parquet", [eea.row(0, 1)], schema)
-    with pytest.raises(DataError, match=r"point.parquet must have the columns \['AggType'\], got"):
+    with pytest.raises(DataError, match=r"point.parquet must have the columns \['AggType'\] once, got"):
         read(path)
