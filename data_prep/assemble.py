@@ -1,7 +1,9 @@
 """From readings in any order to a `CityData`: what all sources of readings have in common."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from rich.progress import Progress
 
-from data_prep.checks import warn_of_impossible_values, warn_of_scattered_times
+from data_prep.checks import Impossible, warn_of_impossible_values, warn_of_scattered_times
 from data_prep.city import CityData, DataError
 from data_prep.dropped import Dropped, count_dropped
 from data_prep.grid import cells_of, shared_cells, unwrap_longitude
@@ -17,6 +19,7 @@ from data_prep.grid import cells_of, shared_cells, unwrap_longitude
 MISSING_CODES = (-99.0, -999.0, -9999.0)
 
 _MANY = 1 << 20
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
 class Batch(NamedTuple):
@@ -64,9 +67,9 @@ class Rules:
 
     def __post_init__(self) -> None:
         _ = self.period
-        if not 0 <= self.least <= 1:
+        if not (isinstance(self.least, Real) and 0 <= self.least <= 1):
             raise DataError(f"least must be a share between 0 and 1, got {self.least}")
-        if self.valid is not None and not self.valid[0] < self.valid[1]:
+        if self.valid is not None and not _is_range(self.valid):
             raise DataError(f"valid must be a smaller and a larger number, got {self.valid}")
 
     @property
@@ -74,16 +77,20 @@ class Rules:
         """The length of a period in seconds."""
         if self.every is None:
             return None
-        try:
-            seconds = pd.Timedelta(self.every).total_seconds()
-        except ValueError:
-            seconds = 0.0
-        if not seconds >= 1 or 86400 % seconds:
+        match = re.fullmatch(r"(\d{1,5}) ?(s|min|h|d)", str(self.every))
+        seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
+        if not seconds or 86400 % seconds:
             raise DataError(
                 f"every must be a period that divides a day, such as 15min, 1h or 1d, "
                 f"got {self.every!r}"
             )
-        return int(seconds)
+        return seconds
+
+
+def _is_range(valid: Sequence[object]) -> bool:
+    if len(valid) != 2 or not all(isinstance(end, Real) for end in valid):
+        return False
+    return bool(valid[0] < valid[1])  # type: ignore[operator]
 
 
 class Table(NamedTuple):
@@ -99,12 +106,15 @@ class Table(NamedTuple):
         The number of rows that count.
     dropped : dict
         The number of rows that do not count, by reason.
+    impossible : Impossible
+        Readings that count although they are impossible.
     """
 
     times: npt.NDArray[np.int64]
     values: npt.NDArray[np.float32]
     readings: int
     dropped: dict[str, int]
+    impossible: Impossible
 
 
 def tabulate(
@@ -179,7 +189,8 @@ def city_of(
     stations = stations.iloc[found].reset_index(drop=True)
     stations["longitude"] = unwrap_longitude(stations["longitude"])
     stations["cell"] = cells_of(stations["latitude"], stations["longitude"], grid)
-    dropped = report.get("dropped", {}) | table.dropped
+    dropped = Dropped(report.get("dropped", {}))
+    dropped.update(table.dropped)
     counts = {
         "rows": table.readings + sum(dropped.values()),
         "readings": table.readings,
@@ -196,7 +207,7 @@ def city_of(
         grid=grid,
         report=report | counts,
     )
-    warn_of_impossible_values(city)
+    warn_of_impossible_values(table.impossible, table.readings, city)
     if rules.every is None:
         warn_of_scattered_times(city)
     return city
@@ -229,7 +240,7 @@ def _pivot(
     task = bar.add_task("reading", total=rows)
     shape = len(times), stations
     sums, numbers = np.zeros(shape), np.zeros(shape, np.uint32)
-    dropped = Dropped()
+    dropped, impossible = Dropped(), Impossible()
     for batch in read():
         value, known = batch.value, batch.station >= 0
         with np.errstate(over="ignore"):
@@ -244,6 +255,7 @@ def _pivot(
             reasons["out_of_range"] = (value < rules.valid[0]) | (value > rules.valid[1])
         real = count_dropped(dropped, reasons)
         row = np.searchsorted(times, _beginning(batch.time[real], rules.period))
+        impossible.add(value[real])
         place = row * stations + batch.station[real]
         np.add.at(sums.ravel(), place, value[real])
         np.add.at(numbers.ravel(), place, np.uint32(1))
@@ -257,7 +269,7 @@ def _pivot(
     with np.errstate(invalid="ignore"):  # 0 / 0 = NaN where there is no reading
         np.divide(sums, numbers, out=sums)
     del numbers  # before the result needs as much memory
-    return Table(times, sums.astype(np.float32), readings, dict(dropped))
+    return Table(times, sums.astype(np.float32), readings, dict(dropped), impossible)
 
 
 def _usual_numbers(numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:

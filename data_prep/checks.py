@@ -4,6 +4,7 @@ import warnings
 from collections import Counter
 
 import numpy as np
+import numpy.typing as npt
 
 from data_prep.city import CityData, DataWarning
 
@@ -11,23 +12,45 @@ POSSIBLE = (-50.0, 5000.0)
 """Possible readings of particulate matter in ug/m3; negative ones are noise around zero."""
 
 _SHOWN = 3
+_COUNTED = 1000
 _LOW_COVERAGE = 0.5
 _LEAST_READINGS = 10
 _HOUR = 3600
 
 
-def warn_of_impossible_values(city: CityData) -> None:
+class Impossible:
+    """Counts readings outside of `POSSIBLE`.
+
+    Attributes
+    ----------
+    number : int
+    values : Counter
+        How often each of them occurs, of the first few different ones.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.values: Counter[float] = Counter()
+
+    def add(self, readings: npt.NDArray[np.float64]) -> None:
+        """Add the impossible ones of some readings."""
+        beyond = readings[(readings < POSSIBLE[0]) | (readings > POSSIBLE[1])]
+        self.number += len(beyond)
+        for value, count in zip(*np.unique(beyond, return_counts=True), strict=True):
+            if value in self.values or len(self.values) < _COUNTED:
+                self.values[float(value)] += int(count)
+
+
+def warn_of_impossible_values(found: Impossible, readings: int, city: CityData) -> None:
     """Warn of readings outside of `POSSIBLE`, which are often codes for missing readings."""
-    with np.errstate(invalid="ignore"):  # NaN is not outside
-        beyond = city.values[(city.values < POSSIBLE[0]) | (city.values > POSSIBLE[1])]
-    if not len(beyond):
+    if not found.number:
         return
-    common = Counter(beyond.tolist()).most_common(_SHOWN)
+    common = found.values.most_common(_SHOWN)
     examples = ", ".join(f"{value:g} ({count:,} times)" for value, count in common)
     warnings.warn(
-        f"{len(beyond):,} of {np.count_nonzero(city.observed):,} readings of {city.name} are "
-        f"impossible for {city.quantity} in {city.unit}: {examples}. If they are codes for missing "
-        "readings, prepare the city with valid=(0, 1000), on the command line --valid 0:1000",
+        f"{found.number:,} of {readings:,} readings of {city.name} are impossible for "
+        f"{city.quantity} in {city.unit}: {examples}. If they are codes for missing readings, "
+        "prepare the city with valid=(-50, 1000), on the command line --valid=-50:1000",
         DataWarning,
         stacklevel=2,
     )

@@ -196,7 +196,8 @@ class CityData:
         places = ["latitude", "longitude"]
         here = self.stations.loc[known, places].to_numpy(np.float64)
         there = other.stations.iloc[found[known]][places].to_numpy(np.float64)
-        moved = (np.abs(here - there) >= 0.01).any(axis=1)
+        around = (here - there + [90, 180]) % 360 - [90, 180]  # also across the date line
+        moved = (np.abs(around) >= 0.01).any(axis=1)
         if moved.any():
             names = self.stations["station"][known][moved].to_list()
             raise DataError(

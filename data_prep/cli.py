@@ -96,7 +96,7 @@ def add_commands(commands: Commands) -> None:
         "--bounds",
         type=bounds,
         metavar="W,S,E,N",
-        help="leave out locations outside of this box, in degrees",
+        help="leave out locations outside of a box in degrees, such as --bounds=-5,40,10,60",
     )
     openaq.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the files (default: in the cache)"

@@ -56,6 +56,8 @@ def from_dataset(dataset: xr.Dataset) -> CityData:
         reading = dataset["reading"].transpose("time", "station")
         interval = facts.get("interval_seconds")
         height, width = facts["grid"]
+        if dataset["time"].dtype.kind != "M":
+            raise ValueError(f"time must be datetime64, got {dataset['time'].dtype}")
         return CityData(
             name=facts["name"],
             times=dataset["time"].to_numpy().astype("datetime64[s]"),

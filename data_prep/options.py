@@ -83,10 +83,10 @@ bounds = _numbers(",", "W,S,E,N")
 
 _GROUPS: dict[str, tuple[Option, ...]] = {
     "which readings count": (
-        ("--every", str, "PERIOD", "average over periods, such as 15min, 1h or 1d"),
+        ("--every", str, "PERIOD", "average over periods: 15min, 1h, 1d, ...; or none"),
         ("--least", float, "SHARE", "of the readings of a period that it needs (default: 0.75)"),
-        ("--valid", _numbers(":", "MIN:MAX"), "MIN:MAX", "valid readings, such as 0:1000"),
-        ("--bounds", bounds, "W,S,E,N", "stations in a box only, in degrees"),
+        ("--valid", _numbers(":", "MIN:MAX"), "MIN:MAX", "such as 0:1000, or --valid=-50:1000"),
+        ("--bounds", bounds, "W,S,E,N", "a box in degrees, such as --bounds=-5,40,10,60"),
     ),
     "options of single sources": (
         ("--time-zone", str, "ZONE", "eea, csv: UTC, an offset such as UTC+1, or a name"),

@@ -1,5 +1,6 @@
 """Tidy data of any city: a table of readings and a table of stations."""
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -118,27 +119,32 @@ def _read_stations(path: Path) -> tuple[pd.DataFrame, set[str]]:
     """Return the table of stations, and the names that had spaces around them."""
     required = ("station", "latitude", "longitude")
     try:
-        stations = pd.read_csv(path)
+        with warnings.catch_warnings():  # a row that is longer than the header
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            stations = pd.read_csv(path, index_col=False)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; {EXPECTED_FILES}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} cannot be read: {encoding_hint(path)}") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
+        long = isinstance(error, pd.errors.ParserWarning)
+        reason = "a row has more cells than the header" if long else error
+        raise DataError(f"{path} cannot be read: {reason}") from error
     if missing := [column for column in required if column not in stations]:
         raise DataError(f"{path} must have the columns {missing}, got {[*stations]}")
-    given = pd.read_csv(path, dtype=str, na_filter=False)["station"]  # one may be called NA
+    text = pd.read_csv(path, dtype=str, na_filter=False, index_col=False)
+    given = text["station"]  # one may be called NA
     stations["station"] = given.str.strip()
     for column in ("latitude", "longitude"):
         stations[column] = pd.to_numeric(stations[column], errors="coerce")
     places = stations[["station", "latitude", "longitude"]]
-    beyond = (places["latitude"].abs() > 90) | (places["longitude"].abs() > 180)
+    beyond = (places["latitude"].abs() > 90) | (places["longitude"].abs() > 360)
     for wrong, expected in (
         (
             places.isna().any(axis=1) | (places["station"] == ""),
             "every station needs a name and a position",
         ),
-        (beyond, "latitude must be within 90 and longitude within 180 degrees"),
+        (beyond, "latitude must be within 90 and longitude within 360 degrees"),
     ):
         if wrong.any():
             raise DataError(f"{path}: {expected}, got {places[wrong].iloc[0].to_dict()}")

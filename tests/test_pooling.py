@@ -160,6 +160,49 @@ def test_copies_pickles_and_states_are_the_same_layer():
             assert torch.equal(copy.deepcopy(other).train(training)(x), expected)
 
 
+def test_levels_may_be_tensors_of_ids():
+    x, _ = sample()
+    layers = [
+        LocalBN(CHANNELS, levels, pooling=4.0, dtype=torch.float64)
+        for levels in (LEVELS["nested"], [level.ids for level in LEVELS["nested"]])
+    ]
+    assert torch.equal(layers[0](x), layers[1](x))
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_layer_that_was_made_without_memory(learned):
+    options = {"pooling": 4.0, "learn_pooling": learned}
+    layer = LocalBN(CHANNELS, LEVELS["nested"], device="meta", **options).to_empty(device="cpu")
+    layer.reset_parameters()
+    x = sample()[0].detach().float()
+    torch.testing.assert_close(layer(x), LocalBN(CHANNELS, LEVELS["nested"], **options)(x))
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_large_tau_survives_float16(learned):
+    layer = LocalBN(CHANNELS, LEVELS["cells"], pooling=1e5, learn_pooling=learned).half()
+    assert layer.tau.item() == pytest.approx(1e5, rel=0.01)
+
+
+def test_a_state_of_other_levels_is_refused():
+    halves = Segments(torch.arange(12).view(GRID) % 2)
+    other = make([LEVELS["nested"][0], halves, LEVELS["nested"][2]], 4.0)
+    with pytest.raises(RuntimeError, match="the levels of the state are others"):
+        other.load_state_dict(make(LEVELS["nested"], 4.0).state_dict())
+
+
+@pytest.mark.slow
+def test_layers_compiled_by_inductor_compute_the_same():
+    layer = make(LEVELS["nested"], [3.0, 8.0], learn_pooling=True)
+    x, dy = sample()
+    results = []
+    for module in (layer, torch.compile(copy.deepcopy(layer))):
+        y = module(x)
+        results.append((y, *torch.autograd.grad(y, [x, *module.parameters()], dy)))
+    for mine, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
+
+
 def test_segments_of_several_levels_cannot_be_replaced():
     layer = make(LEVELS["cells"], 4.0)
     other = Segments(torch.arange(12).flip(0).view(GRID))
@@ -193,6 +236,7 @@ def test_an_exported_layer_computes_the_same():
     [
         ([HALVES], {"pooling": 1.0}, "two or more tritonbn.Segments, from fine to coarse"),
         ([HALVES, (3, 4)], {"pooling": 1.0}, "two or more tritonbn.Segments"),
+        (LEVELS["nested"], {"pooling": True}, "a number of at least 0"),
         ([HALVES, Segments.single((3, 5))], {"pooling": 1.0}, "must have the same grid"),
         (
             [Segments.single(GRID), Segments([[-1, 0, 0, 0]] * 3)],

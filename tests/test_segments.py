@@ -113,6 +113,12 @@ def test_labels_are_needed():
         Segments.from_labels([[None, ""]])
 
 
+@pytest.mark.parametrize("labels", [["a", 1], [1.5, 2.5], [["a"], ["b", "c"]]])
+def test_other_labels_are_refused(labels):
+    with pytest.raises(ValueError, match="labels must be"):
+        Segments.from_labels(np.array(labels, dtype=object))
+
+
 def test_clusters_are_stations_that_are_alike():
     rng = np.random.default_rng(0)
     kinds = rng.permutation(np.repeat([0, 1, 2], 5))
@@ -144,8 +150,20 @@ def test_clusters_of_correlated_readings():
         ([[1.0], [2.0]], 2, r"shape \(3 stations, F\), got 0 others in shape \(2, 1\)"),
         ([1.0, 2.0, 3.0], 2, r"got 0 others in shape \(3,\)"),
         ([[1.0], [np.nan], [2.0]], 2, "got 1 others"),
-        ([[1.0], [2.0], [3.0]], 4, "between 1 and the number of stations, 3, got 4"),
-        ([[1.0], [2.0], [3.0]], 0, "between 1 and the number of stations, 3, got 0"),
+        ([["a"], ["b"], ["c"]], 2, "must be numbers of shape"),
+        ([[], [], []], 2, r"got 0 others in shape \(3, 0\)"),
+        ([[1.0], [1.0], [3.0]], 3, "from 1 to 2, the number of stations with different features"),
+        ([[1.0], [2.0], [3.0]], 2.0, "must be an integer"),
+        (
+            [[1.0], [2.0], [3.0]],
+            4,
+            r"from 1 to 3, .* different features, got 4",
+        ),
+        (
+            [[1.0], [2.0], [3.0]],
+            0,
+            r"from 1 to 3, .* different features, got 0",
+        ),
     ],
 )
 def test_bad_features_give_one_clear_error(features, k, message):

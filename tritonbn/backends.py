@@ -174,7 +174,7 @@ def backward(
         dbias = torch.zeros_like(dweight)
         if group is not None:
             ranks.sum_gradients(dweight, dbias, group)
-        return empty_like(x), dweight, dbias, no_tau(pooling)
+        return empty_like(x), dweight, dbias, no_tau(x, pooling)
     if backend == "triton":
         from tritonbn.kernels import launch
 

@@ -15,14 +15,21 @@ def cluster(features: Any, k: int, stations: int) -> Tensor:
     from sklearn.cluster import KMeans
     from sklearn.preprocessing import StandardScaler
 
-    table = np.asarray(features, np.float64)
-    if table.ndim != 2 or len(table) != stations or not np.isfinite(table).all():
+    try:
+        table = np.asarray(features, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"features must be numbers of shape (stations, F): {error}") from error
+    if table.ndim != 2 or len(table) != stations or not table.size or not np.isfinite(table).all():
         raise ValueError(
             f"features must be finite numbers of shape ({stations} stations, F), got "
             f"{np.count_nonzero(~np.isfinite(table))} others in shape {table.shape}"
         )
-    if not 1 <= k <= stations:
-        raise ValueError(f"k must be between 1 and the number of stations, {stations}, got {k}")
+    different = len(np.unique(table, axis=0))
+    if not isinstance(k, int) or not 1 <= k <= different:
+        raise ValueError(
+            f"k must be an integer from 1 to {different}, the number of stations with different "
+            f"features, got {k}"
+        )
     scaled = StandardScaler().fit_transform(table)
     labels = KMeans(k, n_init=10, random_state=0).fit_predict(scaled)
     order = {label: number for number, label in enumerate(dict.fromkeys(labels.tolist()))}

@@ -122,7 +122,12 @@ def revert_batchnorm(model: nn.Module) -> nn.Module:
     layers = {n: m for n, m in model.named_modules() if isinstance(m, LocalBN)}
     for name, local in layers.items():
         whole = local.segments == Segments.single(local.segments.grid)
-        plain = type(local) is LocalBN and len(local.segments.grid) == 2 and not local.activation
+        plain = (
+            type(local) is LocalBN
+            and len(local.segments.grid) == 2
+            and not local.activation
+            and local.levels is None
+        )
         if not (whole and plain):
             raise ValueError(
                 "only a LocalBN with one segment over the whole grid (height, width) and no "

@@ -1,9 +1,11 @@
 """`Levels`: segments of several sizes over one grid, from fine to coarse."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from tritonbn.segments import Segments, plain_tensors
 
@@ -13,7 +15,7 @@ class Levels:
 
     Parameters
     ----------
-    levels : sequence of Segments
+    given : sequence of Segments, or integer Tensors of ids
         At least two, of the same grid. They may be nested, or overlap. The last one must include
         every cell that another one includes.
 
@@ -31,14 +33,15 @@ class Levels:
     Raises
     ------
     TypeError, ValueError
-        If `levels` are not as described.
+        If the levels are not as described.
     """
 
     @plain_tensors()
-    def __init__(self, levels: Sequence[Segments]) -> None:
+    def __init__(self, given: Sequence[Segments | Tensor]) -> None:
+        levels = [Segments(level) if isinstance(level, Tensor) else level for level in given]
         if len(levels) < 2 or not all(isinstance(level, Segments) for level in levels):
             raise TypeError(
-                f"levels must be two or more tritonbn.Segments, from fine to coarse, got {levels}"
+                f"levels must be two or more tritonbn.Segments, from fine to coarse, got {given}"
             )
         grids = {level.grid for level in levels}
         if len(grids) > 1:
@@ -61,23 +64,46 @@ class Levels:
             self.smallest = Segments(smallest.view(levels[0].grid))
         self.index = found
         self.sizes = [level.num_segments for level in levels]
+        self._copies: dict[torch.device, Tensor] = {found.device: found}
 
-    def total(self, parts: Sequence[Tensor], index: Tensor) -> Tensor:
+    def index_on(self, device: torch.device) -> Tensor:
+        """Return the index on `device`; the copy is kept, unless a model is being traced."""
+        if device not in self._copies:
+            if torch.compiler.is_compiling():
+                return self.index.to(device)  # type: ignore[no-any-return]
+            with plain_tensors():
+                self._copies[device] = self.index.to(device)
+        return self._copies[device]
+
+    def total(self, parts: Sequence[Tensor]) -> Tensor:
         """Return the sum over levels for each smallest segment.
 
         Parameters
         ----------
         parts : sequence of Tensor, shape (C, segments of the level)
             From fine to coarse.
-        index : Tensor
-            That of the levels, on the device of the parts.
 
         Returns
         -------
         Tensor, shape (C, S)
         """
+        index = index_like(self, parts[-1])
         total = parts[-1].index_select(1, index[-1])
         for part, level in zip(parts[:-1], index[:-1], strict=True):
             chosen = part.index_select(1, level.clamp(min=0))
             total = total + chosen.masked_fill(level < 0, 0.0)
         return total
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Levels":
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Levels, (self.levels,)
+
+
+def index_like(levels: Levels, tensor: Tensor) -> Tensor:
+    """Return the index on the device of a tensor, as a fake tensor if that is one."""
+    if isinstance(tensor, FakeTensor) and not tensor.fake_mode.allow_non_fake_inputs:
+        fake: Tensor = tensor.fake_mode.from_tensor(levels.index).to(tensor.device)
+        return fake
+    return levels.index_on(tensor.device)

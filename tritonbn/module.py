@@ -137,11 +137,10 @@ class LocalBN(PooledBatchNorm):
         if isinstance(segments, Tensor):
             segments = Segments(segments)
         elif not isinstance(segments, Segments):
-            if any(isinstance(level, Segments) for level in segments):
+            if any(isinstance(level, Segments | Tensor) for level in segments):
                 levels = Levels(segments)  # type: ignore[arg-type]
-                segments = levels.smallest
-            else:
-                segments = Segments.per_cell(segments)  # type: ignore[arg-type]
+            smallest = levels.smallest if levels else Segments.per_cell(segments)  # type: ignore[arg-type]
+            segments = smallest
         tau = checked_tau(levels, pooling, learn_pooling)
         super().__init__(num_features, segments, eps, momentum)
         self.pooling = pooling
@@ -184,9 +183,7 @@ class LocalBN(PooledBatchNorm):
             nn.init.ones_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
-        if self.levels is not None:
-            for deviation in (*self.weight_deviations, *self.bias_deviations):
-                nn.init.zeros_(deviation)
+        self._reset_levels()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalize x.
@@ -289,7 +286,7 @@ def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None) -> Tensor:
         activation=layer.activation,
         backend=layer.backend,
         process_group=layer._group_name if layer.training else None,
-        pooling=layer._pooling(),
+        pooling=layer._pooling(x) if layer.training or not layer.track_running_stats else None,
     )
     if tracked is not None and layer.num_batches_tracked is not None:
         layer.num_batches_tracked.add_(1)

@@ -260,7 +260,8 @@ def _(dy: Tensor, x: Tensor, _: Any, sizes: Sequence[int], *arguments: Any) -> t
     shape = (x.shape[1], sizes[0])
     dweight, dbias = (x.new_empty(shape, dtype=compute_dtype(x)) for _ in range(2))
     tau = arguments[7]
-    return empty_like(x), dweight, dbias, x.new_empty(0 if tau is None else len(tau))
+    dtau = x.new_empty(0 if tau is None else len(tau), dtype=wide_dtype(x))
+    return empty_like(x), dweight, dbias, dtau
 
 
 forward_operator.register_autograd(partial(_differentiate, backward_operator), setup_context=_save)

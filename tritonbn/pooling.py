@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tritonbn.tensors import Statistics
+from tritonbn.tensors import Statistics, wide_dtype
 
 
 class _Step(NamedTuple):
@@ -187,6 +187,6 @@ class Pooling(NamedTuple):
         return slope, constant + slope * mean, torch.stack(dtau)[:-1]
 
 
-def no_tau(pooling: Pooling | None) -> Tensor:
-    """Return the gradient of tau where there is none."""
-    return torch.empty(0) if pooling is None else torch.zeros_like(pooling.tau)
+def no_tau(x: Tensor, pooling: Pooling | None) -> Tensor:
+    """Return the gradient of tau if it is 0, or if there is no tau."""
+    return x.new_zeros(0 if pooling is None else len(pooling.tau), dtype=wide_dtype(x))

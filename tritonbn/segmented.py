@@ -96,6 +96,13 @@ class SegmentedBatchNorm(_BatchNorm):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         # a copy, because tools that average weights change the tensors of a state in place
         destination[prefix + "segment_ids"] = self._segment_ids.clone()
+        if self.levels is not None:
+            destination[prefix + "level_index"] = self.levels.index.clone()
+
+    def _has_index(self, index: Tensor | None) -> bool:
+        if self.levels is None or index is None:
+            return self.levels is None and index is None
+        return torch.equal(self.levels.index, index.to(self.levels.index.device))
 
     def _load_from_state_dict(
         self,
@@ -110,6 +117,9 @@ class SegmentedBatchNorm(_BatchNorm):
         """Load a state and its segments; a single segment also loads a `torch.nn.BatchNorm2d`."""
         state = dict(state_dict)
         ids = state.pop(prefix + "segment_ids", None)
+        index = state.pop(prefix + "level_index", None)
+        if not self._has_index(index):
+            error_msgs.append(f"{prefix}segments: the levels of the state are others")
         if ids is not None:
             saved, own = Segments(ids), self.segments
             same_shape = (saved.grid, saved.num_segments) == (own.grid, own.num_segments)

@@ -1,5 +1,6 @@
 """`Segments`: the partition of a grid into sets of cells that share statistics."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -241,7 +242,7 @@ class Segments:
         Raises
         ------
         ValueError
-            If no cell has a label.
+            If no cell has a label, or labels are neither all str nor all int.
 
         Examples
         --------
@@ -251,10 +252,11 @@ class Segments:
                 [-1,  1]])
         """
         given = np.asarray(labels, dtype=object)
-        present = [
-            label is not None and label == label and label != "" for label in given.flat
-        ]  # NaN differs from itself
-        names = sorted({label for label, there in zip(given.flat, present, strict=True) if there})
+        present = [_is_label(label) for label in given.flat]
+        chosen = {label for label, there in zip(given.flat, present, strict=True) if there}
+        if len({isinstance(label, str) for label in chosen}) > 1:
+            raise ValueError(f"labels must be all str or all int, got {[*chosen][:5]}")
+        names = sorted(chosen)
         if not names:
             raise ValueError(f"labels must have at least one label, got shape {given.shape}")
         number = {name: k for k, name in enumerate(names)}
@@ -338,3 +340,12 @@ class Segments:
         outside = self.ids.numel() - int(self.cell_counts.sum())
         rest = f", {outside} cells in none" if outside else ""
         return f"Segments({self.num_segments} on {'x'.join(map(str, self.grid))}{rest})"
+
+
+def _is_label(label: object) -> bool:
+    """Return whether a cell has a label, or raise `ValueError` if it is no label."""
+    if label is None or label == "" or (isinstance(label, float) and math.isnan(label)):
+        return False
+    if not isinstance(label, str | int | np.integer):
+        raise ValueError(f"labels must be str, int or None, got {label!r}")
+    return True

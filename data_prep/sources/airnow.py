@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,12 @@ from data_prep.dropped import Dropped, count_dropped
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
-from data_prep.sources.units import to_ug_m3
+from data_prep.sources.units import convert, to_ug_m3
 
 SITES = ("Monitoring_Site_Locations_V2.dat", "monitoring_site_locations.dat")
 """The names of the tables of sites, the newer one with a header first."""
 
-_ENCODING = "latin-1"
+_FORMAT: dict[str, Any] = {"delimiter": "|", "encoding": "latin-1", "quoting": False}
 _COLUMNS = (
     *("valid date", "valid time", "AQSID", "site name", "GMT offset"),
     *("parameter name", "reporting units", "value", "data source"),
@@ -37,7 +38,7 @@ def _rows(files: Iterator[File], dropped: Dropped, *, sites: str | Path | None =
     places_of = lru_cache(maxsize=1)(_read_sites)
     for file in files:
         places = places_of(_sites_near(file) if sites is None else Path(sites))
-        for table in read_csv(file, _COLUMNS, delimiter="|", encoding=_ENCODING, names=_COLUMNS):
+        for table in read_csv(file, _COLUMNS, names=_COLUMNS, **_FORMAT):
             factor = to_ug_m3(table["reporting units"])
             right = count_dropped(
                 dropped,
@@ -52,7 +53,7 @@ def _rows(files: Iterator[File], dropped: Dropped, *, sites: str | Path | None =
                 station=table["AQSID"].to_numpy(),
                 site_name=table["site name"].to_numpy(),
                 time=seconds(time, file, format="%m/%d/%y %H:%M", zone=UTC),
-                value=numbers(table["value"], file) * factor,
+                value=convert(numbers(table["value"], file), factor),
             )
 
 
@@ -78,8 +79,7 @@ def _read_sites(path: Path) -> pd.DataFrame:
         file,
         ["AQSID", *_PLACE],
         optional=_IDS[1:],
-        delimiter="|",
-        encoding=_ENCODING,
+        **_FORMAT,
         names=None if has_header else _SITE_COLUMNS,
     ):
         places = pd.DataFrame({_PLACE[name]: numbers(table[name], file) for name in _PLACE})

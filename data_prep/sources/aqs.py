@@ -9,7 +9,7 @@ from data_prep.dropped import Dropped, count_dropped
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
-from data_prep.sources.units import to_ug_m3
+from data_prep.sources.units import convert, to_ug_m3
 
 PM25 = ("88101", "88502")
 """The codes of PM2.5: by a reference or equivalent method, and by other acceptable methods."""
@@ -51,7 +51,7 @@ def _rows(files: Iterator[File], dropped: Dropped) -> Rows:
                     latitude=numbers(table["Latitude"], file),
                     longitude=numbers(table["Longitude"], file),
                     time=seconds(time, file, format="%Y-%m-%d %H:%M", zone=UTC),
-                    value=numbers(table["Sample Measurement"], file) * factor,
+                    value=convert(numbers(table["Sample Measurement"], file), factor),
                 )
             )
 

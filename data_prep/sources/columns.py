@@ -3,8 +3,12 @@
 import re
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+import pandas as pd
+
 from data_prep.city import DataError
 from data_prep.sources.files import File
+from data_prep.sources.units import to_ug_m3
 
 NAMES = {
     "time": ("time", "datetime", "timestamp", "time_stamp", "date_time", "datetime_utc", "date"),
@@ -38,6 +42,8 @@ def find_columns(header: Iterable[str], given: Mapping[str, str], file: File) ->
         raise DataError(f"columns may name {', '.join(NAMES)}, got {', '.join(wrong)}")
     if absent := [column for column in given.values() if column not in header]:
         raise DataError(f"{file} must have the columns {absent}, got {header}")
+    if len({*given.values()}) < len(given):
+        raise DataError(f"columns must be different columns, got {dict(given)}")
     plain = {_plain(column): column for column in reversed(header)}
     recognized = {
         key: next((plain[name] for name in names if name in plain), None)
@@ -46,14 +52,30 @@ def find_columns(header: Iterable[str], given: Mapping[str, str], file: File) ->
     return {key: column for key, column in recognized.items() if column} | dict(given)
 
 
-def require_columns(found: Mapping[str, str], needed: Iterable[str], file: File) -> None:
+def require_columns(
+    found: Mapping[str, str], needed: Iterable[str], header: Iterable[str], file: File
+) -> None:
     """Raise `DataError` if a column was not recognized."""
     if missing := [key for key in needed if key not in found]:
-        example = ", ".join(f"{key}=..." for key in missing)
+        example = ",".join(f"{key}=..." for key in missing)
         raise DataError(
-            f"{file} has no column that is recognized as {' and '.join(missing)}; name them, on "
-            f"the command line --columns {example}"
+            f"{file} has no column that is recognized as {' and '.join(missing)}, got "
+            f"{[*header]}; name them, on the command line --columns {example}"
         )
+
+
+def factor_of(column: str, file: File) -> float:
+    """Return the factor to ug/m3 of a column such as ``PM2.5 (mg/m3)``, 1 without a unit."""
+    unit = re.search(r"[(\[](.*?)[)\]]", column)
+    if unit is None:
+        return 1.0
+    (factor,) = to_ug_m3(pd.Series([unit[1]]))
+    if np.isnan(factor):
+        raise DataError(
+            f"{file}: the column {column!r} must be in ug/m3, mg/m3 or ng/m3, got {unit[1]!r}; if "
+            "that is no unit, name the column, on the command line --columns value=..."
+        )
+    return float(factor)
 
 
 def _plain(name: str) -> str:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from data_prep.city import DataError
 from data_prep.dropped import Dropped
-from data_prep.sources.columns import find_columns, require_columns
+from data_prep.sources.columns import factor_of, find_columns, require_columns
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, parse_zone, read_csv, seconds
+from data_prep.sources.units import convert
 
 DELIMITERS = (",", ";", "\t", "|")
 """The one that occurs most in the header is taken."""
@@ -57,12 +58,18 @@ def _rows(
         places = known.get(path)
         for table in read_csv(file, None, delimiter=_delimiter(file, encoding), encoding=encoding):
             found = find_columns(table.columns, columns or {}, file)
-            require_columns(found, ["time"], file)
+            require_columns(found, ["time"], table.columns, file)
             times = seconds(table[found["time"]], file, format=time_format, zone=zone)
             if places is not None and not {"station", "value"} & {*found}:
+                others = [name for name in table if name not in (*places.index, found["time"])]
+                dropped["unknown_station"] += len(others) * len(table)
                 yield from _wide(table, times, places, file, number)
-            else:
-                yield _long(table, found, times, places, file, number)
+                continue
+            rows = _long(table, found, times, places, file, number)
+            if "value" not in (columns or {}):
+                factor = factor_of(found["value"], file)
+                rows["value"] = convert(rows["value"].to_numpy(), factor)
+            yield rows
 
 
 def _long(
@@ -75,7 +82,8 @@ def _long(
 ) -> pd.DataFrame:
     """Return the readings of a table with a row for each."""
     degrees = [] if places is not None else ["latitude", "longitude"]
-    require_columns(found, [*([] if degrees else ["station"]), *degrees, "value"], file)
+    needed = [*(degrees or ["station"]), "value"]
+    require_columns(found, needed, table.columns, file)
     rows = pd.DataFrame({"time": times, "value": number(table[found["value"]], file)})
     for axis in degrees:
         rows[axis] = number(table[found[axis]], file)
@@ -121,7 +129,7 @@ def _read_places(file: File, encoding: str, decimal: str) -> pd.DataFrame:
     tables = []
     for table in read_csv(file, None, delimiter=_delimiter(file, encoding), encoding=encoding):
         found = find_columns(table.columns, {}, file)
-        require_columns(found, ["station", "latitude", "longitude"], file)
+        require_columns(found, ["station", "latitude", "longitude"], table.columns, file)
         degrees = {
             axis: numbers(table[found[axis]], file, decimal=decimal)
             for axis in ("latitude", "longitude")
@@ -139,7 +147,7 @@ def _delimiter(file: File, encoding: str) -> str:
         head = stream.read(_HEAD_BYTES)
     try:
         header = head.decode(encoding, errors="ignore").partition("\n")[0]
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise DataError(f"encoding must be one of Python, such as latin-1: {error}") from error
     return max(DELIMITERS, key=header.count)
 

@@ -14,7 +14,7 @@ from data_prep.dropped import Dropped, count_dropped
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import ROWS, numbers, parse_zone, read_csv
-from data_prep.sources.units import to_ug_m3
+from data_prep.sources.units import convert, to_ug_m3
 
 PM25 = 6001
 """The code of PM2.5 in the vocabulary of pollutants."""
@@ -66,7 +66,7 @@ def _rows(files: Iterator[File], dropped: Dropped, *, metadata: str | Path, time
             yield points.reindex(point).assign(
                 station=table["Samplingpoint"].to_numpy(),
                 time=start.dt.tz_convert(None).to_numpy("datetime64[s]").astype(np.int64),
-                value=table["Value"].to_numpy() * factor,
+                value=convert(table["Value"].to_numpy(), factor),
             )
 
 

@@ -1,6 +1,8 @@
 """Readings of many files that say in each row where their station is."""
 
 from collections import Counter
+from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +46,7 @@ class Gatherer:
     """
 
     def __init__(self, bounds: tuple[float, float, float, float] | None = None) -> None:
-        if bounds is not None and not (-90 <= bounds[1] < bounds[3] <= 90):
+        if bounds is not None and not _are_bounds(bounds):
             raise DataError(f"bounds must be west, south, east, north in degrees, got {bounds}")
         self.dropped: Counter[str] = Counter()
         self.trimmed: set[str] = set()
@@ -128,6 +130,13 @@ class Gatherer:
         after, before = longitude >= west, longitude <= east
         across = after & before if west <= east else after | before
         return table["latitude"].between(south, north) & across
+
+
+def _are_bounds(bounds: Sequence[object]) -> bool:
+    if len(bounds) != 4 or not all(isinstance(degrees, Real) for degrees in bounds):
+        return False
+    west, south, east, north = map(float, bounds)  # type: ignore[arg-type]
+    return -90 <= south < north <= 90 and abs(west) <= 180 and abs(east) <= 180
 
 
 def _distances_km(here: pd.DataFrame, there: pd.DataFrame) -> npt.NDArray[np.float64]:

@@ -38,6 +38,9 @@ class Importer:
     every : str, optional
         The period over which the readings are averaged unless the user says otherwise. Default:
         none.
+    marks_end : bool
+        Whether a time is the end of what a reading describes, so that a reading at the beginning
+        of a period belongs to the period before. Default False.
     """
 
     help: str
@@ -45,6 +48,7 @@ class Importer:
     patterns: tuple[str, ...]
     rows: Callable[..., Rows]
     every: str | None = None
+    marks_end: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -67,14 +71,18 @@ class Importer:
     ) -> CityData:
         """Read a city; the parameters are those that `data_prep.load_city` describes."""
         path = Path(path)
-        rules = Rules(every or self.every, least, valid)
+        every = self.every if every is None else every
+        rules = Rules(None if every == "none" else every, least, valid)
         needed = [
             parameter.name
             for parameter in signature(self.rows).parameters.values()
             if parameter.kind is Parameter.KEYWORD_ONLY and parameter.default is Parameter.empty
         ]
         if missing := [option for option in needed if option not in options]:
-            raise DataError(f"reading {path} needs {', '.join(missing)}: see load_city")
+            flags = ", ".join("--" + option.replace("_", "-") for option in missing)
+            raise DataError(
+                f"reading {path} needs {', '.join(missing)}, on the command line {flags}"
+            )
         files = files_of(path, self.patterns)
         gatherer = Gatherer(bounds)
         with progress_bar(progress) as bar:
@@ -86,6 +94,8 @@ class Importer:
                     bar.advance(task)
 
             for rows in _joined(self.rows(one_by_one(), gatherer.dropped, **options)):
+                if self.marks_end and rules.every is not None:
+                    rows = rows.assign(time=rows["time"] - 1)
                 gatherer.add(rows)
             stations, batches = gatherer.finish()
             if stations.empty:
@@ -95,7 +105,7 @@ class Importer:
         return city_of(
             table,
             stations,
-            name=name or path.resolve().name.split(".")[0],
+            name=name or _name_of(path.resolve()),
             grid=grid,
             report={
                 "source": self.help,
@@ -109,13 +119,19 @@ class Importer:
         )
 
 
+def _name_of(path: Path) -> str:
+    return path.name if path.is_dir() else path.name.split(".")[0]
+
+
 def _joined(tables: Rows) -> Rows:
     """Join small tables, as those of many small files, to tables of at least `ROWS` rows."""
     waiting: list[pd.DataFrame] = []
+    rows = 0
     for table in tables:
         waiting.append(table)
-        if sum(map(len, waiting)) >= ROWS:
+        rows += len(table)
+        if rows >= ROWS:
             yield pd.concat(waiting, ignore_index=True)
-            waiting = []
+            waiting, rows = [], 0
     if waiting:
         yield pd.concat(waiting, ignore_index=True)

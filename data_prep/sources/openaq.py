@@ -8,7 +8,7 @@ from data_prep.dropped import Dropped, count_dropped
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
 from data_prep.sources.table import numbers, read_csv, seconds
-from data_prep.sources.units import to_ug_m3
+from data_prep.sources.units import convert, to_ug_m3
 
 MISSING_CODE = -9.999
 """Occurs besides -999, which counts as missing in every source."""
@@ -34,7 +34,7 @@ def _rows(files: Iterator[File], dropped: Dropped) -> Rows:
                 latitude=numbers(table["lat"], file),
                 longitude=numbers(table["lon"], file),
                 time=seconds(table["datetime"], file),
-                value=np.where(value == MISSING_CODE, np.nan, value * factor),
+                value=np.where(value == MISSING_CODE, np.nan, convert(value, factor)),
             )
 
 
@@ -43,6 +43,7 @@ OPENAQ = Importer(
     licence="that of each provider, see openaq.org; cite OpenAQ and the providers",
     patterns=("location-*.csv", "loc-*.csv", "*.csv"),
     rows=_rows,
+    marks_end=True,
 )
 """Stations are locations; their names in the column `location`. The sensors of a location are
 averaged. Times must have an offset from UTC, and mark the end of the period that a reading

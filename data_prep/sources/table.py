@@ -22,7 +22,7 @@ ROWS = 200_000
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-")
 """Cells without a number."""
 
-_OFFSET = r"(?:[Zz]|[+-]\d\d:?\d\d)$"
+_OFFSET = r"[T ]\d\d(?::?\d\d(?::?\d\d(?:[.,]\d+)?)?)? ?(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
 
 def read_csv(
@@ -33,6 +33,7 @@ def read_csv(
     delimiter: str = ",",
     encoding: str = "utf-8",
     names: Sequence[str] | None = None,
+    quoting: bool = True,
 ) -> Iterator[pd.DataFrame]:
     """Read columns of a CSV file as text, some rows at a time.
 
@@ -49,6 +50,8 @@ def read_csv(
         Default: UTF-8, with or without a byte order mark.
     names : sequence of str, optional
         The names of the columns, if the file has no header.
+    quoting : bool
+        Whether cells may be quoted. Default True.
 
     Yields
     ------
@@ -71,6 +74,7 @@ def read_csv(
                 dtype=str,
                 na_filter=False,
                 index_col=False,
+                quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
                 chunksize=ROWS,
             )
             with reader:
@@ -84,18 +88,26 @@ def read_csv(
         raise DataError(f"{file} cannot be read: {encoding_hint(error.object)}") from error
     except UnicodeError as error:
         raise DataError(f"{file} cannot be read as {encoding}: {error}") from error
-    except (ValueError, csv.Error, LookupError, pd.errors.ParserWarning) as error:
-        if isinstance(error, DataError):
+    except DataError as error:
+        if str(file) in str(error):
             raise
+        raise DataError(f"{file} cannot be read: {error}") from error
+    except (ValueError, csv.Error, LookupError) as error:
         raise DataError(f"{file} cannot be read: {error}") from error
 
 
 def _next(reader: "pd.io.parsers.TextFileReader") -> pd.DataFrame | None:
-    with warnings.catch_warnings():  # a row that is longer than the header
+    with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        table = next(reader, None)
+        try:
+            table = next(reader, None)
+        except pd.errors.ParserWarning as error:
+            raise DataError("a row has more cells than the header") from error
     if table is not None:
-        table.columns = [str(name).strip() for name in table.columns]
+        names = [str(name).strip() for name in table.columns]
+        if len({*names}) < len(names):
+            raise DataError(f"the columns must have different names, got {names}")
+        table.columns = names
     return table
 
 
@@ -132,6 +144,11 @@ def numbers(
     DataError
         If a cell is not a number.
     """
+    if text not in ("error", "missing") or not decimal:
+        raise DataError(
+            "text must be 'error' or 'missing', and decimal a mark, "
+            f"got text={text!r} and decimal={decimal!r}"
+        )
     plain = cells.str.strip()
     if thousands:
         plain = plain.str.replace(thousands, "", regex=False)
@@ -172,10 +189,16 @@ def seconds(
         twice in `zone`, where clocks change.
     """
     plain = cells.str.strip()
-    located = plain.str.contains(_OFFSET, regex=True)
+    if format == "ISO8601":
+        located = plain.str.contains(_OFFSET, regex=True)
+    else:
+        located = pd.Series("%z" in format, plain.index)
     if zone is None:
         _refuse(~located, cells, file, "with an offset from UTC")
-    times = pd.to_datetime(plain, format=format, errors="coerce", utc=True)
+    try:
+        times = pd.to_datetime(plain, format=format, errors="coerce", utc=True)
+    except ValueError as error:
+        raise DataError(f"{format!r} is not a format of times: {error}") from error
     _refuse(times.isna(), cells, file, f"of the format {format}")
     if zone not in (None, UTC):
         local = times.dt.tz_localize(None).dt.tz_localize(zone, nonexistent="NaT", ambiguous="NaT")
@@ -208,7 +231,7 @@ def parse_zone(text: str) -> tzinfo:
     if offset := re.fullmatch(r"UTC([+-])(\d{1,2})(?::(\d\d))?", text):
         sign, hours, minutes = offset.groups()
         shift = timedelta(hours=int(hours), minutes=int(minutes or 0))
-        if shift < timedelta(days=1):
+        if int(minutes or 0) < 60 and shift < timedelta(days=1):
             return timezone(-shift if sign == "-" else shift)
     try:
         return ZoneInfo(text)

@@ -4,8 +4,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_prep.assemble import MISSING_CODES
+
 _FACTORS = {"ug/m3": 1.0, "mg/m3": 1e3, "ng/m3": 1e-3}
 _SPELLINGS = str.maketrans({"\N{MICRO SIGN}": "u", "\N{GREEK SMALL LETTER MU}": "u", "³": "3"})
+
+
+def convert(
+    values: npt.NDArray[np.float64], factors: npt.NDArray[np.float64] | float
+) -> npt.NDArray[np.float64]:
+    """Multiply values by the factors of `to_ug_m3`; codes for missing readings remain."""
+    return np.where(np.isin(values, MISSING_CODES), values, values * factors)
 
 
 def to_ug_m3(units: "pd.Series[str]") -> npt.NDArray[np.float64]:

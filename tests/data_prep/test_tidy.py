@@ -161,7 +161,7 @@ def test_timezone_of_a_parquet_column_becomes_utc(write):
         (
             READINGS,
             STATIONS + "E,91.0,4.4,road\n",
-            "within 90 and longitude within 180 degrees.*'E'",
+            "within 90 and longitude within 360 degrees.*'E'",
         ),
         ("", STATIONS, r"readings\.csv cannot be read"),
     ],
@@ -368,11 +368,28 @@ def test_every_row_is_a_reading_or_dropped_for_a_reason(write):
 def test_impossible_readings_are_a_warning_and_can_be_left_out(write, code):
     folder = write(f"{READINGS}2024-01-01T02:00,B,{code}\n2024-01-01T03:00,B,{code}\n")
     with pytest.warns(
-        DataWarning, match=rf"2 of 7 readings .* {code:g} \(2 times\).*--valid 0:1000"
+        DataWarning, match=rf"2 of 8 readings .* {code:g} \(2 times\).*--valid=-50:1000"
     ):
         assert read_tidy(folder).observed.sum() == 7
     with warnings.catch_warnings(action="error"):
         assert read_tidy(folder, valid=(-10, 1000)).observed.sum() == 5
+
+
+def test_impossible_readings_are_a_warning_also_where_they_are_averaged(write):
+    rows = "".join(f"2024-01-01T00:{minute:02},B,8\n" for minute in range(59))
+    folder = write(f"time,station,value\n{rows}2024-01-01T00:59,B,9999\n")
+    with pytest.warns(DataWarning, match=r"1 of 60 readings .* 9999 \(1 times\)"):
+        assert read_tidy(folder, every="1h").values[0, 0] > 100
+
+
+def test_periods_raise_no_warning_of_a_library(write):
+    with warnings.catch_warnings(action="error"):
+        read_tidy(write(), every="1d", least=0)
+
+
+def test_a_row_of_a_station_with_too_many_cells_is_refused(write):
+    with pytest.raises(DataError, match=r"stations\.csv cannot be read: a row has more cells"):
+        read_tidy(write(stations="station,latitude,longitude\nB,51,4,7\n"))
 
 
 def test_names_are_trimmed_and_may_be_na(write):
@@ -459,6 +476,12 @@ def test_means_of_periods_with_enough_readings(scattered):
     ("options", "message"),
     [
         ({"every": "7h"}, "divides a day.*got '7h'"),
+        ({"every": "1.5s"}, "divides a day.*got '1.5s'"),
+        ({"every": ""}, "divides a day"),
+        ({"least": None}, "a share between 0 and 1, got None"),
+        ({"valid": (0,)}, "a smaller and a larger number"),
+        ({"valid": (None, 5)}, "a smaller and a larger number"),
+        ({"valid": (0, 1, 2)}, "a smaller and a larger number"),
         ({"every": "soon"}, "divides a day.*got 'soon'"),
         ({"every": "0s"}, "divides a day"),
         ({"every": "-1h"}, "divides a day"),

@@ -84,7 +84,7 @@ def batch_of(case, world, dtype):
 def layer_of(case, dtype, **options):
     segments = SEGMENTS.get(case.segments, LEVELS)
     if case.segments == "levels":
-        options["pooling"] = 3.0
+        options |= {"pooling": 3.0, "learn_pooling": True}
     layer = LocalBN(CHANNELS, segments, backend=case.backend, dtype=dtype, **options)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -105,6 +105,7 @@ def step(layer, x, dy, mask):
         "bias": layer.bias.grad,
         "running_mean": layer.running_mean,
         "running_var": layer.running_var,
+        **({"log_tau": layer.log_tau.grad} if layer.levels is not None else {}),
     }
 
 

@@ -41,7 +41,7 @@ def test_one_process_on_the_whole_batch(ranks, dtype, case):
     for name in ("output", "input"):
         together = torch.cat([r[name] for r in got])
         torch.testing.assert_close(together, expected[name], check_dtype=False, **close)
-    for name in ("weight", "bias"):
+    for name in {"weight", "bias", "log_tau"} & {*expected}:
         total = sum(r[name].double() for r in got)
         torch.testing.assert_close(total, expected[name], **close)
     for name in ("running_mean", "running_var"):

@@ -121,7 +121,7 @@ def write_dataset(dataset: xr.Dataset, directory: Path) -> list[Path]:
         dataset.to_netcdf(path, engine="scipy", encoding=encoding)
     table = dataset["field"].drop_vars("crs").to_dataframe().reset_index()
     with atomic_path(directory / "field.csv") as path:
-        table.to_csv(path, index=False, float_format="%.6g")
+        table.round({"latitude": 6, "longitude": 6}).to_csv(path, index=False)
     return [directory / "field.nc", directory / "field.csv"]
 
 

@@ -133,7 +133,7 @@ def backward(
         if in_one_pass and fits_one_pass("one_pass_backward", problem):
             config = tuning.choose("one_pass_backward", problem, x.device)
             found = fused.backward(problem, dy, x, partition, counted, affine, statistics, config)
-            return *found, no_tau(pooling)
+            return *found, no_tau(x, pooling)
         own = statistics
         if pooling is not None and batch_statistics:
             statistics = _pooled(pooling, own)
@@ -147,9 +147,12 @@ def backward(
         totals = gradients
         if gradients is not None and group is not None:
             totals = ranks.sum_gradients(*gradients, group)
-        dtau = no_tau(pooling)
+        dtau = no_tau(x, pooling)
         if totals is not None and pooling is not None and batch_statistics:
-            totals, dtau = _through_estimates(problem, pooling, own, statistics, affine, totals)
+            alone = None if group is None else gradients
+            totals, dtau = _through_estimates(
+                problem, pooling, own, statistics, affine, totals, alone
+            )
         dx = stages.input_gradient(
             problem, dy, x, counted, ids, statistics, affine, totals, config, pooling is not None
         )
@@ -169,13 +172,20 @@ def _through_estimates(
     statistics: Statistics,
     affine: Affine,
     sums: tuple[Tensor, Tensor],
+    alone: tuple[Tensor, Tensor] | None,
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Return slope and constant around the rounded mean, and the gradient of tau."""
+    """Return slope and constant around the rounded mean, and the gradient of tau.
+
+    The latter is that of this rank, whose sums `alone` are given if there are others.
+    """
     mean, var, _ = statistics
     rstd = torch.rsqrt(var + affine.eps)
     scale = rstd if affine.weight is None else rstd * affine.weight
     dweight, dbias = (total.to(mean.dtype) for total in sums)
     slope, constant, dtau = pooling.gradients(own, scale, rstd, dweight, dbias)
+    if alone is not None:
+        dweight, dbias = (total.to(mean.dtype) for total in alone)
+        *_, dtau = pooling.gradients(own, scale, rstd, dweight, dbias)
     center = mean.to(problem.compute_dtype).to(mean.dtype)
     constant = constant + slope * (center - mean)
     return (slope.to(problem.compute_dtype), constant.to(problem.compute_dtype)), dtau

@@ -147,7 +147,7 @@ def backward(
     if not batch_statistics:
         (scale_q,) = layout.spread(scale, present=present, neutral=(1.0,))
         torch.mul(dy_rows, scale_q, out=dx_rows)
-        return dx, dweight, dbias, no_tau(pooling)
+        return dx, dweight, dbias, no_tau(x, pooling)
 
     total_dweight, total_dbias = dweight, dbias
     if group is not None:
@@ -155,9 +155,11 @@ def backward(
     if pooling is None:
         per_value = scale / count.clamp(min=1)
         slope, constant = -per_value * rstd * total_dweight, -per_value * total_dbias
-        dtau = no_tau(pooling)
+        dtau = no_tau(x, pooling)
     else:
         slope, constant, dtau = pooling.gradients(own, scale, rstd, total_dweight, total_dbias)
+        if group is not None:  # as of weight and bias, the gradient is that of this rank
+            *_, dtau = pooling.gradients(own, scale, rstd, dweight, dbias)
     center, low = _center(mean, rstd, x)
     offset = torch.addcmul(constant, slope, low, value=-1)
     neutral = (1.0, 0.0, 0.0, 0.0)

@@ -144,3 +144,12 @@ def test_a_table_of_sites_of_another_kind_is_refused(tmp_path, rows, message):
     path = airnow.write_rows(tmp_path, [airnow.row(0, 1)])
     with pytest.raises(DataError, match=message):
         read(path)
+
+
+def test_quotes_in_names_are_only_quotes(tmp_path):
+    airnow.write_sites(tmp_path, [airnow.site_row(airnow.FIRST)])
+    rows = [airnow.row(0, 5, name='The "Pit'), airnow.row(1, 6, name='The "Pit')]
+    airnow.write_rows(tmp_path, rows)
+    city = load_city(f"airnow:{tmp_path}", progress=False)
+    assert city.stations["site_name"].to_list() == ['The "Pit']
+    assert city.values.tolist() == [[5], [6]]

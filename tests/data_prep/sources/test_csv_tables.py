@@ -79,7 +79,7 @@ def test_columns_are_recognized_by_their_usual_names(long, readings, tmp_path, n
 
 def test_columns_with_other_names_are_given(long, readings, tmp_path):
     long.rename(columns={"value": "Feinstaub"}).to_csv(tmp_path / "mine.csv", index=False)
-    with pytest.raises(DataError, match=r"recognized as value; .* --columns value=\.\.\."):
+    with pytest.raises(DataError, match=r"as value, got .*Feinstaub.*; .* --columns value=\.\.\."):
         read(tmp_path)
     assert_same_readings(read(tmp_path, columns={"value": "Feinstaub"}), readings)
     with pytest.raises(DataError, match=r"must have the columns \['Staub'\], got \['time', .*Fein"):
@@ -215,6 +215,18 @@ def test_times_that_a_change_of_clocks_makes_unclear_are_refused(tmp_path, time)
         ("time,station,lat,lon,value\n2024-01-01,A,51,4,1,9\n", {}, "cannot be read"),
         ("time,station,lat,lon,value\nsoon,A,51,4,1\n", {}, "got 'soon' in row 1"),
         ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"time_zone": "Mars"}, "got 'Mars'"),
+        ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"time_zone": "UTC+1:70"}, "UTC"),
+        ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"time_format": "%Q"}, "'%Q'"),
+        ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"text": "foo"}, "'error' or 'mis"),
+        ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"decimal": ""}, "decimal a mark"),
+        ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"encoding": "idna"}, "encoding"),
+        (
+            "time,station,lat,lon,value\n2024-01-01,A,51,4,1\n",
+            {"columns": {"latitude": "lat", "longitude": "lat"}},
+            "columns must be different columns",
+        ),
+        ("time,value,value \n2024-01-01,1,2\n", {}, "the columns must have different names"),
+        ("time,station,lat,lon,value\n2024-01-01,A,51,4,1,9\n", {}, "more cells than the header"),
         ("time,a\n2024-01-01,1\n", {"stations": "nowhere.csv"}, r"nowhere\.csv does not exist"),
         ("time,a\n2024-01-01,1\n", {"decimal": ",", "thousands": ","}, "must differ"),
     ],
@@ -223,6 +235,41 @@ def test_bad_input_gives_one_clear_error(tmp_path, text, options, message):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         read(tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("header", "factor"),
+    [("PM2.5 (mg/m3)", 1000), ("pm25 [ng/m³]", 1e-3), ("PM2.5 (µg/m³)", 1), ("value", 1)],
+)
+def test_the_unit_of_the_header_counts(tmp_path, header, factor):
+    rows = "2024-01-01,A,51,4,5\n2024-01-02,A,51,4,-999\n"
+    (tmp_path / "a.csv").write_text(f"time,station,lat,lon,{header}\n{rows}")
+    city = read(tmp_path)
+    assert city.values[0, 0] == pytest.approx(5 * factor)
+    assert city.report["dropped"] == {"missing_code": 1}
+
+
+def test_an_unknown_unit_is_refused_unless_the_column_is_given(tmp_path):
+    (tmp_path / "a.csv").write_text("time,station,lat,lon,PM2.5 (raw)\n2024-01-01,A,51,4,5\n")
+    with pytest.raises(DataError, match=r"must be in ug/m3, mg/m3 or ng/m3, got 'raw'; if"):
+        read(tmp_path)
+    assert read(tmp_path, columns={"value": "PM2.5 (raw)"}).values.tolist() == [[5.0]]
+
+
+def test_columns_of_a_wide_table_without_a_station_are_counted(readings, tmp_path):
+    STATIONS[:2].to_csv(tmp_path / "stations.csv", index=False)
+    readings.to_csv(tmp_path / "mine.csv")
+    report = read(tmp_path / "mine.csv").report
+    assert report["dropped"] == {"unknown_station": HOURS}
+    assert report["rows"] == 3 * HOURS
+
+
+@pytest.mark.parametrize("form", ["%d-%m-%Y %H:%M", "%H:%M %d-%m-%Y", "%d.%m.%Y %H:%M"])
+def test_the_end_of_a_date_is_no_offset(tmp_path, form):
+    time = pd.Timestamp("2024-02-01T12:00").strftime(form)
+    (tmp_path / "a.csv").write_text(f"time,station,lat,lon,value\n{time},A,51,4,1\n")
+    city = read(tmp_path, time_format=form, time_zone="Europe/Berlin")
+    assert str(city.times[0]) == "2024-02-01T11:00:00"
 
 
 def test_a_wide_table_of_other_stations(readings, tmp_path):

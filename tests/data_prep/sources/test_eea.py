@@ -153,7 +153,7 @@ def test_times_must_be_unique_in_a_known_time_zone(read, tmp_path, start, time_z
 def test_the_metadata_and_the_time_zone_are_needed(download, metadata, option):
     options = {"metadata": metadata, "time_zone": "UTC"}
     del options[option]
-    with pytest.raises(DataError, match=f"needs {option}: see load_city"):
+    with pytest.raises(DataError, match=f"needs {option}, on the command line --"):
         load_city(f"eea:{download}", **options)
 
 
@@ -213,5 +213,7 @@ def test_columns_of_another_type_are_refused(read, tmp_path, name, kind, cell, m
 def test_a_missing_column_is_named(read, tmp_path):
     schema = eea.SCHEMA.remove(eea.SCHEMA.get_field_index("AggType"))
     path = eea.write_rows(tmp_path / "point.parquet", [eea.row(0, 1)], schema)
-    with pytest.raises(DataError, match=r"point.parquet must have the columns \['AggType'\] once, got"):
+    with pytest.raises(
+        DataError, match=r"point.parquet must have the columns \['AggType'\] once, got"
+    ):
         read(path)

@@ -84,7 +84,17 @@ def test_bounds_may_cross_the_date_line(bounds, inside):
     assert gatherer.dropped["outside_bounds"] == 4 - len(inside)
 
 
-@pytest.mark.parametrize("bounds", [(3.0, 52.0, 5.0, 50.0), (0.0, -91.0, 1.0, 1.0)])
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        (3.0, 52.0, 5.0, 50.0),
+        (0.0, -91.0, 1.0, 1.0),
+        (200.0, 0.0, 210.0, 1.0),
+        (float("nan"), 0.0, 1.0, 1.0),
+        (1.0, 2.0, 3.0),
+        (None, 0.0, 1.0, 1.0),
+    ],
+)
 def test_wrong_bounds_are_refused(bounds):
     with pytest.raises(DataError, match="west, south, east, north in degrees, got"):
         Gatherer(bounds)

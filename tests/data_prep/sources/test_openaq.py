@@ -106,6 +106,14 @@ def test_a_missing_column_is_named(tmp_path):
         read(tmp_path)
 
 
+def test_times_mark_the_end_of_an_hour(archive):
+    days = read(archive, every="1d", least=0).times
+    assert [str(day)[8:10] for day in days] == [f"{day:02}" for day in range(2, 23)]
+    hours = read(archive, every="1h").times
+    assert str(hours[0]) == "2022-05-02T05:00:00"
+    assert len(hours) == openaq.HOURS
+
+
 def test_bounds_leave_out_locations(archive):
     city = read(archive, bounds=(-106.6, 35.0, -106.4, 35.2))
     assert city.stations["station"].to_list() == ["2178", "2180"]

@@ -199,7 +199,7 @@ def test_missing_columns_are_named(tmp_path, sensors, header, options, message):
 
 
 def test_the_options_are_checked(histories, sensors, tmp_path):
-    with pytest.raises(DataError, match="needs sensors: see load_city"):
+    with pytest.raises(DataError, match="needs sensors, on the command line --sensors"):
         read(histories)
     with pytest.raises(DataError, match="correction must be None or 'epa', got 'EPA'"):
         read(histories, sensors=sensors, correction="EPA")

@@ -170,3 +170,10 @@ def test_bounds_leave_out_sensors(months, tmp_path):
     city = read(tmp_path, bounds=(9.1, 48.7, 9.3, 48.9))
     assert city.stations["station"].to_list() == ["12347", "12349"]
     assert city.report["dropped"] == {"outside_bounds": files.HOURS * files.PER_HOUR}
+
+
+def test_averaging_can_be_left_out(tmp_path):
+    sensor = next(iter(files.SITES))
+    files.write_rows(tmp_path, sensor, files.readings(sensor)[:8])
+    assert len(read(tmp_path).times) == 2
+    assert len(read(tmp_path, every="none").times) == 8

@@ -139,7 +139,8 @@ def _cells(city: CityData, field: FloatArray, scale: Normalize) -> Iterator[Feat
         for column, (left, right) in enumerate(pairwise(longitudes)):
             ring = [[left, low], [right, low], [right, high], [left, high], [left, low]]
             value = _value(field[row, column], city)
-            style = {"fillColor": to_hex(colors[row, column])}
+            known = not np.isnan(field[row, column])
+            style = {"fillColor": to_hex(colors[row, column]) if known else GREY}
             yield _feature("Polygon", [ring], style, field=value)
 
 
