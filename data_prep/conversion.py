@@ -1,9 +1,11 @@
 """`CityData` as an `xarray.Dataset`, and back."""
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
@@ -56,11 +58,9 @@ def from_dataset(dataset: xr.Dataset) -> CityData:
         reading = dataset["reading"].transpose("time", "station")
         interval = facts.get("interval_seconds")
         height, width = facts["grid"]
-        if dataset["time"].dtype.kind != "M":
-            raise ValueError(f"time must be datetime64, got {dataset['time'].dtype}")
         return CityData(
             name=facts["name"],
-            times=dataset["time"].to_numpy().astype("datetime64[s]"),
+            times=_seconds(dataset["time"]),
             stations=_stations(dataset, json.loads(facts["station_columns"])),
             values=reading.to_numpy(),
             grid=(int(height), int(width)),
@@ -72,6 +72,15 @@ def from_dataset(dataset: xr.Dataset) -> CityData:
         )
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"the dataset was not made by CityData.to_xarray: {error}") from error
+
+
+def _seconds(time: xr.DataArray) -> npt.NDArray[np.datetime64]:
+    with warnings.catch_warnings():  # of a text that NumPy takes for a time zone
+        warnings.simplefilter("error", UserWarning)
+        try:
+            return time.to_numpy().astype("datetime64[s]")
+        except UserWarning as error:
+            raise ValueError(f"time must have no time zone: {error}") from error
 
 
 def _stations(dataset: xr.Dataset, types: dict[str, str]) -> pd.DataFrame:

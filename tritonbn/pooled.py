@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tritonbn.levels import Levels, index_like
 from tritonbn.pooling import Pooling
 from tritonbn.segmented import SegmentedBatchNorm
+from tritonbn.tensors import wide_dtype
 
 
 class PooledBatchNorm(SegmentedBatchNorm):
@@ -73,9 +74,9 @@ class PooledBatchNorm(SegmentedBatchNorm):
         if self.levels is None:
             return None
         if self.learn_pooling:
-            tau = self.log_tau.float().exp()
+            tau = self.log_tau.to(wide_dtype(x)).exp()
         else:  # filled without a copy from the host, which would wait for a GPU
-            tau = torch.stack([x.new_full((), tau, dtype=torch.float32) for tau in self._tau])
+            tau = torch.stack([x.new_full((), tau, dtype=wide_dtype(x)) for tau in self._tau])
         return Pooling(index_like(self.levels, x), tau, self.levels.sizes)
 
 
