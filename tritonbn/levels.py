@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+from tritonbn.pooling import is_each, is_one
 from tritonbn.segments import Segments, plain_tensors
 
 
@@ -88,10 +89,14 @@ class Levels:
         Tensor, shape (C, S)
         """
         index = index_like(self, parts[-1])
-        total = parts[-1].index_select(1, index[-1])
-        for part, level in zip(parts[:-1], index[:-1], strict=True):
-            chosen = part.index_select(1, level.clamp(min=0))
-            total = total + chosen.masked_fill(level < 0, 0.0)
+        channels, segments = len(parts[-1]), self.smallest.num_segments
+        total = parts[-1].new_zeros(channels, segments)
+        for number, part in enumerate(parts):
+            if is_each(number, self.sizes, segments) or is_one(number, self.sizes):
+                total = total + part
+                continue
+            level = index[number].expand(channels, -1)
+            total = total + part.gather(1, level.clamp(min=0)).masked_fill(level < 0, 0.0)
         return total
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Levels":

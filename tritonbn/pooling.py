@@ -22,8 +22,8 @@ class _Step(NamedTuple):
         Their share in the estimate, and its derivative with respect to tau.
     mean, var : Tensor, shape (C, S)
         Of the values in that segment.
-    mean_above, var_above : Tensor, shape (C, S)
-        The estimate of the level above.
+    above : (Tensor, Tensor) or None
+        Mean and variance of the estimate of the level above, if there is one.
     """
 
     total: Callable[[Tensor], Tensor]
@@ -33,8 +33,7 @@ class _Step(NamedTuple):
     derivative: Tensor
     mean: Tensor
     var: Tensor
-    mean_above: Tensor
-    var_above: Tensor
+    above: tuple[Tensor, Tensor] | None
 
     def estimate(self) -> tuple[Tensor, Tensor]:
         """Return mean and variance of the mixture of this level and the one above.
@@ -43,10 +42,14 @@ class _Step(NamedTuple):
         variances plus ``share * (1 - share)`` times the squared distance of the means. In this form
         it cannot become negative.
         """
-        rest = 1 - self.share
-        mean = self.share * self.mean + rest * self.mean_above
-        between = self.share * (self.mean - self.mean_above).square()
-        return mean, self.share * self.var + rest * (self.var_above + between)
+        if self.above is None:
+            return self.mean, self.var
+        mean_above, var_above = self.above
+        distance = self.mean - mean_above
+        within = torch.lerp(var_above.expand_as(self.var), self.var, self.share)
+        spread = distance * (self.share * (1 - self.share))
+        mean = torch.lerp(mean_above.expand_as(self.mean), self.mean, self.share)
+        return mean, torch.addcmul(within, spread, distance)
 
 
 class Pooling(NamedTuple):
@@ -95,43 +98,41 @@ class Pooling(NamedTuple):
         -------
         mean, var : Tensor, shape (C, S)
         counts : Tensor, shape (S,)
-            The number of values of the finest level that has any, and 0 where no level has one.
+            The number of values of the coarsest level.
         """
-        steps = [*self._steps(mean, var, counts, correction)]
-        known = torch.zeros_like(counts)
-        for step in steps:
-            known = torch.where(step.n > 0, step.n, known)
-        return *steps[-1].estimate(), known
+        coarsest, *finer = self._steps(mean, var, counts, correction)
+        pooled_mean, pooled_var = (finer or [coarsest])[-1].estimate()
+        return pooled_mean, pooled_var, coarsest.n.expand_as(counts).contiguous()
 
     def _steps(
         self, mean: Tensor, var: Tensor, counts: Tensor, correction: int = 0
     ) -> Iterator[_Step]:
         """Yield the levels from coarse to fine."""
-        estimate = torch.zeros_like(mean), torch.zeros_like(var)
-        known = torch.zeros_like(counts, dtype=torch.bool)
+        above = None
         strengths = [*self.tau.to(mean.dtype).unbind(), None]
         for number, tau in zip(reversed(range(len(self.sizes))), reversed(strengths), strict=True):
             total = self._sums_of(number)
             n = total(counts)
             m = n.clamp(min=1)
-            level_mean = total(counts * mean) / m
-            m2 = total(counts * (var + (mean - level_mean).square()))
-            share, derivative = (n > 0).to(n.dtype), torch.zeros_like(n)
-            if tau is not None:
-                drawn = n / (m + tau)
-                derivative = torch.where(known, -drawn / (m + tau), derivative)
-                share = torch.where(known, drawn, share)
-            level_var = m2 / (n - correction).clamp(min=1)
-            step = _Step(total, n, m, share, derivative, level_mean, level_var, *estimate)
+            level_mean, level_var = mean, var
+            if total is not _each:
+                level_mean = total(counts * mean) / m
+                level_var = total(counts * (var + (mean - level_mean).square())) / m
+            if correction:
+                level_var = level_var * (n / (n - correction).clamp(min=1))
+            # a segment with values has some in the coarsest level, too, which includes all cells
+            share = torch.ones_like(n) if tau is None else n / (m + tau)
+            derivative = torch.zeros_like(n) if tau is None else -share / (m + tau)
+            step = _Step(total, n, m, share, derivative, level_mean, level_var, above)
             yield step
-            estimate, known = step.estimate(), known | (n > 0)
+            above = step.estimate() if number else None
 
     def _sums_of(self, number: int) -> Callable[[Tensor], Tensor]:
         """Return a function that sums over the segments of a level."""
         level = self.levels[number]
-        if number == 0 and self.sizes[0] == len(level):
-            return lambda values: values  # the smallest segments themselves
-        if number == len(self.sizes) - 1 and self.sizes[-1] == 1:
+        if is_each(number, self.sizes, len(level)):
+            return _each
+        if is_one(number, self.sizes):
             return lambda values: values.sum(-1, keepdim=True)
         inside = level >= 0
         place = level.where(inside, self.sizes[number])
@@ -165,26 +166,54 @@ class Pooling(NamedTuple):
         dtau : Tensor, shape (L - 1,)
         """
         assert own.counts is not None
-        steps = [*self._steps(own.mean, own.var, own.counts)]
+        coarsest, *finer = self._steps(own.mean, own.var, own.counts)
         d_mean, d_var = -scale * dbias, -0.5 * scale * rstd * dweight
-        slope, constant = torch.zeros_like(scale), torch.zeros_like(scale)
+        slope = constant = torch.zeros_like(scale)
         dtau = []
-        for step in reversed(steps):
+        for step in reversed(finer):
+            assert step.above is not None
+            mean_above, var_above = step.above
             share, rest = step.share, 1 - step.share
-            distance = step.mean - step.mean_above
+            distance = step.mean - mean_above
+            d_distance = (2 * share * rest) * distance * d_var
             d_share = d_mean * distance + d_var * (
-                step.var - step.var_above + (rest - share) * distance.square()
+                step.var - var_above + (rest - share) * distance.square()
             )
-            dtau.append((d_share * step.derivative).sum())
-            d_distance = 2 * share * rest * distance * d_var
-            per_value = step.total(share * d_mean + d_distance) / step.m
-            per_square = 2 * step.total(share * d_var) / step.m
-            # a value x of the level adds per_square * (x - step.mean) + per_value
-            slope = slope + per_square
-            constant = constant + per_value - per_square * step.mean
-            d_mean, d_var = rest * d_mean - d_distance, rest * d_var
-        mean, _ = steps[-1].estimate()
-        return slope, constant + slope * mean, torch.stack(dtau)[:-1]
+            dtau.append((d_share.sum(0) * step.derivative).sum())
+            slope, constant = self._add(
+                step, torch.addcmul(d_distance, share, d_mean), share * d_var, slope, constant
+            )
+            d_mean, d_var = torch.addcmul(-d_distance, rest, d_mean), rest * d_var
+        slope, constant = self._add(coarsest, d_mean, d_var, slope, constant)
+        mean, _ = (finer or [coarsest])[-1].estimate()
+        return slope, torch.addcmul(constant, slope, mean), torch.stack(dtau)
+
+    @staticmethod
+    def _add(
+        step: _Step, d_mean: Tensor, d_var: Tensor, slope: Tensor, constant: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Add the influence of the values of a level, given the gradients of its mean and variance.
+
+        It is ``slope * x + constant`` for each value x.
+        """
+        own_slope = step.total(d_var) * (2 / step.m)
+        own_constant = torch.addcmul(step.total(d_mean) / step.m, own_slope, step.mean, value=-1)
+        return slope + own_slope, constant + own_constant
+
+
+def is_each(number: int, sizes: Sequence[int], smallest: int) -> bool:
+    """Return whether the segments of a level are the smallest segments, in their order."""
+    return number == 0 and sizes[0] == smallest
+
+
+def is_one(number: int, sizes: Sequence[int]) -> bool:
+    """Return whether a level is the coarsest one, and a single segment."""
+    return number == len(sizes) - 1 and sizes[-1] == 1
+
+
+def _each(values: Tensor) -> Tensor:
+    """Return the numbers of a level whose segments are the smallest segments themselves."""
+    return values
 
 
 def no_tau(x: Tensor, pooling: Pooling | None) -> Tensor:
