@@ -47,8 +47,8 @@ class Rules:
     ----------
     every : str, optional
         Length of a period, such as ``"1h"``; it must divide a day. The readings of a station in
-        a period are averaged, and the time is the beginning of the period. Default: the times of
-        the readings are kept.
+        a period are averaged, and the time is the beginning of the period. Default, and
+        ``"none"``: the times of the readings are kept.
     least : float
         The least share of readings of a period: of the number that the station usually has, which
         is the 90th percentile over its periods. Default 0.75.
@@ -75,7 +75,7 @@ class Rules:
     @property
     def period(self) -> int | None:
         """The length of a period in seconds."""
-        if self.every is None:
+        if self.every in (None, "none"):
             return None
         match = re.fullmatch(r"(\d{1,5}) ?(s|min|h|d)", str(self.every))
         seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
@@ -208,7 +208,7 @@ def city_of(
         report=report | counts,
     )
     warn_of_impossible_values(table.impossible, table.readings, city)
-    if rules.every is None:
+    if rules.period is None:
         warn_of_scattered_times(city)
     return city
 
@@ -260,7 +260,7 @@ def _pivot(
         np.add.at(sums.ravel(), place, value[real])
         np.add.at(numbers.ravel(), place, np.uint32(1))
         bar.advance(task, len(value))
-    if rules.every is not None:
+    if rules.period is not None:
         thin = numbers < rules.least * _usual_numbers(numbers)
         dropped["too_few_in_period"] = int(numbers[thin].sum(dtype=np.int64))
         numbers[thin] = 0

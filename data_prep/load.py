@@ -143,6 +143,7 @@ def load_city(data: str | Path, *, grid: tuple[int, int] | None = None, **option
         ``"NAME:PATH"`` takes the same options as `read_tidy`, ``bounds`` (west, south, east and
         north in degrees: other stations are left out), and those of its source:
 
+        - sensor-community: ``every`` is ``"1h"`` by default, and ``"none"`` keeps all readings.
         - csv: ``stations`` (a table with the positions; default: ``stations.csv`` beside the
           readings), ``columns`` (such as ``{"value": "Feinstaub"}``, where names are not
           recognized), ``time_zone`` (of times without an offset, which are otherwise kept as they

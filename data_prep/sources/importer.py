@@ -72,7 +72,7 @@ class Importer:
         """Read a city; the parameters are those that `data_prep.load_city` describes."""
         path = Path(path)
         every = self.every if every is None else every
-        rules = Rules(None if every == "none" else every, least, valid)
+        rules = Rules(every, least, valid)
         needed = [
             parameter.name
             for parameter in signature(self.rows).parameters.values()
@@ -94,7 +94,7 @@ class Importer:
                     bar.advance(task)
 
             for rows in _joined(self.rows(one_by_one(), gatherer.dropped, **options)):
-                if self.marks_end and rules.every is not None:
+                if self.marks_end and rules.period is not None:
                     rows = rows.assign(time=rows["time"] - 1)
                 gatherer.add(rows)
             stations, batches = gatherer.finish()

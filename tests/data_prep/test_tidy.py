@@ -382,6 +382,10 @@ def test_impossible_readings_are_a_warning_also_where_they_are_averaged(write):
         assert read_tidy(folder, every="1h").values[0, 0] > 100
 
 
+def test_readings_are_kept_as_they_are_without_a_period(write):
+    assert_same_city(read_tidy(write(), every="none"), read_tidy(write()))
+
+
 def test_periods_raise_no_warning_of_a_library(write):
     with warnings.catch_warnings(action="error"):
         read_tidy(write(), every="1d", least=0)
