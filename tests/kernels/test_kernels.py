@@ -278,7 +278,8 @@ def test_registered_operator_is_consistent(layout, given, device):
     statistics = (mean, var) if given else (None, None)
     partition = segments.on(x.device)
     operands = (leaves[0], partition.tensors, partition.sizes, *leaves[1:], mask, *statistics)
-    arguments = (*operands, EPS, "silu", "triton", None)
+    one_level = (None, None, None)
+    arguments = (*operands, *one_level, EPS, "silu", "triton", None)
     torch.library.opcheck(torch.ops.tritonbn.local_batch_norm, arguments)
 
 
