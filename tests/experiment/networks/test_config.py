@@ -73,6 +73,7 @@ def test_a_setting_that_does_not_exist_is_refused():
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"test_times": 0}, "test_times must be at least 1, got 0"),
         ({"learning_rate": 0.0}, r"learning_rate must be positive, got 0\.0"),
+        ({"pooling": -1.0}, r"pooling must be at least 0, got -1\.0"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
         ({"hidden": 0}, "hidden must be at least 1, got 0"),
         ({"dropout": 1.0}, r"dropout must be at least 0 and below 1, got 1\.0"),

@@ -14,9 +14,11 @@ from tritonbn.experiment.task.folds import Fold
 CPU = torch.device("cpu")
 
 
-def recipe(backbone="cnn", norm="none", protocol="masked", without=(), design="residual"):
+def recipe(
+    backbone="cnn", norm="none", protocol="masked", without=(), design="residual", **settings
+):
     config = RunConfig.preset(
-        "quick", backbone, norm, protocol, design=design, without=without, timesteps=1
+        "quick", backbone, norm, protocol, design=design, without=without, timesteps=1, **settings
     )
     return recipe_of(config)
 
@@ -115,8 +117,15 @@ def test_the_norms_of_the_cnn_differ(city):
     assert [norm for norm, net in local.items() if net.norm.running_mean is None] == ["local-batch"]
     counts = {norm: net.norm.segments.num_segments for norm, net in local.items()}
     assert counts == {
-        "local": 30, "local-nearest": 6, "local-stations": 7, "local-after": 30, "local-batch": 30
+        "local": 30, "local-nearest": 6, "local-stations": 7, "local-after": 30, "local-batch": 30,
+        "pooled": 30,
     }  # fmt: skip
+
+
+def test_the_levels_of_pooled_are_cells_stations_and_the_grid(city):
+    layer = network_of(recipe(norm="pooled", pooling=7.0), city).norm
+    assert [level.num_segments for level in layer.levels.levels] == [30, 6, 1]
+    assert layer.tau.tolist() == [7.0, 7.0]
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,11 @@ class RunConfig:
         ``"local"`` (`tritonbn.LocalBN`, one segment per cell) are the published ones.
         ``"local-nearest"`` has one segment per nearest station; ``"local-stations"`` one per
         station, and the other cells together; ``"local-after"`` normalizes after the activation;
-        ``"local-batch"`` uses the statistics of the batch in the test as well, so that its
-        estimates depend on the visible readings of other times of the test. Controls without
-        normalization: ``"offset"`` (a learned gain and offset per cell), ``"embedding"`` (learned
+        ``"pooled"`` has a segment per cell, which is drawn towards that of its nearest station and
+        this towards the whole grid, by `pooling`; ``"local-batch"`` uses the statistics of the
+        batch in the test as well, so that its estimates depend on the visible readings of other
+        times of the test. Controls without normalization: ``"offset"`` (a learned gain and offset
+        per cell), ``"embedding"`` (learned
         channels per cell beside the input), ``"scaled"`` (readings standardized per station).
     protocol : str
         Which stations are hidden when, and what is predicted: a key of `PROTOCOLS`.
@@ -55,6 +57,9 @@ class RunConfig:
         Decides the initial weights and the batches. Default 0.
     fold : int
         Which fold of the stations is held out; 0 except for ``"unseen"``. Default 0.
+    pooling : float
+        For the norm ``"pooled"``: the number of values that count as much as the level above, as in
+        `tritonbn.LocalBN`. Default 100.
     hidden : int
         Width of the dense head. Default 1000.
     dropout : float
@@ -104,6 +109,7 @@ class RunConfig:
     without: tuple[str, ...] = ()
     seed: int = 0
     fold: int = 0
+    pooling: float = 100.0
     hidden: int = 1000
     dropout: float = 0.5
     scaling: str = "maximum"
@@ -204,6 +210,8 @@ class RunConfig:
                 raise ConfigError(f"{name} must be at least {least}, got {value}")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be at least 0 and below 1, got {self.dropout}")
+        if not self.pooling >= 0:
+            raise ConfigError(f"pooling must be at least 0, got {self.pooling}")
         if not self.learning_rate > 0:
             raise ConfigError(f"learning_rate must be positive, got {self.learning_rate}")
         if reason := refusal(self.network, self.norm, self.protocol):

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from data_prep.city import CityData
 from tritonbn.models.norm import Norm as Layer
+from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
 
 
@@ -24,6 +26,9 @@ class Norm:
         channels to a module. Default ``"none"``.
     segments : callable, optional
         Returns the segments of the layer for a city. Default: one segment per cell.
+    levels : callable, optional
+        Returns levels of segments, from fine to coarse, for a city; the layer is then `LocalBN`
+        with `RunConfig.pooling`. Default: none.
     options : callable, optional
         Returns further arguments of `build_model` for a grid, (H, W). Default: none.
     by_station : bool
@@ -37,6 +42,7 @@ class Norm:
     color: str
     layer: Layer = "none"
     segments: Callable[[CityData], Segments] | None = None
+    levels: Callable[[CityData], list[Segments]] | None = None
     options: Callable[[tuple[int, int]], Mapping[str, Any]] = field(default=lambda grid: {})
     by_station: bool = False
     backbones: tuple[str, ...] | None = None
@@ -44,7 +50,13 @@ class Norm:
     @property
     def local(self) -> bool:
         """Whether it is a form of local normalization."""
-        return self.layer in ("local", "local-batch")
+        return self.layer in ("local", "local-batch") or self.levels is not None
+
+    def layer_for(self, city: CityData, pooling: float) -> Layer:
+        """Return the layer for a city, with `pooling` if it has several levels."""
+        if self.levels is None:
+            return self.layer
+        return partial(LocalBN, segments=self.levels(city), pooling=pooling)
 
 
 NORMS = {
@@ -71,6 +83,15 @@ NORMS = {
         backbones=("cnn", "cnn-lstm"),
     ),
     "local-batch": Norm("local, batch statistics", "#332288", "local-batch"),
+    "pooled": Norm(
+        "local, drawn to stations and grid",
+        "#882255",
+        levels=lambda city: [
+            Segments.per_cell(city.grid),
+            Segments.nearest(city.cells.tolist(), city.grid),
+            Segments.single(city.grid),
+        ],
+    ),
     "offset": Norm("gain and offset, no norm.", "#CC79A7", "offset"),
     "embedding": Norm(
         "station embedding, no norm.",
@@ -81,5 +102,5 @@ NORMS = {
     "scaled": Norm("station scaling, no norm.", "#000000", by_station=True),
 }
 """The normalizations by name. Controls without one are ``"offset"``, ``"embedding"`` and
-``"scaled"``. The colours are Okabe and Ito's palette and an indigo, which can be told apart with
-every kind of colour vision."""
+``"scaled"``. The colours are Okabe and Ito's palette, an indigo and a wine red, which can be told
+apart with every kind of colour vision."""
