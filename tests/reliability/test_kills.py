@@ -10,7 +10,7 @@ from reliability.commands import ARGUMENTS, finish, numbers, start, write_city
 from reliability.kills import killed, undisturbed
 
 COMMANDS = [
-    pytest.param(name, marks=pytest.mark.slow) if name == "compare" else name for name in ARGUMENTS
+    name if name == "prepare" else pytest.param(name, marks=pytest.mark.slow) for name in ARGUMENTS
 ]
 
 

@@ -14,6 +14,7 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_city(tmp_path_factory.mktemp("tidy") / "city")
 
 
+@pytest.mark.slow
 def test_while_a_process_writes_to_a_results_folder_others_are_refused(
     city: Path, tmp_path: Path
 ) -> None:
