@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import numpy.typing as npt
 
-from data_prep.city import CityData, DataWarning
+from data_prep.city import CityData, DataWarning, most_common_step
 
 POSSIBLE = (-50.0, 5000.0)
 """Possible readings of particulate matter in ug/m3; negative ones are noise around zero."""
@@ -16,6 +16,7 @@ _COUNTED = 1000
 _LOW_COVERAGE = 0.5
 _LEAST_READINGS = 10
 _HOUR = 3600
+_SECOND = np.timedelta64(1, "s")
 
 
 class Impossible:
@@ -62,13 +63,13 @@ def warn_of_scattered_times(city: CityData) -> None:
     if coverage >= _LOW_COVERAGE:
         return
     steps = [
-        _most_common(np.diff(city.times[observed]))
+        most_common_step(city.times[observed]) / _SECOND
         for observed in city.observed.T
         if observed.sum() >= _LEAST_READINGS
     ]
     if not steps:
         return
-    own, together = np.median(steps), _most_common(np.diff(city.times))
+    own, together = np.median(steps), city.step / _SECOND
     if own >= 2 * together:
         every = "1h" if own <= _HOUR else "1d"
         warnings.warn(
@@ -79,8 +80,3 @@ def warn_of_scattered_times(city: CityData) -> None:
             DataWarning,
             stacklevel=2,
         )
-
-
-def _most_common(distances: "np.ndarray[tuple[int], np.dtype[np.timedelta64]]") -> float:
-    values, counts = np.unique(distances.astype(np.int64), return_counts=True)
-    return float(values[counts.argmax()])

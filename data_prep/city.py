@@ -49,6 +49,12 @@ class DataWarning(UserWarning):
     """
 
 
+def most_common_step(times: npt.NDArray[np.datetime64]) -> np.timedelta64:
+    """Return the most common distance between neighbours of at least two times."""
+    distances, counts = np.unique(np.diff(times), return_counts=True)
+    return np.timedelta64(distances[counts.argmax()])
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class CityData:
     """Readings at T times and S stations, each of which has a cell of an (H, W) grid.
@@ -154,8 +160,7 @@ class CityData:
             raise DataError(
                 f"the step of {self.name} needs at least two times, got {len(self.times)}"
             )
-        distances, counts = np.unique(np.diff(self.times), return_counts=True)
-        return np.timedelta64(distances[counts.argmax()])
+        return most_common_step(self.times)
 
     def select(self, stations: npt.NDArray[np.bool_]) -> "CityData":
         """Return the city with some of its stations only.

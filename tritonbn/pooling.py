@@ -100,9 +100,8 @@ class Pooling(NamedTuple):
         counts : Tensor, shape (S,)
             The number of values of the coarsest level.
         """
-        coarsest, *finer = self._steps(mean, var, counts, correction)
-        pooled_mean, pooled_var = (finer or [coarsest])[-1].estimate()
-        return pooled_mean, pooled_var, coarsest.n.expand_as(counts).contiguous()
+        coarsest, *_, finest = self._steps(mean, var, counts, correction)
+        return *finest.estimate(), coarsest.n.expand_as(counts).contiguous()
 
     def _steps(
         self, mean: Tensor, var: Tensor, counts: Tensor, correction: int = 0
@@ -185,7 +184,7 @@ class Pooling(NamedTuple):
             )
             d_mean, d_var = torch.addcmul(-d_distance, rest, d_mean), rest * d_var
         slope, constant = self._add(coarsest, d_mean, d_var, slope, constant)
-        mean, _ = (finer or [coarsest])[-1].estimate()
+        mean, _ = finer[-1].estimate()
         return slope, torch.addcmul(constant, slope, mean), torch.stack(dtau)
 
     @staticmethod

@@ -11,7 +11,7 @@ import pandas as pd
 from data_prep.assemble import Rules, city_of, tabulate
 from data_prep.city import CityData, DataError
 from data_prep.progress import progress_bar
-from data_prep.sources.files import File, files_of
+from data_prep.sources.files import files_of
 from data_prep.sources.gather import Gatherer
 from data_prep.sources.table import ROWS
 
@@ -86,14 +86,8 @@ class Importer:
         files = files_of(path, self.patterns)
         gatherer = Gatherer(bounds)
         with progress_bar(progress) as bar:
-            task = bar.add_task("reading files", total=len(files))
-
-            def one_by_one() -> Iterator[File]:
-                for file in files:
-                    yield file
-                    bar.advance(task)
-
-            for rows in _joined(self.rows(one_by_one(), gatherer.dropped, **options)):
+            shown = iter(bar.track(files, description="reading files"))
+            for rows in _joined(self.rows(shown, gatherer.dropped, **options)):
                 if self.marks_end and rules.period is not None:
                     rows = rows.assign(time=rows["time"] - 1)
                 gatherer.add(rows)

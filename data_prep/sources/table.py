@@ -3,7 +3,7 @@
 import csv
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, timedelta, timezone, tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -149,20 +149,15 @@ def numbers(
             "text must be 'error' or 'missing', and decimal a mark, "
             f"got text={text!r} and decimal={decimal!r}"
         )
-    plain = cells.str.strip()
+    plain = stripped = cells.str.strip()
     if thousands:
         plain = plain.str.replace(thousands, "", regex=False)
     if decimal != ".":
         plain = plain.str.replace(decimal, ".", regex=False)
     values = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    wrong = np.isnan(values) & ~plain.isin(MISSING).to_numpy(bool)
-    if text == "error" and wrong.any():
-        row = int(wrong.argmax())
-        given = str(cells.iloc[row]).strip()
-        raise DataError(
-            f"{file}: {cells.name} must be a number, got {given!r} in row "
-            f"{int(cells.index[row]) + 1}{number_hint(given)}"
-        )
+    if text == "error":
+        wrong = np.isnan(values) & ~plain.isin(MISSING)
+        _refuse(wrong, stripped, file, "a number", number_hint)
     return values
 
 
@@ -194,16 +189,16 @@ def seconds(
     else:
         located = pd.Series("%z" in format, plain.index)
     if zone is None:
-        _refuse(~located, cells, file, "with an offset from UTC")
+        _refuse(~located, cells, file, "a time with an offset from UTC")
     try:
         times = pd.to_datetime(plain, format=format, errors="coerce", utc=True)
     except ValueError as error:
         raise DataError(f"{format!r} is not a format of times: {error}") from error
-    _refuse(times.isna(), cells, file, f"of the format {format}")
+    _refuse(times.isna(), cells, file, f"a time of the format {format}")
     if zone not in (None, UTC):
         local = times.dt.tz_localize(None).dt.tz_localize(zone, nonexistent="NaT", ambiguous="NaT")
         times = times.where(located, local.dt.tz_convert(UTC))
-        _refuse(times.isna(), cells, file, f"that exists once in {zone}")
+        _refuse(times.isna(), cells, file, f"a time that exists once in {zone}")
     return times.dt.tz_localize(None).to_numpy("datetime64[s]").astype(np.int64)
 
 
@@ -242,11 +237,19 @@ def parse_zone(text: str) -> tzinfo:
         ) from error
 
 
-def _refuse(wrong: "pd.Series[bool]", cells: "pd.Series[str]", file: File, expected: str) -> None:
+def _refuse(
+    wrong: "pd.Series[bool]",
+    cells: "pd.Series[str]",
+    file: File,
+    expected: str,
+    hint: Callable[[str], str] = lambda given: "",
+) -> None:
+    """Raise `DataError` for the first cell that is wrong."""
     flags = wrong.to_numpy(bool)
     if flags.any():
         row = int(flags.argmax())
+        given = str(cells.iloc[row])
         raise DataError(
-            f"{file}: {cells.name} must be a time {expected}, got {cells.iloc[row]!r} in row "
-            f"{int(cells.index[row]) + 1}"
+            f"{file}: {cells.name} must be {expected}, got {given!r} in row "
+            f"{int(cells.index[row]) + 1}{hint(given)}"
         )
