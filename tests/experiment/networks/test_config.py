@@ -79,7 +79,10 @@ def test_a_setting_that_does_not_exist_is_refused():
         ({"dropout": 1.0}, r"dropout must be at least 0 and below 1, got 1\.0"),
         ({"head": "linear"}, "networks have the head dense or convolution, not linear"),
         ({"scaling": "mean"}, "scaling must be one of maximum, percentile, all, got 'mean'"),
-        ({"parts": "8:2:2"}, "parts must be one of 6:2:2, 161:26:46, got '8:2:2'"),
+        (
+            {"parts": "8:2:2"},
+            "parts must be one of 6:2:2, 3:3:2:2, 9:3:4:4, 161:26:46, got '8:2:2'",
+        ),
         ({**RESIDUAL, "without": ["luck"]}, "without must be one of .*, got 'luck'"),
     ],
 )

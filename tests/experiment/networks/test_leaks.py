@@ -22,6 +22,7 @@ ARMS = [
     ("convlstm-dense", "local"),
     ("cnn-dense-percentile", "local"),
     ("cnn-residual", "local"),
+    ("cnn-residual", "pooled-clusters"),
     pytest.param(("cnn-dense", "scaled"), marks=pytest.mark.slow),
     pytest.param(("cnn-convolution", "local"), marks=pytest.mark.slow),
     pytest.param(("cnn-lstm-dense", "local"), marks=pytest.mark.slow),

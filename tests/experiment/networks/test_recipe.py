@@ -118,14 +118,17 @@ def test_the_norms_of_the_cnn_differ(city):
     counts = {norm: net.norm.segments.num_segments for norm, net in local.items()}
     assert counts == {
         "local": 30, "local-nearest": 6, "local-stations": 7, "local-after": 30, "local-batch": 30,
-        "pooled": 30,
+        "pooled": 30, "pooled-clusters": 30,
     }  # fmt: skip
 
 
-def test_the_levels_of_pooled_are_cells_stations_and_the_grid(city):
-    layer = network_of(recipe(norm="pooled", pooling=7.0), city).norm
-    assert [level.num_segments for level in layer.levels.levels] == [30, 6, 1]
-    assert layer.tau.tolist() == [7.0, 7.0]
+@pytest.mark.parametrize(
+    ("norm", "segments"), [("pooled", [30, 6, 1]), ("pooled-clusters", [30, 6, 4, 1])]
+)
+def test_pooled_layers_have_their_levels_and_tau(city, norm, segments):
+    layer = network_of(recipe(norm=norm, pooling=7.0), city).norm
+    assert [level.num_segments for level in layer.levels.levels] == segments
+    assert set(layer.tau.tolist()) == {7.0}
 
 
 @pytest.mark.parametrize(

@@ -37,3 +37,15 @@ def test_the_published_parts_are_161_26_and_46_days_without_a_gap(make_city):
     assert (train.start, train.stop) == (0, 161 * 24)
     assert (validation.start, validation.stop) == (161 * 24, 187 * 24)
     assert (test.start, test.stop) == (187 * 24, 233 * 24)
+
+
+@pytest.mark.parametrize(("parts", "share"), [("3:3:2:2", 0.5), ("9:3:4:4", 0.25)])
+@pytest.mark.parametrize("times", [8000, 8011])
+def test_a_share_of_the_training_times_are_the_last_ones(make_city, times, parts, share):
+    city = make_city(times=times)
+    whole, fewer = split(city), split(city, parts)
+    assert fewer["train"].stop == whole["train"].stop
+    assert fewer["train"].stop - fewer["train"].start == pytest.approx(
+        share * whole["train"].stop, abs=1
+    )
+    assert (fewer["validation"], fewer["test"]) == (whole["validation"], whole["test"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from typing import Any
 
 from data_prep.city import CityData
@@ -34,12 +35,13 @@ class RunConfig:
         ``"local"`` (`tritonbn.LocalBN`, one segment per cell) are the published ones.
         ``"local-nearest"`` has one segment per nearest station; ``"local-stations"`` one per
         station, and the other cells together; ``"local-after"`` normalizes after the activation;
-        ``"pooled"`` has a segment per cell, which is drawn towards that of its nearest station and
-        this towards the whole grid, by `pooling`; ``"local-batch"`` uses the statistics of the
-        batch in the test as well, so that its estimates depend on the visible readings of other
-        times of the test. Controls without normalization: ``"offset"`` (a learned gain and offset
-        per cell), ``"embedding"`` (learned
-        channels per cell beside the input), ``"scaled"`` (readings standardized per station).
+        ``"local-batch"`` uses the statistics of the batch in the test as well, so that its
+        estimates depend on the visible readings of other times of the test. ``"pooled"`` has a
+        segment per cell, which is drawn towards that of its nearest station and this towards the
+        whole grid, by `pooling`; ``"pooled-clusters"`` has clusters of correlated stations between
+        these two, and needs scikit-learn. Controls without normalization: ``"offset"`` (a learned
+        gain and offset per cell), ``"embedding"`` (learned channels per cell beside the input),
+        ``"scaled"`` (readings standardized per station).
     protocol : str
         Which stations are hidden when, and what is predicted: a key of `PROTOCOLS`.
     design : {"published", "residual"}
@@ -58,8 +60,8 @@ class RunConfig:
     fold : int
         Which fold of the stations is held out; 0 except for ``"unseen"``. Default 0.
     pooling : float
-        For the norm ``"pooled"``: the number of values that count as much as the level above, as in
-        `tritonbn.LocalBN`. Default 100.
+        For the norms ``"pooled"`` and ``"pooled-clusters"``: the number of values that count as
+        much as the level above, as in `tritonbn.LocalBN`. Default 100.
     hidden : int
         Width of the dense head. Default 1000.
     dropout : float
@@ -68,7 +70,9 @@ class RunConfig:
         Which reading is scaled to 1, a key of `SCALINGS`. Residual networks standardize each
         sample by itself. Default ``"maximum"``.
     parts : str
-        How the times are divided into training, validation and test, a key of `PARTS`. Default
+        How the times are divided into training, validation and test, a key of `PARTS`:
+        ``"6:2:2"``, the same with the last half (``"3:3:2:2"``) or the last quarter
+        (``"9:3:4:4"``) of the training times alone, or the published ``"161:26:46"``. Default
         ``"6:2:2"``.
     steps : int
         Maximum number of optimizer steps. Default 1200.
@@ -262,6 +266,8 @@ def refusal(network: Network, norm: str, protocol: str) -> str:
             return (
                 f"networks under protocol {protocol} do not use {option}, so it cannot be left out"
             )
+    if NORMS[norm].clusters and not find_spec("sklearn"):
+        return f"norm {norm} needs scikit-learn: pip install 'tritonbn[clusters]'"
     allowed = NORMS[norm].backbones
     if allowed is not None and backbone not in allowed:
         return f"norm {norm} is for {' and '.join(allowed)}, not for {backbone}"

@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 
 from data_prep.city import CityData
+from tritonbn.experiment.networks.levels import of_places, of_places_and_clusters
+from tritonbn.experiment.task.windows import Windows
 from tritonbn.models.norm import Norm as Layer
 from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
@@ -27,8 +29,8 @@ class Norm:
     segments : callable, optional
         Returns the segments of the layer for a city. Default: one segment per cell.
     levels : callable, optional
-        Returns levels of segments, from fine to coarse, for a city; the layer is then `LocalBN`
-        with `RunConfig.pooling`. Default: none.
+        Returns levels of segments, from fine to coarse, for what a training may know of a city; the
+        layer is then `LocalBN` with `RunConfig.pooling`. Default: none.
     options : callable, optional
         Returns further arguments of `build_model` for a grid, (H, W). Default: none.
     by_station : bool
@@ -36,27 +38,30 @@ class Norm:
         before the network reads them. Default False.
     backbones : tuple of str, optional
         The backbones that it works with. Default: all.
+    clusters : bool
+        Whether its levels have clusters, which need scikit-learn. Default False.
     """
 
     title: str
     color: str
     layer: Layer = "none"
     segments: Callable[[CityData], Segments] | None = None
-    levels: Callable[[CityData], list[Segments]] | None = None
+    levels: Callable[[Windows], list[Segments]] | None = None
     options: Callable[[tuple[int, int]], Mapping[str, Any]] = field(default=lambda grid: {})
     by_station: bool = False
     backbones: tuple[str, ...] | None = None
+    clusters: bool = False
 
     @property
     def local(self) -> bool:
         """Whether it is a form of local normalization."""
         return self.layer in ("local", "local-batch") or self.levels is not None
 
-    def layer_for(self, city: CityData, pooling: float) -> Layer:
-        """Return the layer for a city, with `pooling` if it has several levels."""
+    def layer_for(self, windows: Windows, pooling: float) -> Layer:
+        """Return the layer for a training, with `pooling` if it has several levels."""
         if self.levels is None:
             return self.layer
-        return partial(LocalBN, segments=self.levels(city), pooling=pooling)
+        return partial(LocalBN, segments=self.levels(windows), pooling=pooling)
 
 
 NORMS = {
@@ -86,11 +91,13 @@ NORMS = {
     "pooled": Norm(
         "local, drawn to stations and grid",
         "#882255",
-        levels=lambda city: [
-            Segments.per_cell(city.grid),
-            Segments.nearest(city.cells.tolist(), city.grid),
-            Segments.single(city.grid),
-        ],
+        levels=of_places,
+    ),
+    "pooled-clusters": Norm(
+        "local, drawn to stations, clusters, grid",
+        "#999933",
+        levels=of_places_and_clusters,
+        clusters=True,
     ),
     "offset": Norm("gain and offset, no norm.", "#CC79A7", "offset"),
     "embedding": Norm(
@@ -102,5 +109,5 @@ NORMS = {
     "scaled": Norm("station scaling, no norm.", "#000000", by_station=True),
 }
 """The normalizations by name. Controls without one are ``"offset"``, ``"embedding"`` and
-``"scaled"``. The colours are Okabe and Ito's palette, an indigo and a wine red, which can be told
-apart with every kind of colour vision."""
+``"scaled"``. The colours are Okabe and Ito's palette, an indigo, a wine red and an olive,
+which can be told apart with every kind of colour vision."""

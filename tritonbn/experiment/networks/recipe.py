@@ -80,7 +80,7 @@ class Recipe(ABC):
             torch.manual_seed(config.seed)
             model = build_model(
                 config.backbone,  # type: ignore[arg-type]
-                norm.layer_for(city, config.pooling),
+                norm.layer_for(fold.windows, config.pooling),
                 norm.segments(city) if norm.segments else city.grid,
                 config.timesteps,
                 **self.options(city.grid),

@@ -69,6 +69,7 @@ def facts(results: Results) -> dict[str, str]:
     city = results.city
     first, last = (np.datetime_as_string(city.times[k], "m").replace("T", " ") for k in (0, -1))
     parts = results.config("cnn", "none", "masked").parts
+    divided = ("left out", "training", "validation", "test")[-len(parts.split(":")) :]
     settings = PRESETS[results.preset] | results.settings
     runs = results.runs()
     return {
@@ -77,7 +78,7 @@ def facts(results: Results) -> dict[str, str]:
         f"{len(city.times):,} times from {first} to {last}, {1 - city.observed.mean():.1%} missing",
         "Preset": f"{results.preset} ({_words(settings)}); residual networks: {_words(RESIDUAL)}, "
         f"and {_words(RESIDUAL_HELD_OUT)} where stations are held out",
-        "Split": f"{parts} in chronological order (training, validation, test), with "
+        "Split": f"{parts} in chronological order ({', '.join(divided)}), with "
         f"{PARTS[parts]} left out between two parts; all scores except validation are of the test",
         "spRMSE": f"the RMSE of each station over time while it is hidden, averaged over "
         f"{runs['stations'].max()} stations, in {unit(city)}. spMAE is the same for the mean "
