@@ -9,7 +9,7 @@
 # - what global and local batch normalization do to the same input
 # - the definition, in ten lines of PyTorch
 # - how a grid is divided into segments, what the layer keeps for evaluation, and how gradients stay inside a segment
-# - when local normalization is the wrong choice
+# - when local normalization is the wrong choice, and how several levels of segments help
 #
 # | | |
 # |---|---|
@@ -178,6 +178,39 @@ assert v.grad.sum().abs() < 1e-5
 #   learn it anew from weight and bias.
 # - **Sensor and place are confounded.** Statistics per station also remove the gain and offset of its sensor.
 #   That can help, but it is then the sensor that was learned and not the place.
+#
+# ## Several levels
+#
+# The first two problems have a common remedy. With several levels of segments, from fine to coarse, a segment
+# with $n$ values is normalized with its own mean and that of the level above, in the shares $n / (n + \tau)$ and
+# $\tau / (n + \tau)$; the variance follows in the same way. Here twelve stations with 2 to 100 readings are drawn
+# towards the mean of all. A mask says which readings there are. Guess: which stations will move most?
+
+# %% mystnb={"image": {"alt": "Means of twelve stations: the pooled mean of a station with two to four readings is much closer to the mean of all than its own mean; with fifty or more readings both agree"}}
+torch.manual_seed(1)
+number = torch.tensor([2, 2, 3, 4, 6, 9, 14, 21, 32, 50, 75, 100])  # readings of each station
+truth = torch.randn(12)
+readings = truth + 3 * torch.randn(100, 1, 1, 12)  # (N, C, H, W)
+mask = torch.arange(100)[:, None, None, None] < number
+levels = [Segments.per_cell((1, 12)), Segments.single((1, 12))]
+means = {}
+for tau in (0.0, 9.0, torch.inf):
+    layer = LocalBN(1, levels, pooling=tau, momentum=1.0)
+    layer(readings, mask=mask)
+    means[tau] = layer.running_mean[0]  # (stations,)
+
+figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+ax.axhline(means[torch.inf][0].item(), color="0.6", label="mean of all")
+ax.plot(means[0.0], "o", label="own mean (tau = 0)")
+ax.plot(means[9.0], "o", label="pooled (tau = 9)")
+ax.plot(truth, "k_", label="true mean")
+ax.set(xlabel="readings of the station", xticks=range(12), xticklabels=number.tolist())
+ax.legend(fontsize="small")
+assert (means[9.0] - truth).square().mean() < (means[0.0] - truth).square().mean()
+
+# %% [markdown]
+# A segment without any value has the mean of the level above. [Levels of segments](../docs/pooling.md) has the
+# definition, and what levels change in the networks of this project.
 #
 # ## Exercise 1
 #
