@@ -19,6 +19,9 @@ FACTS = [*KEYS, "sprmse", "spmae", "skill", "validation_sprmse", "steps", "secon
 
 MEASURES = {"sprmse": "spRMSE", "spmae": "spMAE", "skill": "skill"}
 
+TAU = "pooling"
+"""The column of files that have runs with several values of tau."""
+
 LEFT, RIGHT = "---", "---:"
 """The alignment of all columns but the first."""
 
@@ -101,19 +104,51 @@ def differences(
     return markdown(rows, LEFT)
 
 
+def choice_of_tau(
+    cities: Mapping[str, str], protocols: Sequence[str], models: Sequence[str], norm: str
+) -> str:
+    """Tabulate the validation scores of each tau, the chosen one in bold.
+
+    Parameters
+    ----------
+    cities, protocols, models
+        See `scores`.
+    norm : str
+        The norm that has several levels.
+    """
+    columns = _columns(cities, protocols, choose=False)
+    rows = [["network, tau", *columns]]
+    for model in models:
+        found = [
+            None if (runs := arms.get((model, norm))) is None else _validation_by_tau(runs)
+            for arms in columns.values()
+        ]
+        for tau in sorted({tau for scores in found if scores is not None for tau in scores.index}):
+            cells = ["-" if scores is None else _in_bold_if_best(scores, tau) for scores in found]
+            rows.append([f"{title_of(model)}, {tau:g}", *cells])
+    return markdown(rows, RIGHT)
+
+
+def _in_bold_if_best(scores: pd.Series, tau: float) -> str:
+    score = f"{scores[tau]:.2f}"
+    return f"**{score}**" if tau == scores.idxmin() else score
+
+
 Arms = dict[Arm, pd.DataFrame]
 """The rows of each network and norm, or baseline, under one protocol, by seed."""
 
 
-def _columns(cities: Mapping[str, str], protocols: Sequence[str]) -> dict[str, Arms]:
-    """Return the rows of each column of a table, by its title."""
+def _columns(
+    cities: Mapping[str, str], protocols: Sequence[str], *, choose: bool = True
+) -> dict[str, Arms]:
+    """Return the rows of each column of a table, by its title; of several tau the chosen one."""
     tables = {
         city: pd.read_csv(RESULTS / f"{name}.csv", index_col="seed")
         for name, city in cities.items()
     }
     return {
         protocol if len(cities) == 1 else f"{protocol}: {city}": {
-            (str(model), str(norm)): rows
+            (str(model), str(norm)): _with_chosen_tau(rows) if choose else rows
             for (model, norm), rows in table[table["protocol"] == protocol].groupby(
                 ["model", "norm"]
             )
@@ -121,6 +156,19 @@ def _columns(cities: Mapping[str, str], protocols: Sequence[str]) -> dict[str, A
         for protocol in protocols
         for city, table in tables.items()
     }
+
+
+def _with_chosen_tau(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return those runs of an arm that have the tau with the best validation score."""
+    if TAU not in runs or runs[TAU].isna().all():
+        return runs
+    return runs[runs[TAU] == _validation_by_tau(runs).idxmin()]
+
+
+def _validation_by_tau(runs: pd.DataFrame) -> pd.Series:
+    """Return the mean validation score over the seeds that have every tau."""
+    mean: pd.Series = runs.pivot(columns=TAU, values="validation_sprmse").dropna().mean()
+    return mean
 
 
 def _score(runs: pd.DataFrame | None, measure: str) -> str:
@@ -182,7 +230,7 @@ def _difference(arms: Arms, arm: Arm, other: Arm) -> str:
 
 def _stations(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the RMSE of the scored stations, a row for each seed."""
-    return runs.drop(columns=FACTS, errors="ignore").dropna(axis="columns", how="all")
+    return runs.drop(columns=[*FACTS, TAU], errors="ignore").dropna(axis="columns", how="all")
 
 
 def _title(model: str, norm: str) -> str:

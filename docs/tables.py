@@ -1,7 +1,7 @@
 """Write the tables of the pages from the files in `docs/results` and `benchmarks/records`.
 
-``python docs/tables.py collect RESULTS_DIR NAME`` copies what is needed from a folder of ``tritonbn
-compare``, ``write`` puts the tables into the pages, and ``check`` names the pages that differ. In a
+``python docs/tables.py collect RESULTS_DIR NAME`` copies what is needed from one or more results
+folders, ``write`` puts the tables into the pages, and ``check`` names the pages that differ. In a
 page, a table stands between a line ``<!-- table: ID -->`` and a line ``<!-- end of table -->``.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import bench_layouts as bench
 import bench_plot as plot
+import pandas as pd
 import table_layouts as layouts
 
 from data_prep.city import DataError
@@ -41,27 +42,43 @@ BEGIN, END = "<!-- table: ", "<!-- end of table -->"
 BLOCK = re.compile(rf"^({BEGIN}(\S+) -->\n).*?^({END})$", re.DOTALL | re.MULTILINE)
 
 
-def collect(directory: Path, name: str) -> None:
-    """Write one row per run and baseline of a results folder to `docs/results`, in their order.
+def collect(directories: Sequence[Path], name: str) -> None:
+    """Write one row per run and baseline of results folders to `docs/results`, in their order.
 
     Parameters
     ----------
-    directory : Path
-        The folder.
+    directories : sequence of Path
+        The folders, of one city. If there are several, the table has a column for each setting in
+        which they differ.
     name : str
         Of the file, without ``.csv``.
     """
-    results = Results.open(directory)
+    folders = [Results.open(directory) for directory in directories]
+    settings = [folder.settings for folder in folders]
+    names = list(dict.fromkeys(name for chosen in settings for name in chosen))
+    differ = [name for name in names if len({chosen.get(name) for chosen in settings}) > 1]
+    tables = []
+    for folder, chosen in zip(folders, settings, strict=True):
+        table = _rows_of(folder)
+        for place, setting in enumerate(differ, len(KEYS)):
+            table.insert(place, setting, chosen.get(setting))
+        tables.append(table)
+    joined = pd.concat(tables)
+    joined.loc[joined["norm"] == NO_NORM, differ] = None
+    joined = joined.drop_duplicates([*KEYS, *differ])  # every folder has its own test of IDW
+    with atomic_path(layouts.RESULTS / f"{name}.csv") as path:
+        joined.round(4).to_csv(path, index=False)
+
+
+def _rows_of(results: Results) -> pd.DataFrame:
     runs = results.runs()
     if runs.empty:
-        raise DataError(f"no run in {directory} is finished")
+        raise DataError(f"no run in {results.directory} is finished")
     stations = results.stations()
     stations["rmse"] = stations["rmse"].where(stations["readings"] >= MIN_READINGS)
     rmse = stations.pivot(index=[*KEYS], columns="station", values="rmse")
     rmse = rmse[results.city.stations["station"].to_list()].reset_index()
-    table = runs[layouts.FACTS].merge(rmse, how="left", on=[*KEYS], validate="one_to_one")
-    with atomic_path(layouts.RESULTS / f"{name}.csv") as path:
-        table.round(4).to_csv(path, index=False)
+    return runs[layouts.FACTS].merge(rmse, how="left", on=[*KEYS], validate="one_to_one")
 
 
 ANTWERP = {"antwerp": "Antwerp"}
@@ -176,15 +193,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return 1 if `check` finds a difference."""
     parser = argparse.ArgumentParser(description="Write the tables of the pages from result files.")
     commands = parser.add_subparsers(dest="command", required=True)
-    collecting = commands.add_parser("collect", help="take what is needed from a results folder")
-    collecting.add_argument("directory", type=Path, metavar="RESULTS_DIR")
+    collecting = commands.add_parser("collect", help="take what is needed from results folders")
+    collecting.add_argument("directories", type=Path, metavar="RESULTS_DIR", nargs="+")
     collecting.add_argument("name", metavar="NAME")
     commands.add_parser("write", help="put the tables into the pages")
     commands.add_parser("check", help="name the pages that differ from the files")
     options = parser.parse_args(arguments)
 
     if options.command == "collect":
-        collect(options.directory, options.name)
+        collect(options.directories, options.name)
         return 0
     pages = {page: page.read_text(encoding="utf-8") for page in PAGES}
     new = {page: rendered(text) for page, text in pages.items()}
