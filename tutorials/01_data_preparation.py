@@ -99,7 +99,10 @@ rows, columns = np.divmod(city.cells, city.grid[1])
 figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
 ax.scatter(columns, rows, marker="s", c=np.where(city.cells == 621, "#D81B60", "#3b82c4"))
 for row, column, cell in zip(rows, columns, city.cells, strict=True):
-    ax.annotate(cell, (column, row), xytext=(4, 3), textcoords="offset points", fontsize=8)
+    side = {"xytext": (4, 3), "ha": "left"}
+    if cell + 1 in city.cells:  # leave the space on the right to the label of the neighbour
+        side = {"xytext": (-4, 3), "ha": "right"}
+    ax.annotate(cell, (column, row), textcoords="offset points", fontsize=8, **side)
 _ = ax.set(xlim=(-0.5, 34), ylim=(-0.5, 33), xlabel="column", ylabel="row (0 is in the south)")
 
 # %%

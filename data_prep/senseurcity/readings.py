@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rich.console import Console
-from rich.progress import Progress
 
 from data_prep.city import CityData, DataError
 from data_prep.grid import cells_of, shared_cells
+from data_prep.progress import progress_bar
 from data_prep.senseurcity.archive import Archive, open_archive, open_binary, size_of
 from data_prep.senseurcity.device import Device, canonical_site, read_device, read_header
 from data_prep.senseurcity.download import download
@@ -196,7 +195,7 @@ def _read_devices(
     files = archive.devices(city)
     skipped = dict.fromkeys(archive.strays(), "not a device")
     devices = []
-    with Progress(console=Console(stderr=True), transient=True, disable=not progress) as bar:
+    with progress_bar(progress) as bar:
         task = bar.add_task("", total=sum(size_of(file) for file in files))
         for file in files:
             bar.update(task, description=file.name)
