@@ -14,7 +14,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from tritonbn.models.convlstm import ConvLSTMCell
+from tritonbn.models.convlstm_cell import ConvLSTMCell
 
 HIDDEN, GRID, REPETITIONS = 64, (32, 32), 7
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from tritonbn import Segments
 from tritonbn.models import ConvLSTM
-from tritonbn.models.convlstm import ConvLSTMCell
+from tritonbn.models.convlstm_cell import ConvLSTMCell
 
 
 def lstm_like(cell: ConvLSTMCell, in_channels: int, hidden: int, kernel_size: int) -> nn.LSTM:
@@ -27,7 +27,7 @@ def test_is_an_lstm_in_each_cell_without_neighbours(kernel_size, grid):
     x = torch.randn(N, T, C, H, W, dtype=torch.float64, requires_grad=True)
     per_cell = x.permute(0, 3, 4, 1, 2).reshape(N * H * W, T, C).detach().requires_grad_()
 
-    h, c = cell(x)
+    h, c, _ = cell(x)
     _, (expected_h, expected_c) = lstm_like(cell, C, hidden, kernel_size)(per_cell)
 
     def as_grid(state):
@@ -57,6 +57,7 @@ def test_advancing_in_parts_equals_the_whole_sequence():
     expected, expected_state = model.advance(x)
     _, state = model.advance(x[:, :2])
     _, state = model.advance(x[:, 2:3], state)
+    assert state.times == 3
     y, state = model.advance(x[:, 3:], state)
     torch.testing.assert_close(y, expected)
     torch.testing.assert_close(state, expected_state)

@@ -1,117 +1,14 @@
 """ConvLSTM interpolation network: convolutional LSTM, normalization, head."""
 
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
+from tritonbn.models.convlstm_cell import ConvLSTMCell, State
 from tritonbn.models.head import HeadName, make_head
-from tritonbn.models.lstm_step import lstm_step
 from tritonbn.models.norm import Norm, make_norm
 from tritonbn.models.symmetry import in_all_ways, require_no_places
 from tritonbn.segments import Segments
-
-State = tuple[Tensor, Tensor]
-
-
-class ConvLSTMCell(nn.Module):
-    """Convolutional LSTM without peephole connections, applied to a whole sequence.
-
-    The gates are those of `torch.nn.LSTM`, in the same order, with convolutions in place of matrix
-    products. They use the sigmoid; Keras' ConvLSTM2D, used in the published code, a hard sigmoid.
-
-    Parameters
-    ----------
-    in_channels, hidden_channels : int
-        Number of channels of the input and of the state.
-    kernel_size : int
-        Width of both convolutions, an odd number. Default 3.
-
-    References
-    ----------
-    Shi et al., "Convolutional LSTM network", NeurIPS 2015, https://arxiv.org/abs/1506.04214
-    """
-
-    def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int = 3) -> None:
-        super().__init__()
-        self.padding = kernel_size // 2
-        self.input = nn.ModuleList(
-            nn.Conv2d(in_channels, hidden_channels, kernel_size, padding=self.padding)
-            for _ in "ifgo"
-        )
-        self.recurrent = nn.ModuleList(
-            nn.Conv2d(
-                hidden_channels, hidden_channels, kernel_size, padding=self.padding, bias=False
-            )
-            for _ in "ifgo"
-        )
-
-    def forward(self, x: Tensor, state: State | None = None) -> State:
-        """Process a sequence.
-
-        Parameters
-        ----------
-        x : Tensor, shape (N, T, C, H, W)
-            The sequence.
-        state : (Tensor, Tensor), optional
-            Hidden and cell state before the sequence, each (N, hidden_channels, H, W). Default:
-            zeros, which cost no computation.
-
-        Returns
-        -------
-        (Tensor, Tensor)
-            Hidden and cell state after the last time; the hidden state is the output.
-
-        Raises
-        ------
-        ValueError
-            If `x` does not have five dimensions, or T is 0.
-        """
-        if x.dim() != 5 or x.shape[1] == 0:
-            raise ValueError(f"x must be (N, T, C, H, W) with T at least 1, got {tuple(x.shape)}")
-        times = x.unbind(1)
-        if state is None:  # there is nothing to forget yet
-            if len(times) == 1 and x.device.type == "cpu":
-                return self._only_step(times[0])
-            weight, bias = _joined(self.input, "igo", x)
-            state = lstm_step(conv2d(times[0], weight, bias, padding=self.padding))
-            times = times[1:]
-        if times:
-            weight, bias = _joined(self.input, "ifgo", x)
-            recurrent, _ = _joined(self.recurrent, "ifgo", x)
-        for now in times:
-            hidden, cell = state
-            state = lstm_step(
-                conv2d(now, weight, bias, padding=self.padding),
-                conv2d(hidden, recurrent, padding=self.padding),
-                cell,
-            )
-        return state
-
-    def _only_step(self, x: Tensor) -> State:
-        """Return the state after a single time, by one convolution per gate.
-
-        Without a recurrent convolution, contiguous memory is faster on the CPU, and there a joint
-        convolution is slower than one per gate.
-        """
-        i, _, g, o = self.input
-        cell = i(x).sigmoid() * g(x).tanh()
-        return o(x).sigmoid() * cell.tanh(), cell
-
-
-def _joined(gates: nn.ModuleList, names: str, x: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return weight and bias of one convolution that computes these gates of "ifgo".
-
-    On the CPU its memory is channels_last, and so are then the results: the convolution is faster.
-    """
-    layers = cast("list[nn.Conv2d]", list(gates))
-    chosen = [layers["ifgo".index(name)] for name in names]
-    weight = torch.cat([gate.weight for gate in chosen])
-    if x.device.type == "cpu":
-        weight = weight.clone(memory_format=torch.channels_last)
-    biases = [gate.bias for gate in chosen if gate.bias is not None]
-    return weight, torch.cat(biases) if biases else None
 
 
 class ConvLSTM(nn.Module):
@@ -181,31 +78,35 @@ class ConvLSTM(nn.Module):
         """Estimate the field, (N, 1, H, W) float, from `x`, (N, T, in_channels, H, W)."""
         if self.symmetric:
             return in_all_ways(
-                lambda turned: self.cell(turned)[0],
+                lambda turned: self.cell(turned).hidden,
                 lambda h: self.head(self.norm(h), h, x),
                 x,
                 self.training,
             )
-        h = self.cell(x)[0]
+        h = self.cell(x).hidden
         field: Tensor = self.head(self.norm(h), h, x)
         return field
 
-    def advance(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def advance(
+        self, x: Tensor, state: State | tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, State]:
         """Continue from the state that an earlier call returned.
 
         Parameters
         ----------
         x : Tensor, shape (N, T, in_channels, H, W)
             The next times of the sequence.
-        state : (Tensor, Tensor), optional
-            Default: the start of a sequence.
+        state : State or (Tensor, Tensor), optional
+            A plain pair of hidden and cell state has seen no times. Default: the start of a
+            sequence.
 
         Returns
         -------
         field : Tensor, shape (N, 1, H, W)
             As from `forward`.
-        state : (Tensor, Tensor)
-            The new state.
+        state : State
+            The new state: ``hidden`` and ``cell``, each (N, hidden_channels, H, W), and ``times``,
+            the number of times since the start of the sequence.
 
         Raises
         ------
@@ -216,5 +117,5 @@ class ConvLSTM(nn.Module):
             raise ValueError(
                 "a symmetric ConvLSTM cannot advance, because it has one state per symmetry"
             )
-        state = self.cell(x, state)
-        return self.head(self.norm(state[0]), state[0], x), state  # (N, 1, H, W)
+        new: State = self.cell(x, state)
+        return self.head(self.norm(new.hidden), new.hidden, x), new
