@@ -260,23 +260,29 @@ class LocalBN(PooledBatchNorm):
 
 
 @torch.fx.wrap
-def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None) -> Tensor:
-    """Call the layer; a separate function, which `torch.fx` records as a single step."""
+def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None, time: int | None = None) -> Tensor:
+    """Call the layer; a separate function, which `torch.fx` records as a single step.
+
+    A `time` selects among running statistics and counters that have a leading dimension of times.
+    """
     if x.dim() < 2 or x.shape[1] != layer.num_features:
         raise ValueError(
             f"x must have {layer.num_features} channels, shape (N, C, ...), got {tuple(x.shape)}"
         )
-    tracked = layer.running_mean if layer.training and layer.track_running_stats else None
+    mean, var, count = layer.running_mean, layer.running_var, layer.num_batches_tracked
+    if time is not None:
+        mean, var, count = [None if kept is None else kept[time] for kept in (mean, var, count)]
+    tracked = mean if layer.training and layer.track_running_stats else None
     momentum: float | Tensor = 0.0 if layer.momentum is None else layer.momentum
-    if tracked is not None and layer.momentum is None and layer.num_batches_tracked is not None:
-        momentum = 1.0 / (layer.num_batches_tracked + 1).to(tracked.dtype)
+    if tracked is not None and layer.momentum is None and count is not None:
+        momentum = 1.0 / (count + 1).to(tracked.dtype)
     ignored = layer.training and not layer.track_running_stats
     weight, bias = layer.segment_parameters()
     y = local_batch_norm(
         x,
         layer.segments,
-        None if ignored else layer.running_mean,
-        None if ignored else layer.running_var,
+        None if ignored else mean,
+        None if ignored else var,
         weight,
         bias,
         layer.training,
@@ -288,6 +294,6 @@ def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None) -> Tensor:
         process_group=layer._group_name if layer.training else None,
         pooling=layer._pooling(x) if layer.training or not layer.track_running_stats else None,
     )
-    if tracked is not None and layer.num_batches_tracked is not None:
-        layer.num_batches_tracked.add_(1)
+    if tracked is not None and count is not None:
+        count.add_(1)
     return y

@@ -45,7 +45,7 @@ def build_model(
         The partition of the grid; its shape alone means one segment per cell, as published. Not
         needed for ``"none"`` and ``"global"`` with the convolution head.
     timesteps : int
-        Number of times in the input. Default 1.
+        Number of times in the input, and default of `norm_times` of the ConvLSTM. Default 1.
     head : {"dense", "convolution"}
         What computes the field from the last hidden layer: a 1x1 convolution and a sigmoid
         (``"convolution"``), or these followed by dense layers over the whole grid (``"dense"``), as
@@ -55,7 +55,8 @@ def build_model(
     channels : int
         Number of channels of the hidden layers. Default 64.
     **options
-        Further options of the network or its head, such as `hidden` and `dropout`.
+        Further options of the network or its head, such as `norm_recurrent` of the ConvLSTM, and
+        `hidden` and `dropout` of the dense head.
 
     Returns
     -------
@@ -76,6 +77,7 @@ def build_model(
     torch.Size([2, 1, 8, 8])
     """
     if backbone == "convlstm":
+        options = {"norm_times": timesteps} | options
         return ConvLSTM(in_channels, channels, norm=norm, segments=segments, head=head, **options)
     options["in_channels"] = in_channels
     if backbone == "cnn":

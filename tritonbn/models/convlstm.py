@@ -4,9 +4,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tritonbn.models.convlstm_cell import ConvLSTMCell, State
+from tritonbn.models.convlstm_cell import State
 from tritonbn.models.head import HeadName, make_head
 from tritonbn.models.norm import Norm, make_norm
+from tritonbn.models.normalized_cell import NormRecurrent, make_cell
 from tritonbn.models.symmetry import in_all_ways, require_no_places
 from tritonbn.segments import Segments
 
@@ -26,9 +27,19 @@ class ConvLSTM(nn.Module):
         The normalization of the last hidden state; see `make_norm`. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
         The partition of the grid; its shape alone means one segment per cell, as published. Not
-        needed for ``"none"`` and ``"global"`` with the convolution head.
+        needed for ``"none"`` and ``"global"`` with the convolution head and no `norm_recurrent`.
     head : {"dense", "convolution"}
         What computes the field from the last hidden state. Default ``"dense"``, as published.
+    norm_recurrent : {"none", "global", "local"}
+        Recurrent batch normalization (Cooijmans et al., 2017): at each time, what the input and
+        what the former hidden state contribute to the gates is normalized separately. ``"global"``
+        has statistics over the whole grid, ``"local"`` per segment; cells in no segment have gates
+        without normalization and bias. Unlike in the paper the cell state is not normalized.
+        Default ``"none"``.
+    norm_times : int
+        The number of times, from the start of the sequence, that have statistics of their own for
+        `norm_recurrent`; later times share those of the last. All share weight and bias. Default
+        12.
     symmetric : bool
         Whether to apply the convolutions to the grid in all rotations and reflections, as
         `in_all_ways` does, so that they prefer no direction. Default False.
@@ -38,13 +49,16 @@ class ConvLSTM(nn.Module):
     Raises
     ------
     ValueError
-        If `norm` or `head` is unknown, if `segments` are needed and missing, or if the network is
-        `symmetric` and has a `context` or a dense head, whose weights depend on the position.
+        If `norm`, `head` or `norm_recurrent` is unknown, `segments` are needed and missing, or
+        `norm_times` is not positive; or if the network is `symmetric` and has a `context`, a dense
+        head or `norm_recurrent`, whose weights or statistics depend on the position.
 
     References
     ----------
     Le, Bui, Cha, "Spatiotemporal deep learning model for citywide air pollution interpolation and
     prediction", IEEE BigComp 2020, https://arxiv.org/abs/1911.12919
+
+    Cooijmans et al., "Recurrent batch normalization", ICLR 2017, https://arxiv.org/abs/1603.09025
 
     Examples
     --------
@@ -64,13 +78,22 @@ class ConvLSTM(nn.Module):
         segments: Segments | Tensor | tuple[int, int] | None = None,
         *,
         head: HeadName = "dense",
+        norm_recurrent: NormRecurrent = "none",
+        norm_times: int = 12,
         symmetric: bool = False,
         **options: Any,
     ) -> None:
         super().__init__()
         require_no_places(symmetric, head, options.get("context"))
+        if symmetric and norm_recurrent != "none":
+            raise ValueError(
+                "a symmetric network turns the grid, so it cannot have statistics of its places: "
+                f"norm_recurrent must be 'none', got {norm_recurrent!r}"
+            )
         self.symmetric = symmetric
-        self.cell = ConvLSTMCell(in_channels, hidden_channels, kernel_size)
+        self.cell = make_cell(
+            in_channels, hidden_channels, kernel_size, norm_recurrent, segments, norm_times
+        )
         self.norm = make_norm(norm, hidden_channels, segments)
         self.head = make_head(head, hidden_channels, segments, options)
 

@@ -151,10 +151,11 @@ def make_head(
         raise ValueError(f"head must be one of {', '.join(get_args(HeadName))}, got {head!r}")
     if segments is None:
         raise ValueError("head='dense' needs segments or (height, width) for the shape of the grid")
-    return DenseHead(channels, _grid_of(segments), **options)
+    return DenseHead(channels, grid_of(segments), **options)
 
 
-def _grid_of(segments: Segments | Tensor | tuple[int, int]) -> tuple[int, int]:
+def grid_of(segments: Segments | Tensor | tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of the grid."""
     if isinstance(segments, Segments):
         height, width = segments.grid
     else:
