@@ -26,13 +26,15 @@ SIZES = {"steps": 1, "batch_size": 5, "validate_every": 1, "validation_times": 5
 RESIDUAL = Network("cnn", "residual", "convolution")
 # Symmetric networks, which turn every part of a batch differently, are not among them.
 ARMS = [
-    *((Network("cnn"), norm, "paper") for norm in NORMS if norm != "embedding"),
+    *((Network("cnn"), norm, "paper") for norm in NORMS if norm not in ("embedding", "recurrent")),
     (Network("convlstm"), "local", "masked"),
     (Network("convlstm"), "local", "unseen"),
     (Network("cnn-lstm"), "local", "masked"),
     (RESIDUAL, "local", "masked"),
     (RESIDUAL, "global", "masked"),
     (replace(RESIDUAL, backbone="convlstm"), "local", "masked"),
+    (replace(RESIDUAL, backbone="convlstm"), "recurrent", "masked"),
+    (Network("convlstm"), "recurrent", "unseen"),
 ]
 CONFIGS = [config_of(*arm, **SIZES) for arm in ARMS]
 

@@ -115,6 +115,13 @@ def test_wrong_values_are_named(wrong, message):
             {"backbone": "convlstm", "norm": "embedding"},
             "norm embedding is for cnn and cnn-lstm, not for convlstm",
         ),
+        ({"norm": "recurrent"}, "norm recurrent is for convlstm, not for cnn"),
+        (
+            RESIDUAL
+            | {"backbone": "convlstm", "norm": "recurrent", "protocol": "unseen"}
+            | {"without": ["symmetry"]},
+            "networks with norm recurrent do not use symmetry, so it cannot be left out",
+        ),
         ({"backbone": "cnn-lstm", "head": "convolution"}, r"there is no CNN-LSTM \(convolution\)"),
         ({"backbone": "cnn-lstm"}, "cnn-lstm needs timesteps of 2 or more, got 1"),
         ({"head": "convolution", "norm": "scaled"}, "norm scaled needs an unbounded output"),

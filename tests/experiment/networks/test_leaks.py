@@ -27,6 +27,7 @@ ARMS = [
     pytest.param(("cnn-convolution", "local"), marks=pytest.mark.slow),
     pytest.param(("cnn-lstm-dense", "local"), marks=pytest.mark.slow),
     pytest.param(("convlstm-residual", "local"), marks=pytest.mark.slow),
+    pytest.param(("convlstm-residual", "recurrent"), marks=pytest.mark.slow),
     pytest.param(("cnn-residual", "scaled"), marks=pytest.mark.slow),
 ]
 

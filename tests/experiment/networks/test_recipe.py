@@ -3,8 +3,9 @@ import pytest
 import torch
 from every_network import ALLOWED, config_of
 
-from tritonbn import LocalBN
+from tritonbn import LocalBN, Segments
 from tritonbn.experiment.networks.config import RunConfig
+from tritonbn.experiment.networks.network import BACKBONES
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.networks.recipes import recipe_of
 from tritonbn.experiment.networks.residual_encoding import CHANNELS
@@ -68,6 +69,8 @@ def test_the_learning_rate_of_residual_networks_rises_and_falls_that_of_others_s
         ({}, "unseen", False, True),
         ({"backbone": "convlstm"}, "unseen", False, True),
         ({"without": ["symmetry"]}, "unseen", False, False),
+        ({"backbone": "convlstm", "norm": "recurrent"}, "masked", True, False),
+        ({"backbone": "convlstm", "norm": "recurrent"}, "unseen", False, False),
     ],
 )
 def test_what_a_network_sees_at_once(city, options, protocol, context, symmetric):
@@ -110,7 +113,8 @@ def test_what_is_not_refused_can_be_built_and_run(city, network, norm, protocol)
 
 
 def test_the_norms_of_the_cnn_differ(city):
-    nets = {norm: network_of(recipe(norm=norm), city) for norm in NORMS}
+    norms = [name for name, norm in NORMS.items() if "cnn" in (norm.backbones or BACKBONES)]
+    nets = {norm: network_of(recipe(norm=norm), city) for norm in norms}
     assert [norm for norm, net in nets.items() if net.norm_after] == ["local-after"]
     assert [norm for norm, net in nets.items() if net.embedding is not None] == ["embedding"]
     local = {norm: net for norm, net in nets.items() if isinstance(net.norm, LocalBN)}
@@ -120,6 +124,15 @@ def test_the_norms_of_the_cnn_differ(city):
         "local": 30, "local-nearest": 6, "local-stations": 7, "local-after": 30, "local-batch": 30,
         "pooled": 30, "pooled-clusters": 30,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("design", ["published", "residual"])
+def test_recurrent_networks_normalize_each_of_their_times_locally(city, design):
+    run = recipe_of(RunConfig.preset("quick", "convlstm", "recurrent", design=design, timesteps=4))
+    model = network_of(run, city)
+    for norm in (model.cell.input_norm, model.cell.recurrent_norm):
+        assert norm.running_mean.shape[0] == 4
+        assert norm.segments == model.norm.segments == Segments.per_cell(city.grid)
 
 
 @pytest.mark.parametrize(

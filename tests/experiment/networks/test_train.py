@@ -54,6 +54,8 @@ def same_weights(one, other) -> bool:
 ARMS = [
     *product(NETWORKS, USUAL),
     *product([Network("convlstm"), Network("cnn"), RESIDUAL], [n for n in NORMS if n not in USUAL]),
+    (Network("convlstm", head="convolution"), "recurrent"),
+    (replace(RESIDUAL, backbone="convlstm"), "recurrent"),
 ]
 
 

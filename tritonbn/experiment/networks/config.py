@@ -36,7 +36,9 @@ class RunConfig:
         ``"local-nearest"`` has one segment per nearest station; ``"local-stations"`` one per
         station, and the other cells together; ``"local-after"`` normalizes after the activation;
         ``"local-batch"`` uses the statistics of the batch in the test as well, so that its
-        estimates depend on the visible readings of other times of the test. ``"pooled"`` has a
+        estimates depend on the visible readings of other times of the test. ``"recurrent"``, for
+        the ConvLSTM, is ``"local"`` and local recurrent batch normalization with statistics for
+        each of the `timesteps`; residual networks then do not use symmetries. ``"pooled"`` has a
         segment per cell, which is drawn towards that of its nearest station and this towards the
         whole grid, by `pooling`; ``"pooled-clusters"`` has clusters of correlated stations between
         these two, and needs scikit-learn. Controls without normalization: ``"offset"`` (a learned
@@ -266,6 +268,8 @@ def refusal(network: Network, norm: str, protocol: str) -> str:
             return (
                 f"networks under protocol {protocol} do not use {option}, so it cannot be left out"
             )
+    if "symmetry" in network.without and not NORMS[norm].symmetric:
+        return f"networks with norm {norm} do not use symmetry, so it cannot be left out"
     if NORMS[norm].clusters and not find_spec("sklearn"):
         return f"norm {norm} needs scikit-learn: pip install 'tritonbn[clusters]'"
     allowed = NORMS[norm].backbones

@@ -40,6 +40,8 @@ class Norm:
         The backbones that it works with. Default: all.
     clusters : bool
         Whether its levels have clusters, which need scikit-learn. Default False.
+    symmetric : bool
+        Whether networks that prefer no direction can have it. Default True.
     """
 
     title: str
@@ -51,6 +53,7 @@ class Norm:
     by_station: bool = False
     backbones: tuple[str, ...] | None = None
     clusters: bool = False
+    symmetric: bool = True
 
     @property
     def local(self) -> bool:
@@ -88,6 +91,14 @@ NORMS = {
         backbones=("cnn", "cnn-lstm"),
     ),
     "local-batch": Norm("local, batch statistics", "#332288", "local-batch"),
+    "recurrent": Norm(
+        "local, in the recurrence too",
+        "#5D3A00",
+        "local",
+        options=lambda grid: {"norm_recurrent": "local"},
+        backbones=("convlstm",),
+        symmetric=False,
+    ),
     "pooled": Norm(
         "local, drawn to stations and grid",
         "#882255",
@@ -109,5 +120,5 @@ NORMS = {
     "scaled": Norm("station scaling, no norm.", "#000000", by_station=True),
 }
 """The normalizations by name. Controls without one are ``"offset"``, ``"embedding"`` and
-``"scaled"``. The colours are Okabe and Ito's palette, an indigo, a wine red and an olive,
-which can be told apart with every kind of colour vision."""
+``"scaled"``. The colours are Okabe and Ito's palette, an indigo, a wine red, an olive and
+a dark brown, which can be told apart with every kind of colour vision."""

@@ -59,7 +59,7 @@ class ResidualRecipe(Recipe):
 
     def options(self, grid: tuple[int, int]) -> dict[str, Any]:
         """Return what distinguishes the residual networks from the published ones."""
-        without = self.config.without
+        without, norm = self.config.without, NORMS[self.config.norm]
         held_out = self.protocol.folds > 1
         # The readings of hidden stations are zero: adding this channel changes no estimate of them.
         base = "reading" if "correction" in without else "idw"
@@ -69,7 +69,7 @@ class ResidualRecipe(Recipe):
             "channels": 16,
             "context": None if held_out or "context" in without else grid,
             "corrects": CHANNELS.index(base),
-            "symmetric": held_out and "symmetry" not in without,
+            "symmetric": held_out and "symmetry" not in without and norm.symmetric,
         }
 
     def complete(self, model: InterpolationNetwork, fold: Fold, scaler: Scaler) -> None:
