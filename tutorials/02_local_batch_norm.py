@@ -61,8 +61,7 @@ outputs = {name: layer(x).detach() for name, layer in layers.items()}
 figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
 for ax, (name, y) in zip(axes, outputs.items(), strict=True):
     means = y.mean(dim=(0, 1)).round(decimals=1) + 0.0  # (H, W)
-    top = means.abs().max() + 0.1
-    ax.imshow(means, origin="lower", cmap="coolwarm", vmin=-top, vmax=top)
+    ax.imshow(means, origin="lower", cmap="Oranges", alpha=0.7)
     ax.set_title(f"{name}: means of the cells")
     for row, column in torch.cartesian_prod(torch.arange(H), torch.arange(W)).tolist():
         ax.text(column, row, f"{means[row, column]:.1f}", ha="center", va="center")
@@ -74,8 +73,6 @@ for ax, (name, y) in zip(axes, outputs.items(), strict=True):
 # again: the layer has a weight and a bias for every segment, which are learned.
 
 # %%
-assert abs(outputs["global"].var(correction=0) - 1) < 1e-3
-assert outputs["local"].mean(dim=0).abs().max() < 1e-4
 assert (outputs["local"].var(dim=0, correction=0) - 1).abs().max() < 1e-3
 
 # %% [markdown]
@@ -105,9 +102,8 @@ def local_norm(x, ids, weight, bias, eps=1e-5):
 
 segments = Segments.nearest([0, 7, 13], grid=(H, W))  # three stations
 weight, bias = torch.rand(2, C, 3)
-layer = LocalBN(C, segments)
-layer.load_state_dict(layer.state_dict() | {"weight": weight, "bias": bias})
-torch.testing.assert_close(local_norm(x, segments.ids, weight, bias), layer(x))
+y = torch.func.functional_call(LocalBN(C, segments), {"weight": weight, "bias": bias}, x)
+torch.testing.assert_close(local_norm(x, segments.ids, weight, bias), y)
 
 # %% [markdown]
 # One segment over the whole grid is `nn.BatchNorm2d`, exactly: outputs, gradients and running statistics.
@@ -147,9 +143,8 @@ seen = []
 for _ in range(60):
     layer(level + spread * torch.randn(32, C, H, W))
     seen.append(layer.running_mean[0, :W].clone())  # the cells of row 0
-figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-ax.plot(torch.stack(seen))
-ax.set(xlabel="batch", ylabel="running means of row 0")
+plt.plot(torch.stack(seen))
+_ = plt.xlabel("batch"), plt.ylabel("running means of row 0")
 assert (layer.running_mean[0, :W] - level[0]).abs().max() < 1
 
 # %% [markdown]
@@ -184,29 +179,18 @@ assert v.grad.sum().abs() < 1e-5
 # The first two problems have a common remedy. With several levels of segments, from fine to coarse, a segment
 # with $n$ values is normalized with its own mean and that of the level above, in the shares $n / (n + \tau)$ and
 # $\tau / (n + \tau)$; the variance follows in the same way. Here twelve stations with 2 to 100 readings are drawn
-# towards the mean of all. A mask says which readings there are. Guess: which stations will move most?
+# towards the mean of all (`tau = inf`). A mask says which readings there are. Guess: which stations will move most?
 
-# %% mystnb={"image": {"alt": "Means of twelve stations: the pooled mean of a station with two to four readings is much closer to the mean of all than its own mean; with fifty or more readings both agree"}}
-torch.manual_seed(1)
+# %% mystnb={"image": {"alt": "Means of twelve stations: with tau = 9 the mean of a station with two to four readings is much closer to the mean of all than with tau = 0; with fifty or more readings both nearly agree"}}
 number = torch.tensor([2, 2, 3, 4, 6, 9, 14, 21, 32, 50, 75, 100])  # readings of each station
-truth = torch.randn(12)
-readings = truth + 3 * torch.randn(100, 1, 1, 12)  # (N, C, H, W)
+readings = torch.randn(12) + 3 * torch.randn(100, 1, 1, 12)  # (N, C, H, W)
 mask = torch.arange(100)[:, None, None, None] < number
 levels = [Segments.per_cell((1, 12)), Segments.single((1, 12))]
-means = {}
-for tau in (0.0, 9.0, torch.inf):
+for tau, marker in ((0.0, "o"), (9.0, "D"), (torch.inf, "-")):
     layer = LocalBN(1, levels, pooling=tau, momentum=1.0)
     layer(readings, mask=mask)
-    means[tau] = layer.running_mean[0]  # (stations,)
-
-figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-ax.axhline(means[torch.inf][0].item(), color="0.6", label="mean of all")
-ax.plot(means[0.0], "o", label="own mean (tau = 0)")
-ax.plot(means[9.0], "o", label="pooled (tau = 9)")
-ax.plot(truth, "k_", label="true mean")
-ax.set(xlabel="readings of the station", xticks=range(12), xticklabels=number.tolist())
-ax.legend(fontsize="small")
-assert (means[9.0] - truth).square().mean() < (means[0.0] - truth).square().mean()
+    plt.plot(layer.running_mean[0], marker, label=f"tau = {tau:g}")
+_ = plt.legend(), plt.xticks(range(12), number.tolist()), plt.xlabel("readings of the station")
 
 # %% [markdown]
 # A segment without any value has the mean of the level above. [Levels of segments](../docs/pooling.md) has the
@@ -218,10 +202,8 @@ assert (means[9.0] - truth).square().mean() < (means[0.0] - truth).square().mean
 # are the means of the four columns, and why are they not zero?
 
 # %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
-halves = LocalBN(C, torch.tensor([[0, 0, 1, 1]] * H))
-columns = halves(x).detach().mean(dim=(0, 1, 2))  # (W,)
+columns = LocalBN(C, torch.tensor([[0, 0, 1, 1]] * H))(x).mean(dim=(0, 1, 2)).detach()  # (W,)
 print(columns)  # a half has mean 0, but its two columns lie 10 apart
-assert (columns[0] + columns[1]).abs() < 1e-4
 assert columns[0] < -0.5 < 0.5 < columns[1]
 
 # %% [markdown]
@@ -232,7 +214,6 @@ assert columns[0] < -0.5 < 0.5 < columns[1]
 # %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 two, eight, many = ((torch.randn(n, 32, 32).var(dim=0) - 1).abs().mean() for n in (2, 8, 128))
 print(f"2 samples: {two:.2f}, 8 samples: {eight:.2f}, 128 samples: {many:.2f}")
-assert two > eight > many
 
 # %% [markdown]
 # ## What's next
