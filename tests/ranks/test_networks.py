@@ -90,7 +90,7 @@ def torchrun(killed, out, *command):
     )
 
 
-TRAIN = ("train", "--backbone", "cnn")
+TRAIN = ("train", "--backbone", "convlstm")  # at one time, some weights have no gradient
 
 
 def history_in(out):

@@ -80,7 +80,8 @@ class Ranks:
             elif type(module) is nn.Dropout:
                 module.__class__ = _DropoutOfPart
                 vars(module).update(samples=samples, part=self.part(samples))
-        return DistributedDataParallel(model)
+        # static: some weights have no gradient, in the same way in every step
+        return DistributedDataParallel(model, static_graph=True)
 
     def gather(self, own: Tensor, samples: int) -> Tensor:
         """Return a tensor of the whole batch, given that of the part of this process.
