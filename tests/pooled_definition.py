@@ -63,6 +63,17 @@ LEVELS = {
     "stations": [Segments.stations([1, 6, 11], GRID, rest="identity"), Segments.single(GRID)],
     "overlapping": [Segments(torch.arange(12).view(GRID) % 4), HALVES, Segments.single(GRID)],
     "two halves": [Segments.nearest([0, 5, 11], GRID), HALVES],
+    "one below two": [Segments.single(GRID), HALVES],
+    "another order": [
+        Segments(torch.arange(12).flip(0).view(GRID)),
+        Segments.per_cell(GRID),
+        HALVES,
+    ],
+    "stations between": [
+        Segments.per_cell(GRID),
+        Segments.stations([1, 6, 11], GRID, rest="identity"),
+        Segments.single(GRID),
+    ],
     "partly covered": [
         Segments([[0, 0, -1, -1], [1, 1, 1, -1], [-1, 2, 2, 2]]),
         Segments([[0, 0, 0, -1], [0, 0, 0, -1], [0, 0, 0, 0]]),

@@ -7,6 +7,7 @@ from no_gradient import WithoutGradient
 from per_segment import per_segment
 
 from tritonbn import Segments, local_batch_norm
+from tritonbn.levels import Levels
 
 GRID = (4, 5)
 SEGMENTS = {
@@ -265,8 +266,8 @@ def test_registered_operator_is_consistent():
     x, mean, var, weight, bias = sample(segments)
     partition = segments.on(x.device)
     leaves = [t.requires_grad_() for t in (x, weight, bias)]
-    levels = torch.stack([torch.arange(segments.num_segments), torch.zeros_like(mean[0]).long()])
-    pooling = (levels, torch.tensor([3.0], requires_grad=True), [segments.num_segments, 1])
+    levels = Levels([segments, Segments.single(GRID)])
+    pooling = (levels.table, torch.tensor([3.0], requires_grad=True), levels.sizes)
     none = (None, None)
     alone = (None, None, None)
     for given, pooled in ((none, alone), ((mean, var), alone), (none, pooling)):

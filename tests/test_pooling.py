@@ -66,6 +66,21 @@ def test_the_gradient_of_tau(backend):
     torch.testing.assert_close(got.double(), wanted * tau.detach(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_what_is_not_finite_stays_in_its_coarsest_segment(backend):
+    layer = make([Segments.per_cell(GRID), HALVES], 4.0, backend=backend)
+    x, dy = sample()
+    spoiled = x.detach().clone()
+    spoiled[0, :, 0, 0] = torch.nan  # in the first half
+    results = []
+    for values in (x, spoiled.requires_grad_()):
+        y = layer(values)
+        results.append((y, *torch.autograd.grad(y, values, dy)))
+    second = HALVES.ids == 1
+    for clean, other in zip(*results, strict=True):
+        torch.testing.assert_close(other[..., second], clean[..., second], **EXACT)
+
+
 def test_second_derivatives():
     layer = make(LEVELS["nested"], 4.0)
     x, _ = sample(batch=2)
@@ -212,8 +227,9 @@ def test_segments_of_several_levels_cannot_be_replaced():
         layer.load_state_dict(layer.state_dict() | {"segment_ids": other.ids})
 
 
-def test_compiled_layers_compute_the_same():
-    layer = make(LEVELS["overlapping"], [3.0, 8.0], learn_pooling=True)
+@pytest.mark.parametrize("learned", [False, True])
+def test_compiled_layers_compute_the_same(learned):
+    layer = make(LEVELS["overlapping"], [3.0, 8.0], learn_pooling=learned)
     compiled = torch.compile(copy.deepcopy(layer), backend="aot_eager", fullgraph=True)
     x, dy = sample()
     results = []

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from tritonbn import native, ranks
 from tritonbn.caller import wants_other_derivatives
 from tritonbn.partition import Partition
-from tritonbn.pooling import Pooling, no_tau
+from tritonbn.pooling import Pooling, no_estimates, no_tau
 from tritonbn.segments import plain_tensors
 from tritonbn.tensors import (
     Affine,
@@ -114,7 +114,7 @@ def forward(
     running: Running | None,
     group: str | None,
     pooling: Pooling | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Normalize x with the statistics of the batch, or with the `given` mean and variance.
 
     The batch is that of all ranks of the process group with the name `group`, if there is one. Only
@@ -126,18 +126,23 @@ def forward(
     y : Tensor, shape, dtype and memory format of x
     mean, var, count : Tensor, shape (C, S), (C, S) and (S,)
         Statistics of the batch; empty if statistics were given.
+    estimates : Tensor, shape (3, C, S)
+        The result of `Pooling.finest`, with which x was normalized; empty without pooling.
     """
     if x.numel() == 0:
         y = empty_like(x)
         mean, var, count = _statistics_of_nothing(backend, x, partition, running, group)
+        estimates = no_estimates(x)
+        if pooling is not None and count is not None:
+            estimates = pooling.finest(mean, var, count)
     elif backend == "triton":
         from tritonbn.kernels import launch
 
-        y, mean, var, count = launch.forward(
+        y, mean, var, count, estimates = launch.forward(
             x, partition, mask, given, affine, running, group, pooling
         )
     else:
-        y, mean, var, count = native.forward(
+        y, mean, var, count, estimates = native.forward(
             x,
             partition,
             affine.weight,
@@ -150,7 +155,7 @@ def forward(
         )
     if given is not None or count is None:
         mean, var, count = (x.new_empty(0, dtype=wide_dtype(x)) for _ in range(3))
-    return y, mean, var, count
+    return y, mean, var, count, estimates
 
 
 def backward(
@@ -163,11 +168,13 @@ def backward(
     affine: Affine,
     group: str | None,
     pooling: Pooling | None,
+    estimates: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight, bias and tau; weight and bias in the compute dtype.
 
     Statistics without counts were given, and so do not depend on x. With a process group, x has
     influenced the outputs of all ranks; the gradients of weight and bias are those of this rank.
+    The gradient of tau is 0 if `estimates` are given.
     """
     if x.numel() == 0:
         dweight = x.new_zeros(x.shape[1], partition.segments, dtype=compute_dtype(x))
@@ -178,7 +185,9 @@ def backward(
     if backend == "triton":
         from tritonbn.kernels import launch
 
-        return launch.backward(dy, x, partition, mask, statistics, affine, group, pooling)
+        return launch.backward(
+            dy, x, partition, mask, statistics, affine, group, pooling, estimates
+        )
     mean, var, counts = statistics
     mean, var = mean.to(wide_dtype(x)), var.to(wide_dtype(x))
     dx, dweight, dbias, dtau = native.backward(
@@ -194,6 +203,7 @@ def backward(
         counts is not None,
         group,
         pooling,
+        estimates,
     )
     return dx, dweight.to(compute_dtype(x)), dbias.to(compute_dtype(x)), dtau
 

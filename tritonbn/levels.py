@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from tritonbn.pooling import is_each, is_one
+from tritonbn.blocks import divide, levels_of
 from tritonbn.segments import Segments, plain_tensors
 
 
@@ -28,8 +28,8 @@ class Levels:
         segments of the first level, in its order, if these are nested in all others.
     index : Tensor of int64, shape (L, S)
         The segment of each level in which a smallest segment lies, or -1 for none.
-    sizes : list of int
-        The number of segments of each level.
+    table, sizes : Tensor of int64, list of int
+        The levels in the form of `tritonbn.blocks.divide`.
 
     Raises
     ------
@@ -64,16 +64,16 @@ class Levels:
             smallest[inside] = place
             self.smallest = Segments(smallest.view(levels[0].grid))
         self.index = found
-        self.sizes = [level.num_segments for level in levels]
-        self._copies: dict[torch.device, Tensor] = {found.device: found}
+        self.table, self.sizes = divide(found)
+        self._copies: dict[torch.device, Tensor] = {found.device: self.table}
 
-    def index_on(self, device: torch.device) -> Tensor:
-        """Return the index on `device`; the copy is kept, unless a model is being traced."""
+    def table_on(self, device: torch.device) -> Tensor:
+        """Return the table on `device`; the copy is kept, unless a model is being traced."""
         if device not in self._copies:
             if torch.compiler.is_compiling():
-                return self.index.to(device)  # type: ignore[no-any-return]
+                return self.table.to(device)
             with plain_tensors():
-                self._copies[device] = self.index.to(device)
+                self._copies[device] = self.table.to(device)
         return self._copies[device]
 
     def total(self, parts: Sequence[Tensor]) -> Tensor:
@@ -88,15 +88,10 @@ class Levels:
         -------
         Tensor, shape (C, S)
         """
-        index = index_like(self, parts[-1])
-        channels, segments = len(parts[-1]), self.smallest.num_segments
-        total = parts[-1].new_zeros(channels, segments)
-        for number, part in enumerate(parts):
-            if is_each(number, self.sizes, segments) or is_one(number, self.sizes):
-                total = total + part
-                continue
-            level = index[number].expand(channels, -1)
-            total = total + part.gather(1, level.clamp(min=0)).masked_fill(level < 0, 0.0)
+        *finer, total = parts
+        levels = levels_of(table_like(self, total), self.sizes)
+        for level, part in zip(reversed(levels), reversed(finer), strict=True):
+            total = level.copy(part) + level.above.copy(total)
         return total
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Levels":
@@ -106,9 +101,9 @@ class Levels:
         return Levels, (self.levels,)
 
 
-def index_like(levels: Levels, tensor: Tensor) -> Tensor:
-    """Return the index on the device of a tensor, as a fake tensor if that is one."""
+def table_like(levels: Levels, tensor: Tensor) -> Tensor:
+    """Return the table on the device of a tensor, as a fake tensor if that is one."""
     if isinstance(tensor, FakeTensor) and not tensor.fake_mode.allow_non_fake_inputs:
-        fake: Tensor = tensor.fake_mode.from_tensor(levels.index).to(tensor.device)
+        fake: Tensor = tensor.fake_mode.from_tensor(levels.table).to(tensor.device)
         return fake
-    return levels.index_on(tensor.device)
+    return levels.table_on(tensor.device)

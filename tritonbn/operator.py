@@ -44,7 +44,7 @@ def _forward(
     backend: str,
     group: str | None,
     running: Running | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     given = None if mean is None or var is None else (mean, var)
     affine = Affine(weight, bias, eps, activation)
     pooling = Pooling.join(levels, tau, level_sizes)
@@ -56,8 +56,9 @@ def _forward(
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, partition, ctx.sizes, weight, bias, mask, given_mean, given_var, *others = inputs
     levels, tau, *options = others
-    statistics = output[1:] if given_mean is None else (given_mean, given_var, None)
-    ctx.save_for_backward(x, weight, bias, mask, *statistics, levels, tau, *partition)
+    statistics = output[1:4] if given_mean is None else (given_mean, given_var, None)
+    estimates = None if levels is None else output[4]
+    ctx.save_for_backward(x, weight, bias, mask, *statistics, estimates, levels, tau, *partition)
     ctx.options = options[:5]
     ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)  # else zeros are written for the gradient of each statistic
@@ -67,9 +68,11 @@ def _differentiate(
     backward: Callable[..., tuple[Tensor, ...]], ctx: Any, dy: Tensor | None, *_: Any
 ) -> tuple[Any, ...]:
     x, weight, bias, mask, *others = ctx.saved_tensors
-    statistics, (levels, tau), partition = others[:3], others[3:5], others[5:]
+    statistics, (levels, tau), partition = others[:4], others[4:6], others[6:]
     if dy is None and ctx.options[-1] is None:
         return None, [None] * len(partition), *[None] * 13
+    if ctx.needs_input_grad[_TAU]:
+        statistics[-1] = None  # the estimates do not suffice for the gradient of tau
     if dy is None:  # the outputs of other ranks depend on x
         dy = torch.zeros_like(x)
     dx, dweight, dbias, dtau = backward(
@@ -98,6 +101,7 @@ def _backward(
     mean: Tensor,
     var: Tensor,
     count: Tensor | None,
+    estimates: Tensor | None,
     levels: Tensor | None,
     tau: Tensor | None,
     level_sizes: Sequence[int] | None,
@@ -109,12 +113,21 @@ def _backward(
     statistics, affine = Statistics(mean, var, count), Affine(weight, bias, eps, activation)
     pooling = Pooling.join(levels, tau, level_sizes)
     return backends.backward(
-        backend, dy, x, Partition.join(partition, sizes), mask, statistics, affine, group, pooling
+        backend,
+        dy,
+        x,
+        Partition.join(partition, sizes),
+        mask,
+        statistics,
+        affine,
+        group,
+        pooling,
+        estimates,
     )
 
 
 def _save_for_second(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    dy, x, partition, ctx.sizes, weight, bias, mask, mean, var, count, *others = inputs
+    dy, x, partition, ctx.sizes, weight, bias, mask, mean, var, count, _, *others = inputs
     levels, tau, *ctx.options = others
     ctx.save_for_backward(dy, x, weight, bias, mask, mean, var, levels, tau, *partition)
     ctx.batch_statistics = count is not None
@@ -161,7 +174,7 @@ def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
         None,
         None if weight is None else dscale,
         None if bias is None else dshift,
-        *[None] * 5,
+        *[None] * 6,
         None if tau is None else dstrength,
         *[None] * 5,
     )
@@ -228,22 +241,23 @@ def _one_by_one(
 
 _PARTITION = "Tensor[] partition, SymInt[] sizes, Tensor? weight, Tensor? bias, Tensor? mask"
 _LEVELS = "Tensor? levels, Tensor? tau, SymInt[]? level_sizes"
+_TAU = 9  # its position among the arguments of _forward
 _OPTIONS = f"{_LEVELS}, float eps, str? activation, str backend, str? group"
 
-eager_forward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = _EagerForward.apply
+eager_forward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor, Tensor]] = _EagerForward.apply
 forward_operator = torch.library.custom_op(
     "tritonbn::local_batch_norm",
     _forward,
     mutates_args=(),
     schema=f"(Tensor x, {_PARTITION}, Tensor? mean, Tensor? var, {_OPTIONS})"
-    " -> (Tensor, Tensor, Tensor, Tensor)",
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
 backward_operator = torch.library.custom_op(
     "tritonbn::local_batch_norm_backward",
     _backward,
     mutates_args=(),
     schema=f"(Tensor dy, Tensor x, {_PARTITION}, Tensor mean, Tensor var, Tensor? count, "
-    f"{_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
+    f"Tensor? estimates, {_OPTIONS}) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 
 
@@ -252,14 +266,16 @@ def _(x: Tensor, _: Any, sizes: Sequence[int], *arguments: Any) -> tuple[Tensor,
     given_mean = arguments[3]
     shape = (x.shape[1], sizes[0]) if given_mean is None else (0,)
     mean, var = (x.new_empty(shape, dtype=wide_dtype(x)) for _ in range(2))
-    return empty_like(x), mean, var, x.new_empty(shape[-1], dtype=wide_dtype(x))
+    count = x.new_empty(shape[-1], dtype=wide_dtype(x))
+    pooled = (0,) if arguments[5] is None else (3, *shape)
+    return empty_like(x), mean, var, count, x.new_empty(pooled, dtype=wide_dtype(x))
 
 
 @backward_operator.register_fake
 def _(dy: Tensor, x: Tensor, _: Any, sizes: Sequence[int], *arguments: Any) -> tuple[Tensor, ...]:
     shape = (x.shape[1], sizes[0])
     dweight, dbias = (x.new_empty(shape, dtype=compute_dtype(x)) for _ in range(2))
-    tau = arguments[7]
+    tau = arguments[8]
     dtau = x.new_empty(0 if tau is None else len(tau), dtype=wide_dtype(x))
     return empty_like(x), dweight, dbias, dtau
 

@@ -187,7 +187,7 @@ def local_batch_norm(
     else:
         y, *statistics = eager_forward(*operands, None)
     if group is not None and pooling is None and can_check_values(x):
-        check_single(statistics[-1])
+        check_single(statistics[2])
     if running is not None:
         _update_running(running, pooling, *statistics)
     if activation is not None and fused is None:
@@ -206,12 +206,18 @@ def _partition_for(x: Tensor, segments: Segments) -> Partition:
 
 @torch.no_grad()
 def _update_running(
-    running: Running, pooling: Pooling | None, mean: Tensor, var: Tensor, count: Tensor
+    running: Running,
+    pooling: Pooling | None,
+    mean: Tensor,
+    var: Tensor,
+    count: Tensor,
+    estimates: Tensor,
 ) -> None:
     share = running.momentum if running.share is None else running.share
     if pooling is None:
         var = var * (count / (count - 1).clamp(min=1))
     else:
-        mean, var, count = pooling.pool(mean, var, count, correction=1)
+        mean, _, var = estimates
+        count = pooling.counts(count)
     for old, batch in ((running.mean, mean), (running.var, var)):
         old.copy_(torch.where(count > 0, old + share * (batch - old), old))

@@ -7,7 +7,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from tritonbn.levels import Levels, index_like
+from tritonbn.levels import Levels, table_like
 from tritonbn.pooling import Pooling
 from tritonbn.segmented import SegmentedBatchNorm
 from tritonbn.tensors import wide_dtype
@@ -77,7 +77,7 @@ class PooledBatchNorm(SegmentedBatchNorm):
             tau = self.log_tau.to(wide_dtype(x)).exp()
         else:  # filled without a copy from the host, which would wait for a GPU
             tau = torch.stack([x.new_full((), tau, dtype=wide_dtype(x)) for tau in self._tau])
-        return Pooling(index_like(self.levels, x), tau, self.levels.sizes)
+        return Pooling(table_like(self.levels, x), tau, self.levels.sizes)
 
 
 def checked_tau(

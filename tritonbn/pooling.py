@@ -1,55 +1,26 @@
 """Partial pooling: statistics of levels of segments, each drawn towards the level above."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from tritonbn.tensors import Statistics, wide_dtype
+from tritonbn.blocks import Level, levels_of
+from tritonbn.tensors import wide_dtype
 
 
-class _Step(NamedTuple):
-    """A level of the estimate. Tensors have an entry for each smallest segment, or one for all.
+class Estimate(NamedTuple):
+    """Mean, variance and unbiased variance of the estimate of each block of a level, (C, B)."""
 
-    Attributes
-    ----------
-    total : callable
-        Returns, of numbers (C, S) or (S,), the sum over all smallest segments in that segment.
-    n, m : Tensor, shape (S,)
-        The number of values in that segment, in `m` at least 1.
-    share, derivative : Tensor, shape (S,)
-        Their share in the estimate, and its derivative with respect to tau.
-    mean, var : Tensor, shape (C, S)
-        Of the values in that segment.
-    above : (Tensor, Tensor) or None
-        Mean and variance of the estimate of the level above, if there is one.
-    """
-
-    total: Callable[[Tensor], Tensor]
-    n: Tensor
-    m: Tensor
-    share: Tensor
-    derivative: Tensor
     mean: Tensor
     var: Tensor
-    above: tuple[Tensor, Tensor] | None
+    unbiased: Tensor
 
-    def estimate(self) -> tuple[Tensor, Tensor]:
-        """Return mean and variance of the mixture of this level and the one above.
-
-        The variance that follows from the pooled first and second moment is the mean of the
-        variances plus ``share * (1 - share)`` times the squared distance of the means. In this form
-        it cannot become negative.
-        """
-        if self.above is None:
-            return self.mean, self.var
-        mean_above, var_above = self.above
-        distance = self.mean - mean_above
-        within = torch.lerp(var_above.expand_as(self.var), self.var, self.share)
-        spread = distance * (self.share * (1 - self.share))
-        mean = torch.lerp(mean_above.expand_as(self.mean), self.mean, self.share)
-        return mean, torch.addcmul(within, spread, distance)
+    def moments(self, origin: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the first and the second moment about an origin (C, 1)."""
+        offset = self.mean - origin
+        return offset, torch.addcmul(self.var, offset, offset)
 
 
 class Pooling(NamedTuple):
@@ -60,30 +31,26 @@ class Pooling(NamedTuple):
 
     Attributes
     ----------
-    levels : Tensor of int64, shape (L, S)
-        For each level, from fine to coarse, the segment of that level in which each of the S
-        smallest segments lies, or -1 for none.
+    table : Tensor of int64
     tau : Tensor, shape (L - 1,)
         The number of values that count as much as the level above, for all levels but the last.
-    sizes : list of int, length L
-        The number of segments of each level.
+    sizes : list of int
+        Together with `table` the levels, as `tritonbn.blocks.divide` returns them.
     """
 
-    levels: Tensor
+    table: Tensor
     tau: Tensor
     sizes: Sequence[int]
 
     @classmethod
     def join(
-        cls, levels: Tensor | None, tau: Tensor | None, sizes: Sequence[int] | None
+        cls, table: Tensor | None, tau: Tensor | None, sizes: Sequence[int] | None
     ) -> "Pooling | None":
         """Return a pooling, or None if there is a single level."""
-        return None if levels is None or tau is None or sizes is None else cls(levels, tau, sizes)
+        return None if table is None or tau is None or sizes is None else cls(table, tau, sizes)
 
-    def pool(
-        self, mean: Tensor, var: Tensor, counts: Tensor, correction: int = 0
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the estimates for the smallest segments.
+    def pool(self, mean: Tensor, var: Tensor, counts: Tensor) -> list[Estimate]:
+        """Return the estimates of all levels, from fine to coarse.
 
         Parameters
         ----------
@@ -91,67 +58,56 @@ class Pooling(NamedTuple):
             Of the values of each smallest segment alone.
         counts : Tensor, shape (S,)
             The number of values per channel.
-        correction : int
-            1 for unbiased variances of each level. Default 0.
-
-        Returns
-        -------
-        mean, var : Tensor, shape (C, S)
-        counts : Tensor, shape (S,)
-            The number of values of the coarsest level.
         """
-        coarsest, *_, finest = self._steps(mean, var, counts, correction)
-        return *finest.estimate(), coarsest.n.expand_as(counts).contiguous()
+        return _pool(self._finer_levels(mean), mean, var, counts)
 
-    def _steps(
-        self, mean: Tensor, var: Tensor, counts: Tensor, correction: int = 0
-    ) -> Iterator[_Step]:
-        """Yield the levels from coarse to fine."""
-        above = None
-        strengths = [*self.tau.to(mean.dtype).unbind(), None]
-        for number, tau in zip(reversed(range(len(self.sizes))), reversed(strengths), strict=True):
-            total = self._sums_of(number)
-            n = total(counts)
-            m = n.clamp(min=1)
-            level_mean, level_var = mean, var
-            if total is not _each:
-                level_mean = total(counts * mean) / m
-                level_var = total(counts * (var + (mean - level_mean).square())) / m
-            if correction:
-                level_var = level_var * (n / (n - correction).clamp(min=1))
-            # a segment with values has some in the coarsest level, too, which includes all cells
-            share = torch.ones_like(n) if tau is None else n / (m + tau)
-            derivative = torch.zeros_like(n) if tau is None else -share / (m + tau)
-            step = _Step(total, n, m, share, derivative, level_mean, level_var, above)
-            yield step
-            above = step.estimate() if number else None
+    def finest(self, mean: Tensor, var: Tensor, counts: Tensor) -> Tensor:
+        """Return the estimates of the smallest segments alone, in one tensor (3, C, S)."""
+        return torch.stack(self.pool(mean, var, counts)[0])
 
-    def _sums_of(self, number: int) -> Callable[[Tensor], Tensor]:
-        """Return a function that sums over the segments of a level."""
-        level = self.levels[number]
-        if is_each(number, self.sizes, len(level)):
-            return _each
-        if is_one(number, self.sizes):
-            return lambda values: values.sum(-1, keepdim=True)
-        inside = level >= 0
-        place = level.where(inside, self.sizes[number])
+    def again(
+        self, finest: Tensor | None, mean: Tensor, var: Tensor, counts: Tensor
+    ) -> list[Estimate]:
+        """Return what `pool` returned, or its first estimate alone if that was kept."""
+        return self.pool(mean, var, counts) if finest is None else [Estimate(*finest)]
 
-        def total(values: Tensor) -> Tensor:
-            sums = values.new_zeros(*values.shape[:-1], self.sizes[number] + 1)
-            index = place.expand_as(values)
-            return sums.scatter_add(-1, index, values).gather(-1, index).where(inside, 0.0)
+    def counts(self, own: Tensor) -> Tensor:
+        """Return the number of values in the coarsest level, given that of each smallest segment.
 
-        return total
+        Both have the shape (S,). Smallest segments for which it is 0 have no estimate.
+        """
+        levels, counts = levels_of(self.table, self.sizes), own
+        for level in levels:
+            counts = level.above.sum(counts)
+        for level in reversed(levels):
+            counts = level.above.copy(counts)
+        return counts.expand_as(own).contiguous()
+
+    def _finer_levels(self, mean: Tensor) -> list[tuple[Level, Tensor]]:
+        """Return each level but the coarsest one, and its tau in the dtype of the mean."""
+        strengths = self.tau.to(mean.dtype).unbind()
+        return [*zip(levels_of(self.table, self.sizes), strengths, strict=True)]
 
     def gradients(
-        self, own: Statistics, scale: Tensor, rstd: Tensor, dweight: Tensor, dbias: Tensor
+        self,
+        estimates: list[Estimate],
+        counts: Tensor,
+        scale: Tensor,
+        rstd: Tensor,
+        dweight: Tensor,
+        dbias: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return how x influences the result through the estimates.
 
+        The first and the second moment of an estimate are weighted sums of the values and their
+        squares. Their gradients go back through the levels with the same weights.
+
         Parameters
         ----------
-        own : Statistics
-            What was given to `pool`.
+        estimates : list of Estimate
+            What `pool` returned. The finest one is enough if the gradient of tau is not needed.
+        counts : Tensor, shape (S,)
+            The number of values of each smallest segment alone.
         scale, rstd : Tensor, shape (C, S)
             What x is multiplied by, and the factor ``1 / sqrt(var + eps)`` in it.
         dweight, dbias : Tensor, shape (C, S)
@@ -164,55 +120,70 @@ class Pooling(NamedTuple):
             of the estimate.
         dtau : Tensor, shape (L - 1,)
         """
-        assert own.counts is not None
-        coarsest, *finer = self._steps(own.mean, own.var, own.counts)
-        d_mean, d_var = -scale * dbias, -0.5 * scale * rstd * dweight
-        slope = constant = torch.zeros_like(scale)
-        dtau = []
-        for step in reversed(finer):
-            assert step.above is not None
-            mean_above, var_above = step.above
-            share, rest = step.share, 1 - step.share
-            distance = step.mean - mean_above
-            d_distance = (2 * share * rest) * distance * d_var
-            d_share = d_mean * distance + d_var * (
-                step.var - var_above + (rest - share) * distance.square()
+        mean = estimates[0].mean
+        # moments about a number near x lose no digits; if it is not finite, 0 keeps that apart
+        origin = mean[:, :1].nan_to_num(0.0, 0.0, 0.0)
+        offset, falling = mean - origin, -scale
+        second = falling * rstd * dweight  # twice the gradient of the second moment
+        first = torch.addcmul(falling * dbias, offset, second, value=-1)
+        through, dtau = [], []
+        for number, (level, tau) in enumerate(self._finer_levels(mean)):
+            n = level.counts(counts)
+            m = n.clamp(min=1)
+            share = n / (m + tau)
+            through.append((level, share / m, first, second))
+            if len(estimates) > 1:
+                fine, coarse = (e.moments(origin) for e in estimates[number : number + 2])
+                by_first, by_second = (
+                    mine - level.above.copy(theirs)
+                    for mine, theirs in zip(fine, coarse, strict=True)
+                )
+                by_share = first * by_first + 0.5 * second * by_second
+                dtau.append(-(by_share / (m + tau)).sum())
+            first, second = (level.above.sum(part * (1 - share)) for part in (first, second))
+            counts = level.above.sum(counts)
+        first, second = (part / counts.clamp(min=1) for part in (first, second))
+        for level, weight, *own in reversed(through):
+            first, second = (
+                level.add_total(level.above.copy(part), gradient, weight)
+                for part, gradient in zip((first, second), own, strict=True)
             )
-            dtau.append((d_share.sum(0) * step.derivative).sum())
-            slope, constant = self._add(
-                step, torch.addcmul(d_distance, share, d_mean), share * d_var, slope, constant
-            )
-            d_mean, d_var = torch.addcmul(-d_distance, rest, d_mean), rest * d_var
-        slope, constant = self._add(coarsest, d_mean, d_var, slope, constant)
-        mean, _ = finer[-1].estimate()
-        return slope, torch.addcmul(constant, slope, mean), torch.stack(dtau)
-
-    @staticmethod
-    def _add(
-        step: _Step, d_mean: Tensor, d_var: Tensor, slope: Tensor, constant: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Add the influence of the values of a level, given the gradients of its mean and variance.
-
-        It is ``slope * x + constant`` for each value x.
-        """
-        own_slope = step.total(d_var) * (2 / step.m)
-        own_constant = torch.addcmul(step.total(d_mean) / step.m, own_slope, step.mean, value=-1)
-        return slope + own_slope, constant + own_constant
+        strengths = torch.stack(dtau) if dtau else mean.new_zeros(len(self.tau))
+        return second, torch.addcmul(first, second, offset), strengths
 
 
-def is_each(number: int, sizes: Sequence[int], smallest: int) -> bool:
-    """Return whether the segments of a level are the smallest segments, in their order."""
-    return number == 0 and sizes[0] == smallest
+def _pool(
+    levels: list[tuple[Level, Tensor]], mean: Tensor, var: Tensor, counts: Tensor
+) -> list[Estimate]:
+    """Return the estimates of some levels and the coarsest one, given the statistics of blocks.
+
+    The variance that follows from the pooled first and second moment is the mean of the variances
+    plus ``share * (1 - share)`` times the squared distance of the means. In this form it cannot
+    become negative.
+    """
+    if not levels:
+        return [Estimate(mean, var, _unbiased(var, counts))]
+    (level, tau), *coarser = levels
+    coarse = _pool(coarser, *level.above.merge(mean, var, counts))
+    mean_above, var_above, unbiased_above = map(level.above.copy, coarse[0])
+    mean, var, n = level.statistics(mean, var, counts)
+    share = n / (n.clamp(min=1) + tau)
+    spread = (mean - mean_above).square(), share * (1 - share)
+    estimate = Estimate(
+        torch.lerp(mean_above, mean, share),
+        torch.addcmul(torch.lerp(var_above, var, share), *spread),
+        torch.addcmul(torch.lerp(unbiased_above, _unbiased(var, n), share), *spread),
+    )
+    return [estimate, *coarse]
 
 
-def is_one(number: int, sizes: Sequence[int]) -> bool:
-    """Return whether a level is the coarsest one, and a single segment."""
-    return number == len(sizes) - 1 and sizes[-1] == 1
+def _unbiased(var: Tensor, n: Tensor) -> Tensor:
+    return var * (n / (n - 1).clamp(min=1))
 
 
-def _each(values: Tensor) -> Tensor:
-    """Return the numbers of a level whose segments are the smallest segments themselves."""
-    return values
+def no_estimates(x: Tensor) -> Tensor:
+    """Return the result of `Pooling.finest` if there is no pooling: an empty tensor."""
+    return x.new_empty(0, dtype=wide_dtype(x))
 
 
 def no_tau(x: Tensor, pooling: Pooling | None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tritonbn import ranks
-from tritonbn.pooling import Pooling
+from tritonbn.pooling import Pooling, no_estimates
 from tritonbn.tensors import in_layout, is_channels_last, wide_dtype
 
 
@@ -24,7 +24,7 @@ def forward(
     eps: float,
     group: str | None = None,
     pooling: Pooling | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Normalize x with the statistics of the batch, or with `running` mean and variance.
 
     Parameters
@@ -53,6 +53,8 @@ def forward(
         unchanged if it has no estimate either.
     count : Tensor, shape (S,)
         Number of values per channel in each segment; 1 if `running` was given.
+    estimates : Tensor, shape (3, C, S)
+        The result of `Pooling.finest`, with which x was normalized; empty without pooling.
     """
     values = x.to(wide_dtype(x)).movedim(1, 0).flatten(1)  # (C, entries)
     weight, bias = (None if p is None else p.to(values.dtype) for p in (weight, bias))
@@ -79,9 +81,10 @@ def forward(
     else:
         mean, var = (statistic.to(values.dtype) for statistic in running)
         count = values.new_ones(num_segments)
-    own = mean, var, count
+    own, estimates = (mean, var, count), no_estimates(x)
     if running is None and pooling is not None:
-        mean, var, count = pooling.pool(*own)
+        estimates, count = pooling.finest(*own), pooling.counts(count)
+        mean, var, _ = estimates
 
     def normalize(
         values: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None
@@ -97,4 +100,4 @@ def forward(
         y = torch.where(lost, normalize(values, mean.detach(), var.detach(), *fixed), y)
     y = torch.where(inside & (count[segment] > 0), y, values).to(x.dtype)
     y = y.view(x.shape[1], len(x), *x.shape[2:]).movedim(0, 1)
-    return in_layout(y, is_channels_last(x)), *own
+    return in_layout(y, is_channels_last(x)), *own, estimates

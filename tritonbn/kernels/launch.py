@@ -29,7 +29,7 @@ from tritonbn.kernels import fused, merging, stages, tuning
 from tritonbn.kernels.configs import fits_one_pass
 from tritonbn.kernels.problem import Mask, Problem
 from tritonbn.partition import Partition
-from tritonbn.pooling import Pooling, no_tau
+from tritonbn.pooling import Estimate, Pooling, no_estimates, no_tau
 from tritonbn.tensors import Affine, Running, Statistics, in_layout
 
 
@@ -42,7 +42,7 @@ def forward(
     running: Running | None,
     group: str | None,
     pooling: Pooling | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]:
     """Normalize x, and update the running statistics if there are any.
 
     Parameters
@@ -67,10 +67,13 @@ def forward(
         The statistics of each segment alone; 0 for a segment without values.
     count : Tensor, shape (S,), or None
         Number of values per channel in each segment; None if the statistics were given.
+    estimates : Tensor, shape (3, C, S)
+        The result of `Pooling.finest`, with which x was normalized; empty without pooling.
     """
     problem = Problem.of(x, partition)
     x = in_layout(x, problem.channels_last)
     with on_device_of(x):
+        estimates = no_estimates(x)
         if given is not None:
             own = statistics = Statistics(*given, None)
         else:
@@ -78,7 +81,8 @@ def forward(
             in_one_pass = group is None and pooling is None
             if in_one_pass and fits_one_pass("one_pass_forward", problem):
                 config = tuning.choose("one_pass_forward", problem, x.device)
-                return fused.forward(problem, x, partition, counted, affine, running, config)
+                found = fused.forward(problem, x, partition, counted, affine, running, config)
+                return *found, estimates
             config = tuning.choose("column_statistics", problem, x.device)
             columns = stages.column_statistics(problem, x, counted, config)
             if group is None:
@@ -86,9 +90,18 @@ def forward(
             else:
                 alone = merging.merge_statistics(problem, columns, partition, None)
                 own = merging.merge_ranks(ranks.gather(alone, group), running)
-            statistics = own if pooling is None else _pooled(pooling, own)
+            statistics = own
+            if pooling is not None:
+                mean, var, counts = own
+                assert counts is not None
+                estimates = pooling.finest(mean, var, counts)
+                statistics = Statistics(estimates[0], estimates[1], pooling.counts(counts))
         config = tuning.choose("normalize", problem, x.device)
-        return stages.normalize(problem, x, partition.ids, statistics, affine, config), *own
+        return (
+            stages.normalize(problem, x, partition.ids, statistics, affine, config),
+            *own,
+            estimates,
+        )
 
 
 def backward(
@@ -100,6 +113,7 @@ def backward(
     affine: Affine,
     group: str | None,
     pooling: Pooling | None = None,
+    estimates: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight, bias and tau, given the gradient of y.
 
@@ -116,6 +130,9 @@ def backward(
         As given to `forward`.
     pooling : Pooling, optional
         As given to `forward`.
+    estimates : Tensor, optional
+        As returned by `forward`. None if the gradient of tau is needed: then they are computed
+        again, together with those of the other levels.
 
     Returns
     -------
@@ -134,9 +151,12 @@ def backward(
             config = tuning.choose("one_pass_backward", problem, x.device)
             found = fused.backward(problem, dy, x, partition, counted, affine, statistics, config)
             return *found, no_tau(x, pooling)
-        own = statistics
-        if pooling is not None and batch_statistics:
-            statistics = _pooled(pooling, own)
+        mean, var, counts = statistics
+        levels: list[Estimate] = []
+        if pooling is not None and counts is not None:
+            levels = pooling.again(estimates, mean, var, counts)
+            mean, var, _ = levels[0]
+            statistics = Statistics(mean, var, pooling.counts(counts))
         ids = partition.ids
         gradients = None
         if batch_statistics or affine.weight is not None or affine.bias is not None:
@@ -148,10 +168,10 @@ def backward(
         if gradients is not None and group is not None:
             totals = ranks.sum_gradients(*gradients, group)
         dtau = no_tau(x, pooling)
-        if totals is not None and pooling is not None and batch_statistics:
+        if totals is not None and pooling is not None and counts is not None:
             alone = None if group is None else gradients
             totals, dtau = _through_estimates(
-                problem, pooling, own, statistics, affine, totals, alone
+                problem, pooling, levels, counts, affine, totals, alone
             )
         dx = stages.input_gradient(
             problem, dy, x, counted, ids, statistics, affine, totals, config, pooling is not None
@@ -159,17 +179,11 @@ def backward(
         return dx, *(gradients or stages.no_gradients(problem, x)), dtau
 
 
-def _pooled(pooling: Pooling, own: Statistics) -> Statistics:
-    mean, var, counts = own
-    assert counts is not None
-    return Statistics(*pooling.pool(mean, var, counts))
-
-
 def _through_estimates(
     problem: Problem,
     pooling: Pooling,
-    own: Statistics,
-    statistics: Statistics,
+    estimates: list[Estimate],
+    counts: Tensor,
     affine: Affine,
     sums: tuple[Tensor, Tensor],
     alone: tuple[Tensor, Tensor] | None,
@@ -178,14 +192,15 @@ def _through_estimates(
 
     The latter is that of this rank, whose sums `alone` are given if there are others.
     """
-    mean, var, _ = statistics
+    mean, var, _ = estimates[0]
     rstd = torch.rsqrt(var + affine.eps)
     scale = rstd if affine.weight is None else rstd * affine.weight
     dweight, dbias = (total.to(mean.dtype) for total in sums)
-    slope, constant, dtau = pooling.gradients(own, scale, rstd, dweight, dbias)
+    given = estimates, counts, scale, rstd
+    slope, constant, dtau = pooling.gradients(*given, dweight, dbias)
     if alone is not None:
         dweight, dbias = (total.to(mean.dtype) for total in alone)
-        *_, dtau = pooling.gradients(own, scale, rstd, dweight, dbias)
+        *_, dtau = pooling.gradients(*given, dweight, dbias)
     center = mean.to(problem.compute_dtype).to(mean.dtype)
     constant = constant + slope * (center - mean)
     return (slope.to(problem.compute_dtype), constant.to(problem.compute_dtype)), dtau

@@ -7,7 +7,7 @@ from tritonbn import ranks
 from tritonbn.native import columns
 from tritonbn.native.layout import Layout, result_tiles
 from tritonbn.partition import Partition
-from tritonbn.pooling import Pooling, no_tau
+from tritonbn.pooling import Estimate, Pooling, no_estimates, no_tau
 from tritonbn.tensors import Statistics, compute_dtype, empty_like
 
 _SMALL_MEAN = 4.0  # in standard deviations
@@ -23,7 +23,7 @@ def forward(
     eps: float,
     group: str | None,
     pooling: Pooling | None = None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Normalize x with the statistics of the batch, or with `running` mean and variance.
 
     Parameters
@@ -47,6 +47,8 @@ def forward(
         The statistics of each segment alone; 0 for a segment without values.
     count : Tensor, shape (S,)
         Number of values per channel in each segment; 1 if `running` was given.
+    estimates : Tensor, shape (3, C, S)
+        The result of `Pooling.finest`, with which x was normalized; empty without pooling.
     """
     layout = Layout.of(x, partition)
     y = empty_like(x)
@@ -59,9 +61,11 @@ def forward(
     else:
         mean, var = (statistic.to(layout.compute) for statistic in running)
         count = mean.new_ones(partition.segments)
-    own = mean, var, count
+    own, estimates = (mean, var, count), no_estimates(x)
     if running is None and pooling is not None:
-        mean, var, count = pooling.pool(*own)
+        estimates = pooling.finest(*own)
+        mean, var, _ = estimates
+        count = count if mask is None else pooling.counts(count)
 
     rstd = torch.rsqrt(var + eps)
     scale = rstd if weight is None else rstd * weight
@@ -73,7 +77,7 @@ def forward(
     coefficients = layout.spread(scale, shift, *center, present=present, neutral=neutral)
     for tile, result in result_tiles(rows, y_rows):
         _apply(rows[tile], *coefficients, result=result)
-    return y, *own
+    return y, *own, estimates
 
 
 def backward(
@@ -89,6 +93,7 @@ def backward(
     batch_statistics: bool,
     group: str | None,
     pooling: Pooling | None = None,
+    estimates: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of x, weight, bias and tau, given the gradient of y.
 
@@ -118,6 +123,9 @@ def backward(
         As given to `forward`.
     pooling : Pooling, optional
         As given to `forward`.
+    estimates : Tensor, optional
+        As returned by `forward`. None if the gradient of tau is needed: then they are computed
+        again, together with those of the other levels.
 
     Returns
     -------
@@ -126,9 +134,12 @@ def backward(
     dtau : Tensor, shape (L - 1,)
         Empty without pooling.
     """
-    own = Statistics(mean, var, count)
+    levels: list[Estimate] = []
+    own_count = count
     if pooling is not None and batch_statistics:
-        mean, var, count = pooling.pool(mean, var, count)
+        levels = pooling.again(estimates, mean, var, count)
+        mean, var, _ = levels[0]
+        count = count if mask is None else pooling.counts(count)
     layout = Layout.of(x, partition)
     dx = empty_like(x)
     rows, dy_rows, dx_rows = (layout.rows(t) for t in (x, dy, dx))
@@ -157,9 +168,10 @@ def backward(
         slope, constant = -per_value * rstd * total_dweight, -per_value * total_dbias
         dtau = no_tau(x, pooling)
     else:
-        slope, constant, dtau = pooling.gradients(own, scale, rstd, total_dweight, total_dbias)
+        given = levels, own_count, scale, rstd
+        slope, constant, dtau = pooling.gradients(*given, total_dweight, total_dbias)
         if group is not None:  # as of weight and bias, the gradient is that of this rank
-            *_, dtau = pooling.gradients(own, scale, rstd, dweight, dbias)
+            *_, dtau = pooling.gradients(*given, dweight, dbias)
     center, low = _center(mean, rstd, x)
     offset = torch.addcmul(constant, slope, low, value=-1)
     neutral = (1.0, 0.0, 0.0, 0.0)
