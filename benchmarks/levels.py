@@ -3,8 +3,9 @@
     python benchmarks/levels.py DATA RESULTS [--grid HEIGHTxWIDTH] [--only CASE ...]
 
 DATA is the same as for `tritonbn train --data`. RESULTS receives one results folder for each share
-of the training hours and each tau, which `python docs/tables.py collect` joins into a table. The
-same command resumes the work after an interruption. For each case, in the order of `CASES`:
+of the training hours and each tau; `python docs/tables.py collect` joins those of one share into a
+table. The same command resumes the work after an interruption. For each case, in the order of
+`CASES`:
 
 1. The norms none, global and local are trained with five seeds.
 2. `pooled` is trained with two seeds for each tau in `TAUS`.

@@ -167,7 +167,10 @@ def _with_chosen_tau(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _validation_by_tau(runs: pd.DataFrame) -> pd.Series:
     """Return the mean validation score over the seeds that have every tau."""
-    mean: pd.Series = runs.pivot(columns=TAU, values="validation_sprmse").dropna().mean()
+    table = runs.pivot(columns=TAU, values="validation_sprmse").dropna()
+    if table.empty:
+        raise ValueError(f"no seed has every tau of {sorted(runs[TAU].unique())}")
+    mean: pd.Series = table.mean()
     return mean
 
 

@@ -16,9 +16,11 @@ import bench_layouts as bench
 import bench_plot as plot
 import pandas as pd
 import table_layouts as layouts
+from table_layouts import TAU
 
 from data_prep.city import DataError
 from data_prep.files import atomic_path
+from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.task.record import KEYS, NO_NORM
 from tritonbn.experiment.task.scores import MIN_READINGS
@@ -48,24 +50,32 @@ def collect(directories: Sequence[Path], name: str) -> None:
     Parameters
     ----------
     directories : sequence of Path
-        The folders, of one city. If there are several, the table has a column for each setting in
-        which they differ.
+        The folders, of one city. Several folders may differ in the setting `pooling`, which the
+        table then has as a column, and in nothing else.
     name : str
         Of the file, without ``.csv``.
+
+    Raises
+    ------
+    DataError
+        If a folder has no finished run, or the folders differ in anything else.
     """
     folders = [Results.open(directory) for directory in directories]
-    settings = [folder.settings for folder in folders]
-    names = list(dict.fromkeys(name for chosen in settings for name in chosen))
-    differ = [name for name in names if len({chosen.get(name) for chosen in settings}) > 1]
-    tables = []
-    for folder, chosen in zip(folders, settings, strict=True):
-        table = _rows_of(folder)
-        for place, setting in enumerate(differ, len(KEYS)):
-            table.insert(place, setting, chosen.get(setting))
-        tables.append(table)
+    kinds = [{**folder.facts, "settings": {**folder.settings, TAU: None}} for folder in folders]
+    for directory, kind in zip(directories, kinds, strict=True):
+        if different := [fact for fact in kinds[0] if kind.get(fact) != kinds[0][fact]]:
+            raise DataError(
+                f"{directory} and {directories[0]} differ in {', '.join(different)}; folders of "
+                f"one table may differ in the setting {TAU} alone"
+            )
+    tables = [_rows_of(folder) for folder in folders]
+    if len(folders) > 1:
+        for folder, table in zip(folders, tables, strict=True):
+            tau = folder.config("cnn", "pooled", "masked").pooling
+            pooled = table["norm"].map(lambda norm: norm in NORMS and bool(NORMS[norm].levels))
+            table.insert(len(KEYS), TAU, pooled.map({True: tau, False: None}))
     joined = pd.concat(tables)
-    joined.loc[joined["norm"] == NO_NORM, differ] = None
-    joined = joined.drop_duplicates([*KEYS, *differ])  # every folder has its own test of IDW
+    joined = joined.drop_duplicates([name for name in (*KEYS, TAU) if name in joined])  # IDW
     with atomic_path(layouts.RESULTS / f"{name}.csv") as path:
         joined.round(4).to_csv(path, index=False)
 

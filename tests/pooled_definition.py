@@ -35,14 +35,15 @@ def pooled(x, levels, tau, mask=None, eps=1e-5):
         for level, strength in zip(reversed(ids), [None, *reversed([*tau])], strict=True):
             own = level == level[cell]
             members = values[:, :, own][:, counted[:, own]]  # (C, n)
-            if level[cell] < 0 or not members.shape[1]:
+            n = members.shape[1] if level[cell] >= 0 else 0
+            if strength is None:  # the coarsest level
+                if n == 0:
+                    break
+                share, first, second = 1.0, 0.0, 0.0
+            elif n == 0:
                 continue
-            share = 1.0
-            if first is not None:
-                n = members.shape[1]
-                share = n / (n + strength)
             else:
-                first = second = 0.0
+                share = n / (n + strength)
             first = share * members.mean(1) + (1 - share) * first
             second = share * members.square().mean(1) + (1 - share) * second
         nothing = torch.full_like(values[:, 0, 0], torch.nan)

@@ -67,6 +67,14 @@ def test_the_gradient_of_tau(backend):
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
+def test_without_values_in_the_coarsest_level_there_is_no_estimate(backend):
+    levels, tau = LEVELS["one below two"], [4.0]
+    x, dy = sample()
+    mask = (HALVES.ids == 0).expand(len(x), 1, *GRID)
+    hold_to_definition(make(levels, tau, backend=backend), levels, tau, x, dy, mask)
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
 def test_what_is_not_finite_stays_in_its_coarsest_segment(backend):
     layer = make([Segments.per_cell(GRID), HALVES], 4.0, backend=backend)
     x, dy = sample()

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.fx
@@ -17,6 +17,14 @@ from tritonbn.segments import Segments
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
+
+
+class Kept(NamedTuple):
+    """Running mean, running variance and the number of batches that they average; or None."""
+
+    mean: Tensor | None
+    var: Tensor | None
+    batches: Tensor | None
 
 
 class LocalBN(PooledBatchNorm):
@@ -206,6 +214,10 @@ class LocalBN(PooledBatchNorm):
         """
         return _normalize(self, x, mask)
 
+    def _kept(self, time: int | None) -> "Kept":
+        """Return the running statistics of a time; here they are the same for all times."""
+        return Kept(self.running_mean, self.running_var, self.num_batches_tracked)
+
     @property
     def process_group(self) -> "ProcessGroup | None":
         """The process group over whose ranks the statistics in training are computed."""
@@ -263,15 +275,13 @@ class LocalBN(PooledBatchNorm):
 def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None, time: int | None = None) -> Tensor:
     """Call the layer; a separate function, which `torch.fx` records as a single step.
 
-    A `time` selects among running statistics and counters that have a leading dimension of times.
+    The `time` is for layers that keep statistics for each time of a sequence.
     """
     if x.dim() < 2 or x.shape[1] != layer.num_features:
         raise ValueError(
             f"x must have {layer.num_features} channels, shape (N, C, ...), got {tuple(x.shape)}"
         )
-    mean, var, count = layer.running_mean, layer.running_var, layer.num_batches_tracked
-    if time is not None:
-        mean, var, count = [None if kept is None else kept[time] for kept in (mean, var, count)]
+    mean, var, count = layer._kept(time)
     tracked = mean if layer.training and layer.track_running_stats else None
     momentum: float | Tensor = 0.0 if layer.momentum is None else layer.momentum
     if tracked is not None and layer.momentum is None and count is not None:

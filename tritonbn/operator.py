@@ -36,7 +36,7 @@ def _forward(
     mask: Tensor | None,
     mean: Tensor | None,
     var: Tensor | None,
-    levels: Tensor | None,
+    level_table: Tensor | None,
     tau: Tensor | None,
     level_sizes: Sequence[int] | None,
     eps: float,
@@ -47,7 +47,7 @@ def _forward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     given = None if mean is None or var is None else (mean, var)
     affine = Affine(weight, bias, eps, activation)
-    pooling = Pooling.join(levels, tau, level_sizes)
+    pooling = Pooling.join(level_table, tau, level_sizes)
     return backends.forward(
         backend, x, Partition.join(partition, sizes), mask, given, affine, running, group, pooling
     )
@@ -55,10 +55,12 @@ def _forward(
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, partition, ctx.sizes, weight, bias, mask, given_mean, given_var, *others = inputs
-    levels, tau, *options = others
+    level_table, tau, *options = others
     statistics = output[1:4] if given_mean is None else (given_mean, given_var, None)
-    estimates = None if levels is None else output[4]
-    ctx.save_for_backward(x, weight, bias, mask, *statistics, estimates, levels, tau, *partition)
+    estimates = None if level_table is None else output[4]
+    ctx.save_for_backward(
+        x, weight, bias, mask, *statistics, estimates, level_table, tau, *partition
+    )
     ctx.options = options[:5]
     ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)  # else zeros are written for the gradient of each statistic
@@ -68,7 +70,7 @@ def _differentiate(
     backward: Callable[..., tuple[Tensor, ...]], ctx: Any, dy: Tensor | None, *_: Any
 ) -> tuple[Any, ...]:
     x, weight, bias, mask, *others = ctx.saved_tensors
-    statistics, (levels, tau), partition = others[:4], others[4:6], others[6:]
+    statistics, (level_table, tau), partition = others[:4], others[4:6], others[6:]
     if dy is None and ctx.options[-1] is None:
         return None, [None] * len(partition), *[None] * 13
     if ctx.needs_input_grad[_TAU]:
@@ -76,7 +78,7 @@ def _differentiate(
     if dy is None:  # the outputs of other ranks depend on x
         dy = torch.zeros_like(x)
     dx, dweight, dbias, dtau = backward(
-        dy, x, partition, ctx.sizes, weight, bias, mask, *statistics, levels, tau, *ctx.options
+        dy, x, partition, ctx.sizes, weight, bias, mask, *statistics, level_table, tau, *ctx.options
     )
     return (
         dx,
@@ -102,7 +104,7 @@ def _backward(
     var: Tensor,
     count: Tensor | None,
     estimates: Tensor | None,
-    levels: Tensor | None,
+    level_table: Tensor | None,
     tau: Tensor | None,
     level_sizes: Sequence[int] | None,
     eps: float,
@@ -111,7 +113,7 @@ def _backward(
     group: str | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     statistics, affine = Statistics(mean, var, count), Affine(weight, bias, eps, activation)
-    pooling = Pooling.join(levels, tau, level_sizes)
+    pooling = Pooling.join(level_table, tau, level_sizes)
     return backends.backward(
         backend,
         dy,
@@ -128,14 +130,14 @@ def _backward(
 
 def _save_for_second(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     dy, x, partition, ctx.sizes, weight, bias, mask, mean, var, count, _, *others = inputs
-    levels, tau, *ctx.options = others
-    ctx.save_for_backward(dy, x, weight, bias, mask, mean, var, levels, tau, *partition)
+    level_table, tau, *ctx.options = others
+    ctx.save_for_backward(dy, x, weight, bias, mask, mean, var, level_table, tau, *partition)
     ctx.batch_statistics = count is not None
 
 
 def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
     """Differentiate the gradients of the reference backend, which autograd can do to any order."""
-    dy, x, weight, bias, mask, mean, var, levels, tau, ids, *others = ctx.saved_tensors
+    dy, x, weight, bias, mask, mean, var, level_table, tau, ids, *others = ctx.saved_tensors
     level_sizes, eps, activation, _, group = ctx.options
     segments = ctx.sizes[0]
     again = torch.is_grad_enabled()
@@ -151,7 +153,7 @@ def _differentiate_twice(ctx: Any, *d_gradients: Tensor) -> tuple[Any, ...]:
         shift = variable(x.new_zeros(shape, dtype=wide) if bias is None else bias)
         wide_scale, wide_shift = scale.to(wide), shift.to(wide)
         strength = variable(x.new_zeros(0, dtype=wide) if tau is None else tau)
-        pooling = None if levels is None else Pooling(levels, strength, level_sizes)
+        pooling = None if level_table is None else Pooling(level_table, strength, level_sizes)
         given = None if ctx.batch_statistics else (mean, var)
         y, *_ = reference.forward(
             x, ids, segments, wide_scale, wide_shift, mask, given, eps, group, pooling
@@ -240,7 +242,7 @@ def _one_by_one(
 
 
 _PARTITION = "Tensor[] partition, SymInt[] sizes, Tensor? weight, Tensor? bias, Tensor? mask"
-_LEVELS = "Tensor? levels, Tensor? tau, SymInt[]? level_sizes"
+_LEVELS = "Tensor? level_table, Tensor? tau, SymInt[]? level_sizes"
 _TAU = 9  # its position among the arguments of _forward
 _OPTIONS = f"{_LEVELS}, float eps, str? activation, str backend, str? group"
 

@@ -178,7 +178,7 @@ assert v.grad.sum().abs() < 1e-5
 #
 # The first two problems have a common remedy. With several levels of segments, from fine to coarse, a segment
 # with $n$ values is normalized with its own mean and that of the level above, in the shares $n / (n + \tau)$ and
-# $\tau / (n + \tau)$; the variance follows in the same way. Here twelve stations with 2 to 100 readings are drawn
+# $\tau / (n + \tau)$. The mean of the squares is drawn in the same way, and both give the variance. Here twelve stations with 2 to 100 readings are drawn
 # towards the mean of all (`tau = inf`). A mask says which readings there are. Guess: which stations will move most?
 
 # %% mystnb={"image": {"alt": "Means of twelve stations: with tau = 9 the mean of a station with two to four readings is much closer to the mean of all than with tau = 0; with fifty or more readings both nearly agree"}}

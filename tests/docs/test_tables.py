@@ -6,6 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from data_prep import load_city
+from data_prep.city import DataError
+from tritonbn.experiment import compare
+
 CITY = {"testville": "Testville"}
 
 
@@ -57,3 +61,23 @@ def test_a_difference_is_of_the_runs_with_the_chosen_tau(layouts):
 def test_the_choice_of_tau_is_shown_with_the_scores_that_decide(layouts):
     table = cells(layouts.choice_of_tau(CITY, ["masked"], ["cnn-dense"], "pooled"))
     assert table[2:] == [["CNN (dense), 10", "3.00"], ["CNN (dense), 100", "**2.00**"]]
+
+
+def test_folders_that_differ_in_tau_alone_are_joined(layouts, tmp_path):
+    tables = importlib.import_module("tables")
+    city = load_city("synthetic", days=7, grid=(8, 8))
+    few = {"steps": 2, "test_times": 40}
+    for name, settings in {"10": {"pooling": 10.0}, "default": {}, "other": {"steps": 3}}.items():
+        compare(
+            city, backbones=["cnn"], designs=["published"], heads=["convolution"],
+            norms=["local", "pooled"], baselines=["idw"], protocols=["masked"], seeds=1,
+            directory=tmp_path / name, progress=False, **(few | settings),
+        )  # fmt: skip
+    tables.collect([tmp_path / "10", tmp_path / "default"], "joined")
+    table = pd.read_csv(tmp_path / "joined.csv").set_index("norm")["pooling"]
+    assert table["pooled"].tolist() == [10.0, 100.0]
+    assert table.drop("pooled").isna().all()
+    assert table.index.to_list().count("-") == 1  # IDW, which both folders have
+    with pytest.raises(DataError, match=r"other and .*10 differ in settings; .* pooling alone"):
+        tables.collect([tmp_path / "10", tmp_path / "other"], "refused")
+    assert not (tmp_path / "refused.csv").exists()

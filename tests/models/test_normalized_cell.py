@@ -47,6 +47,7 @@ class Reference:
 
         self.segments = segments
         self.convolution, self.weight, self.mean, self.var = {}, {}, {}, {}
+        self.longest = 0  # sequence in training
         for part, norm in (("input", cell.input_norm), ("recurrent", cell.recurrent_norm)):
             gates = [gate.weight for gate in getattr(cell, part)]
             self.convolution[part] = copied(torch.cat(gates))
@@ -57,7 +58,8 @@ class Reference:
         self.bias = {"input": copied(cell.input_norm.bias), "recurrent": None}
 
     def contribution(self, part, x, time, training):
-        row = min(time, len(self.mean[part]) - 1)
+        self.longest = max(self.longest, time + 1) if training else self.longest
+        row = min(time, len(self.mean[part]) - 1, self.longest - 1)
         return per_segment(
             conv2d(x, self.convolution[part], padding=1), self.segments,
             self.mean[part][row], self.var[part][row], self.weight[part], self.bias[part], training,
@@ -163,6 +165,20 @@ def test_a_plain_pair_has_seen_no_times():
     torch.testing.assert_close((y, state), (expected, expected_state))
     later, _ = model.advance(x, State(*pair(), times=1))
     assert not torch.allclose(y, later)
+
+
+def test_times_that_training_has_not_reached_share_the_statistics_of_the_nearest(both):
+    make, _ = both
+    short, long = make(2), make(9)
+    for model in (short, long):
+        model(sequence(2))
+        model.eval()
+    x = sequence(5, seed=3)
+    torch.testing.assert_close(long(x), short(x))
+    # no hidden state was normalized at time 0
+    hidden = torch.randn(N, 4 * HIDDEN, *GRID, dtype=torch.float64)
+    norm = long.cell.recurrent_norm
+    torch.testing.assert_close(norm(hidden, time=0), norm(hidden, time=1))
 
 
 @pytest.mark.parametrize("head", ["convolution", "dense"])
@@ -285,8 +301,9 @@ def test_autocast():
             {"norm_recurrent": "global", "segments": None},
             "norm_recurrent='global' needs segments",
         ),
-        ({"norm_times": 0}, "norm_times must be at least 1, got 0"),
-        ({"symmetric": True}, "turns the grid.*norm_recurrent must be 'none', got 'local'"),
+        ({"norm_times": 2.5}, r"norm_times must be an integer of at least 1, got 2\.5"),
+        ({"norm_times": 0}, "norm_times must be an integer of at least 1, got 0"),
+        ({"symmetric": True}, "another orientation.*norm_recurrent must be 'none', got 'local'"),
     ],
 )
 def test_wrong_arguments_are_named(options, message):

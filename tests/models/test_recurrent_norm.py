@@ -61,3 +61,15 @@ def test_a_masked_value_is_not_counted():
     scale = torch.full((C,), 0.1, dtype=torch.float64)
     expected = batch_norm(counted, None, None, scale, training=True)
     torch.testing.assert_close(y[mask.flatten()], expected)
+
+
+def test_without_training_the_initial_statistics_are_used():
+    layer = RecurrentBN(C, GRID, 2).double().eval()
+    x = values(1)[0]
+    for time in (0, 1, 5):
+        torch.testing.assert_close(layer(x, time=time), 0.1 * x, rtol=1e-5, atol=0)
+
+
+def test_a_negative_time_is_an_error():
+    with pytest.raises(ValueError, match="time must be at least 0, got -1"):
+        RecurrentBN(C, GRID, 2)(values(1)[0].float(), time=-1)

@@ -169,7 +169,7 @@ def backward(
             totals = ranks.sum_gradients(*gradients, group)
         dtau = no_tau(x, pooling)
         if totals is not None and pooling is not None and counts is not None:
-            alone = None if group is None else gradients
+            alone = None if group is None or estimates is not None else gradients
             totals, dtau = _through_estimates(
                 problem, pooling, levels, counts, affine, totals, alone
             )
@@ -190,7 +190,8 @@ def _through_estimates(
 ) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """Return slope and constant around the rounded mean, and the gradient of tau.
 
-    The latter is that of this rank, whose sums `alone` are given if there are others.
+    The latter is that of this rank, whose sums `alone` are given if it is needed and there are
+    others.
     """
     mean, var, _ = estimates[0]
     rstd = torch.rsqrt(var + affine.eps)

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tritonbn.models.convlstm_cell import State
+from tritonbn.models.convlstm_cell import ConvLSTMCell, State
 from tritonbn.models.head import HeadName, make_head
 from tritonbn.models.norm import Norm, make_norm
 from tritonbn.models.normalized_cell import NormRecurrent, make_cell
@@ -38,8 +38,8 @@ class ConvLSTM(nn.Module):
         Default ``"none"``.
     norm_times : int
         The number of times, from the start of the sequence, that have statistics of their own for
-        `norm_recurrent`; later times share those of the last. All share weight and bias. Default
-        12.
+        `norm_recurrent`; later times, and times that no sequence in training has reached, share
+        those of the last. All share weight and bias. Default 12.
     symmetric : bool
         Whether to apply the convolutions to the grid in all rotations and reflections, as
         `in_all_ways` does, so that they prefer no direction. Default False.
@@ -50,8 +50,9 @@ class ConvLSTM(nn.Module):
     ------
     ValueError
         If `norm`, `head` or `norm_recurrent` is unknown, `segments` are needed and missing, or
-        `norm_times` is not positive; or if the network is `symmetric` and has a `context`, a dense
-        head or `norm_recurrent`, whose weights or statistics depend on the position.
+        `norm_times` is not positive; or if the network is `symmetric` and has a `context` or a
+        dense head, whose weights depend on the position, or `norm_recurrent`, whose statistics are
+        those of a batch in one orientation.
 
     References
     ----------
@@ -87,11 +88,11 @@ class ConvLSTM(nn.Module):
         require_no_places(symmetric, head, options.get("context"))
         if symmetric and norm_recurrent != "none":
             raise ValueError(
-                "a symmetric network turns the grid, so it cannot have statistics of its places: "
-                f"norm_recurrent must be 'none', got {norm_recurrent!r}"
+                "a symmetric network computes each part of a batch in another orientation of the "
+                f"grid, so norm_recurrent must be 'none', got {norm_recurrent!r}"
             )
         self.symmetric = symmetric
-        self.cell = make_cell(
+        self.cell: ConvLSTMCell = make_cell(
             in_channels, hidden_channels, kernel_size, norm_recurrent, segments, norm_times
         )
         self.norm = make_norm(norm, hidden_channels, segments)

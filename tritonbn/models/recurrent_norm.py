@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tritonbn import module
@@ -65,8 +66,8 @@ class RecurrentBN(module.LocalBN):
         norm_times: int,
         **options: Any,
     ) -> None:
-        if norm_times < 1:
-            raise ValueError(f"norm_times must be at least 1, got {norm_times}")
+        if not isinstance(norm_times, int) or norm_times < 1:
+            raise ValueError(f"norm_times must be an integer of at least 1, got {norm_times}")
         super().__init__(num_features, segments, **options)
         self.norm_times = norm_times
         for name, buffer in list(self.named_buffers(recurse=False)):
@@ -97,9 +98,28 @@ class RecurrentBN(module.LocalBN):
         Raises
         ------
         TypeError, ValueError
-            See `tritonbn.local_batch_norm`.
+            See `tritonbn.local_batch_norm`; and if `time` is negative.
         """
-        return module._normalize(self, x, mask, min(time, self.norm_times - 1))
+        if time < 0:
+            raise ValueError(f"time must be at least 0, got {time}")
+        return module._normalize(self, x, mask, time)
+
+    def _kept(self, time: int | None) -> module.Kept:
+        """Return running mean, running variance and counter of a time.
+
+        In evaluation, a time that training has not reached has those of the nearest one that it
+        has.
+        """
+        whole = super()._kept(None)
+        row = min(time or 0, self.norm_times - 1)
+        counts = self.num_batches_tracked
+        if self.training or counts is None:
+            return module.Kept(*(None if kept is None else kept[row] for kept in whole))
+        distance = (torch.arange(self.norm_times, device=counts.device) - row).abs()
+        nearest = torch.where(counts > 0, distance, distance + self.norm_times).argmin()
+        return module.Kept(  # index_select does not wait for a GPU
+            *(None if kept is None else kept.index_select(0, nearest.view(1))[0] for kept in whole)
+        )
 
     def extra_repr(self) -> str:
         """Describe the layer in the format of `torch.nn.BatchNorm2d`."""

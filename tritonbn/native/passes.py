@@ -170,7 +170,7 @@ def backward(
     else:
         given = levels, own_count, scale, rstd
         slope, constant, dtau = pooling.gradients(*given, total_dweight, total_dbias)
-        if group is not None:  # as of weight and bias, the gradient is that of this rank
+        if group is not None and estimates is None:  # as of weight and bias, that of this rank
             *_, dtau = pooling.gradients(*given, dweight, dbias)
     center, low = _center(mean, rstd, x)
     offset = torch.addcmul(constant, slope, low, value=-1)

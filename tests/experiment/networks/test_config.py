@@ -52,8 +52,12 @@ def test_only_the_convolution_head_is_stopped_early():
     assert RunConfig.preset("quick", "cnn", head="convolution").patience == 10
 
 
-def test_the_cnn_lstm_sees_twelve_times():
+def test_what_reads_sequences_sees_twelve_times():
     assert RunConfig.preset("quick", "cnn-lstm").timesteps == 12
+    assert RunConfig.preset("quick", "convlstm", "recurrent").timesteps == 12
+    assert RunConfig.preset("quick", "convlstm", "local").timesteps == 1
+    residual = RunConfig.preset("quick", "convlstm", "recurrent", design="residual")
+    assert residual.timesteps == 3
 
 
 def test_a_setting_that_does_not_exist_is_refused():
@@ -120,10 +124,18 @@ def test_wrong_values_are_named(wrong, message):
             RESIDUAL
             | {"backbone": "convlstm", "norm": "recurrent", "protocol": "unseen"}
             | {"without": ["symmetry"]},
-            "networks with norm recurrent do not use symmetry, so it cannot be left out",
+            "norm recurrent does not use symmetry, so symmetry cannot be left out",
+        ),
+        (
+            RESIDUAL | {"backbone": "convlstm", "norm": "recurrent", "without": ["window"]},
+            "norm recurrent sees several times, so window cannot be left out",
         ),
         ({"backbone": "cnn-lstm", "head": "convolution"}, r"there is no CNN-LSTM \(convolution\)"),
         ({"backbone": "cnn-lstm"}, "cnn-lstm needs timesteps of 2 or more, got 1"),
+        (
+            {"backbone": "convlstm", "norm": "recurrent"},
+            "norm recurrent needs timesteps of 2 or more, got 1",
+        ),
         ({"head": "convolution", "norm": "scaled"}, "norm scaled needs an unbounded output"),
     ],
 )

@@ -18,8 +18,9 @@ CPU = torch.device("cpu")
 def recipe(
     backbone="cnn", norm="none", protocol="masked", without=(), design="residual", **settings
 ):
+    settings = {"timesteps": 2 if norm == "recurrent" else 1} | settings
     config = RunConfig.preset(
-        "quick", backbone, norm, protocol, design=design, without=without, timesteps=1, **settings
+        "quick", backbone, norm, protocol, design=design, without=without, **settings
     )
     return recipe_of(config)
 

@@ -87,7 +87,8 @@ class RunConfig:
     patience : int, optional
         Validations without improvement after which training stops. Default: no early stopping.
     timesteps : int
-        Consecutive times that the network sees. Default 1; the CNN-LSTM needs at least 2.
+        Consecutive times that the network sees. Default 1; the CNN-LSTM and the norm
+        ``"recurrent"`` need at least 2.
     test_times, validation_times : int, optional
         How many times, evenly spaced over the part, are scored after training and at each
         validation. Default: all.
@@ -180,7 +181,8 @@ class RunConfig:
         head = head or DESIGNS[design].heads[0]
         protocol = protocol or DESIGNS[design].protocol
         _require("protocol", protocol, PROTOCOLS)
-        chosen = dict(settings_of(preset, backbone, design, head, protocol, without))
+        _require("norm", norm, NORMS)
+        chosen = dict(settings_of(preset, backbone, norm, design, head, protocol, without))
         if scaling is not None:
             chosen["scaling"] = scaling
         choices: dict[str, Any] = {"design": design, "head": head, "without": tuple(without)}
@@ -222,8 +224,12 @@ class RunConfig:
             raise ConfigError(f"learning_rate must be positive, got {self.learning_rate}")
         if reason := refusal(self.network, self.norm, self.protocol):
             raise ConfigError(reason)
-        if self.backbone == "cnn-lstm" and self.timesteps < 2:
-            raise ConfigError(f"cnn-lstm needs timesteps of 2 or more, got {self.timesteps}")
+        for name, needs in (
+            ("cnn-lstm", self.backbone == "cnn-lstm"),
+            (f"norm {self.norm}", NORMS[self.norm].recurrent),
+        ):
+            if needs and self.timesteps < 2:
+                raise ConfigError(f"{name} needs timesteps of 2 or more, got {self.timesteps}")
         if "window" in self.without and self.timesteps > 1:
             raise ConfigError(
                 f"a network without the window sees one time, got timesteps {self.timesteps}"
@@ -268,13 +274,15 @@ def refusal(network: Network, norm: str, protocol: str) -> str:
             return (
                 f"networks under protocol {protocol} do not use {option}, so it cannot be left out"
             )
-    if "symmetry" in network.without and not NORMS[norm].symmetric:
-        return f"networks with norm {norm} do not use symmetry, so it cannot be left out"
-    if NORMS[norm].clusters and not find_spec("sklearn"):
-        return f"norm {norm} needs scikit-learn: pip install 'tritonbn[clusters]'"
     allowed = NORMS[norm].backbones
     if allowed is not None and backbone not in allowed:
         return f"norm {norm} is for {' and '.join(allowed)}, not for {backbone}"
+    for option in network.without:
+        if NORMS[norm].recurrent and option in ("symmetry", "window"):
+            uses = "does not use symmetry" if option == "symmetry" else "sees several times"
+            return f"a network with norm {norm} {uses}, so {option} cannot be left out"
+    if NORMS[norm].clusters and not find_spec("sklearn"):
+        return f"norm {norm} needs scikit-learn: pip install 'tritonbn[clusters]'"
     if NORMS[norm].by_station and network.design == "published" and head != "dense":
         return f"norm {norm} needs an unbounded output, which the {head} head does not have"
     return ""

@@ -40,8 +40,9 @@ class Norm:
         The backbones that it works with. Default: all.
     clusters : bool
         Whether its levels have clusters, which need scikit-learn. Default False.
-    symmetric : bool
-        Whether networks that prefer no direction can have it. Default True.
+    recurrent : bool
+        Whether it normalizes inside the recurrence, too: then a network sees several times, and
+        does not use symmetries. Default False.
     """
 
     title: str
@@ -53,7 +54,7 @@ class Norm:
     by_station: bool = False
     backbones: tuple[str, ...] | None = None
     clusters: bool = False
-    symmetric: bool = True
+    recurrent: bool = False
 
     @property
     def local(self) -> bool:
@@ -97,7 +98,7 @@ NORMS = {
         "local",
         options=lambda grid: {"norm_recurrent": "local"},
         backbones=("convlstm",),
-        symmetric=False,
+        recurrent=True,
     ),
     "pooled": Norm(
         "local, drawn to stations and grid",

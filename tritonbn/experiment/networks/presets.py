@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.task.protocol import PROTOCOLS
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -37,12 +38,18 @@ CONVOLUTION_HEAD = {"patience": 10}
 """Arguments for published networks with the convolution head. Those with the dense head are not
 stopped early, because they may not improve for hundreds of steps before they learn."""
 
-CNN_LSTM = {"timesteps": 12}
-"""Arguments for the CNN-LSTM."""
+SEQUENCE = {"timesteps": 12}
+"""Arguments for the CNN-LSTM, and for published networks with a norm inside the recurrence."""
 
 
 def settings_of(
-    preset: str, backbone: str, design: str, head: str, protocol: str, without: Sequence[str]
+    preset: str,
+    backbone: str,
+    norm: str,
+    design: str,
+    head: str,
+    protocol: str,
+    without: Sequence[str],
 ) -> Mapping[str, Any]:
     """Return the settings of a preset for one kind of network and one protocol."""
     settings = dict(PRESETS[preset])
@@ -52,8 +59,8 @@ def settings_of(
             settings |= RESIDUAL_HELD_OUT
     elif head == "convolution":
         settings |= CONVOLUTION_HEAD
-    if backbone == "cnn-lstm":
-        settings |= CNN_LSTM
+    if backbone == "cnn-lstm" or (NORMS[norm].recurrent and design == "published"):
+        settings |= SEQUENCE
     if "window" in without:
         settings["timesteps"] = 1
     return settings

@@ -69,7 +69,7 @@ class ResidualRecipe(Recipe):
             "channels": 16,
             "context": None if held_out or "context" in without else grid,
             "corrects": CHANNELS.index(base),
-            "symmetric": held_out and "symmetry" not in without and norm.symmetric,
+            "symmetric": held_out and "symmetry" not in without and not norm.recurrent,
         }
 
     def complete(self, model: InterpolationNetwork, fold: Fold, scaler: Scaler) -> None:
