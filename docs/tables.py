@@ -36,6 +36,7 @@ PAGES = [
         "docs/how-to/distributed.md",
         "docs/how-to/own-data.md",
         "docs/layer.md",
+        "docs/pooling.md",
         "docs/reliability.md",
     )
 ]
@@ -103,6 +104,9 @@ CLASSICAL = [
 RESIDUAL = ["convlstm-residual", "cnn-residual"]
 ALL_ON_ANTWERP = [*DENSE, "cnn-lstm-dense", *REPAIRED, *CONVOLUTION, *RESIDUAL, *CLASSICAL]
 
+LEVELS = {"levels-mexico-city": "Mexico City", "levels-kolkata": "Kolkata"}
+OF_LEVELS = ["cnn-residual", "cnn-dense", "cnn-convolution"]
+
 BEFORE = "h100-2026-11-27-before"
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -161,6 +165,14 @@ TABLES: dict[str, Callable[[], str]] = {
         ["masked", "paper"],
         [(model, "local", other) for model in DENSE for other in ("none", "global", "idw")],
     ),
+    "levels/scores": partial(layouts.scores, LEVELS, ["masked", "unseen"], [*OF_LEVELS, "idw"]),
+    "levels/differences": partial(
+        layouts.differences,
+        LEVELS,
+        ["masked", "unseen"],
+        [(model, "pooled", other) for model in OF_LEVELS for other in ("none", "global", "local")],
+    ),
+    "levels/tau": partial(layouts.choice_of_tau, LEVELS, ["masked", "unseen"], OF_LEVELS, "pooled"),
     "earlier/scores": partial(layouts.as_measured, "earlier/scores", layouts.RIGHT),
     "earlier/differences": partial(layouts.as_measured, "earlier/differences", layouts.LEFT),
     "earlier/masked": partial(layouts.as_measured, "earlier/masked", layouts.RIGHT),
