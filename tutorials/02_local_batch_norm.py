@@ -27,7 +27,6 @@ if "google.colab" in sys.modules:
 
 import matplotlib.pyplot as plt
 import torch
-from torch import nn
 
 from data_prep import load_city
 from tritonbn import LocalBN, Segments
@@ -56,11 +55,10 @@ print(f"x: N={N}, C={C}, H={H}, W={W}, mean {x.mean():.1f}, standard deviation {
 # run the cell: what will the mean of each cell look like after each of them?
 
 # %% mystnb={"image": {"alt": "Three 4 by 4 grids with the mean of each cell: without normalization and with global normalization they rise from west to east, with local normalization all are zero"}}
-layers = {"none": nn.Identity(), "global": nn.BatchNorm2d(C), "local": LocalBN(C, (H, W))}
-outputs = {name: layer(x).detach() for name, layer in layers.items()}
+outputs = {"none": x, "global": torch.nn.BatchNorm2d(C)(x), "local": LocalBN(C, (H, W))(x)}
 figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
 for ax, (name, y) in zip(axes, outputs.items(), strict=True):
-    means = y.mean(dim=(0, 1)).round(decimals=1) + 0.0  # (H, W)
+    means = y.detach().mean(dim=(0, 1)).round(decimals=1) + 0.0  # (H, W)
     ax.imshow(means, origin="lower", cmap="Oranges", alpha=0.7)
     ax.set_title(f"{name}: means of the cells")
     for row, column in torch.cartesian_prod(torch.arange(H), torch.arange(W)).tolist():
@@ -73,6 +71,8 @@ for ax, (name, y) in zip(axes, outputs.items(), strict=True):
 # again: the layer has a weight and a bias for every segment, which are learned.
 
 # %%
+assert abs(outputs["global"].var(correction=0) - 1) < 1e-3
+assert outputs["local"].mean(dim=0).abs().max() < 1e-4
 assert (outputs["local"].var(dim=0, correction=0) - 1).abs().max() < 1e-3
 
 # %% [markdown]
@@ -93,8 +93,7 @@ def local_norm(x, ids, weight, bias, eps=1e-5):
     y = x.clone()  # (N, C, H, W)
     for k in range(int(ids.max()) + 1):
         values = x[:, :, ids == k]  # (N, C, cells of the segment)
-        mean = values.mean(dim=(0, 2), keepdim=True)  # (1, C, 1)
-        var = values.var(dim=(0, 2), correction=0, keepdim=True)
+        var, mean = torch.var_mean(values, dim=(0, 2), correction=0, keepdim=True)  # (1, C, 1)
         scale = weight[:, k, None] / torch.sqrt(var + eps)
         y[:, :, ids == k] = (values - mean) * scale + bias[:, k, None]
     return y
@@ -155,9 +154,8 @@ assert (layer.running_mean[0, :W] - level[0]).abs().max() < 1
 # because adding a constant to all of its values changes nothing.
 
 # %%
-layer = LocalBN(C, segments)
 v = x[:8].clone().requires_grad_()
-layer(v)[0, 0, 0, 0].backward()  # one output, in the segment of station 0
+LocalBN(C, segments)(v)[0, 0, 0, 0].backward()  # one output, in the segment of station 0
 reached = v.grad.abs().sum(dim=(0, 1)) > 0  # (H, W)
 print(reached.int())
 assert not reached[segments.ids != 0].any()
@@ -178,18 +176,20 @@ assert v.grad.sum().abs() < 1e-5
 #
 # The first two problems have a common remedy. With several levels of segments, from fine to coarse, a segment
 # with $n$ values is normalized with its own mean and that of the level above, in the shares $n / (n + \tau)$ and
-# $\tau / (n + \tau)$. The mean of the squares is drawn in the same way, and both give the variance. Here twelve stations with 2 to 100 readings are drawn
-# towards the mean of all (`tau = inf`). A mask says which readings there are. Guess: which stations will move most?
+# $\tau / (n + \tau)$. The mean of the squares is drawn in the same way, and both give the variance. Here twelve
+# stations with 2 to 100 readings are drawn towards the mean of all (`tau = inf`). A mask says which readings there
+# are. Guess: which stations will move most?
 
 # %% mystnb={"image": {"alt": "Means of twelve stations: with tau = 9 the mean of a station with two to four readings is much closer to the mean of all than with tau = 0; with fifty or more readings both nearly agree"}}
 number = torch.tensor([2, 2, 3, 4, 6, 9, 14, 21, 32, 50, 75, 100])  # readings of each station
 readings = torch.randn(12) + 3 * torch.randn(100, 1, 1, 12)  # (N, C, H, W)
-mask = torch.arange(100)[:, None, None, None] < number
 levels = [Segments.per_cell((1, 12)), Segments.single((1, 12))]
-for tau, marker in ((0.0, "o"), (9.0, "D"), (torch.inf, "-")):
-    layer = LocalBN(1, levels, pooling=tau, momentum=1.0)
-    layer(readings, mask=mask)
-    plt.plot(layer.running_mean[0], marker, label=f"tau = {tau:g}")
+layers = [LocalBN(1, levels, pooling=tau, momentum=1.0) for tau in (0.0, 9.0, torch.inf)]
+for layer, marker in zip(layers, "oD-", strict=True):
+    layer(readings, mask=torch.arange(100)[:, None, None, None] < number)
+    plt.plot(layer.running_mean[0], marker, label=f"tau = {layer.pooling:g}")
+own, pooled, common = (layer.running_mean for layer in layers)
+torch.testing.assert_close(pooled, (number * own + 9 * common) / (number + 9))
 _ = plt.legend(), plt.xticks(range(12), number.tolist()), plt.xlabel("readings of the station")
 
 # %% [markdown]
@@ -204,7 +204,7 @@ _ = plt.legend(), plt.xticks(range(12), number.tolist()), plt.xlabel("readings o
 # %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 columns = LocalBN(C, torch.tensor([[0, 0, 1, 1]] * H))(x).mean(dim=(0, 1, 2)).detach()  # (W,)
 print(columns)  # a half has mean 0, but its two columns lie 10 apart
-assert columns[0] < -0.5 < 0.5 < columns[1]
+assert -1e-4 < columns[0] + columns[1] < 1e-4 < 0.5 < columns[1]
 
 # %% [markdown]
 # ## Exercise 2
@@ -214,6 +214,7 @@ assert columns[0] < -0.5 < 0.5 < columns[1]
 # %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 two, eight, many = ((torch.randn(n, 32, 32).var(dim=0) - 1).abs().mean() for n in (2, 8, 128))
 print(f"2 samples: {two:.2f}, 8 samples: {eight:.2f}, 128 samples: {many:.2f}")
+assert two > eight > many
 
 # %% [markdown]
 # ## What's next
