@@ -38,9 +38,7 @@ SCORED_TIMES = 480
 HOURS = {"all": DEFAULT_PARTS, "half": "3:3:2:2", "quarter": "9:3:4:4"}
 """The parts for each share of the training hours."""
 
-NETWORKS = {network.name: network for network in map(Network.named, (
-    "cnn-residual", "cnn-dense", "cnn-convolution",
-))}  # fmt: skip
+NETWORKS = {name: Network.named(name) for name in ("cnn-residual", "cnn-dense", "cnn-convolution")}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ OWN, POOLED, ALL = "#0072B2", "#009E73", "#E69F00"
 TAUS = {OWN: 0.0, POOLED: NOISE**2 / SPREAD**2, ALL: float("inf")}
 LABELS = {
     OWN: "its own values (tau = 0)",
-    POOLED: "pooled (tau = 9)",
+    POOLED: f"pooled (tau = {TAUS[POOLED]:g})",
     ALL: "all stations together (tau = infinity)",
 }
 

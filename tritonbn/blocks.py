@@ -75,14 +75,16 @@ class Level(NamedTuple):
         For a block in no segment the count is 0.
         """
         if self.segments is not None:
-            mean, var, _ = map(self.segments.copy, self.segments.merge(mean, var, counts))
-        return mean, var, self.counts(counts)
+            mean, var, counts = map(self.segments.copy, self.segments.merge(mean, var, counts))
+        return mean, var, self._without_outside(counts)
 
-    def counts(self, blocks: Tensor) -> Tensor:
+    def counts(self, counts: Tensor) -> Tensor:
         """Return the count of `statistics` alone."""
-        counts = blocks
         if self.segments is not None:
-            counts = self.segments.copy(self.segments.sum(blocks))
+            counts = self.segments.copy(self.segments.sum(counts))
+        return self._without_outside(counts)
+
+    def _without_outside(self, counts: Tensor) -> Tensor:
         return pad(counts[self.outside :], (self.outside, 0)) if self.outside else counts
 
     def add_total(self, base: Tensor, values: Tensor, weight: Tensor) -> Tensor:

@@ -214,7 +214,7 @@ class LocalBN(PooledBatchNorm):
         """
         return _normalize(self, x, mask)
 
-    def _kept(self, time: int | None) -> "Kept":
+    def _kept(self, time: int) -> Kept:
         """Return the running statistics of a time; here they are the same for all times."""
         return Kept(self.running_mean, self.running_var, self.num_batches_tracked)
 
@@ -272,7 +272,7 @@ class LocalBN(PooledBatchNorm):
 
 
 @torch.fx.wrap
-def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None, time: int | None = None) -> Tensor:
+def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None, time: int = 0) -> Tensor:
     """Call the layer; a separate function, which `torch.fx` records as a single step.
 
     The `time` is for layers that keep statistics for each time of a sequence.

@@ -20,12 +20,8 @@ def layouts(tmp_path, monkeypatch):
     module = importlib.import_module("table_layouts")
     monkeypatch.setattr(module, "RESULTS", tmp_path)
     of_norm = [("local", None, seed, 5.0 + seed, 4.0) for seed in range(3)]
-    of_tau = {  # validation and test scores of each seed
-        10.0: [
-            (3.0, 9.0),
-            (3.0, 9.0),
-            (0.0, 0.0),
-        ],  # a seed that the other tau lacks does not count
+    of_tau = {  # validation and test scores of each seed; one that another tau lacks is not counted
+        10.0: [(3.0, 9.0), (3.0, 9.0), (0.0, 0.0)],
         100.0: [(2.0, 7.0), (2.0, 8.0)],
     }
     pooled = [

@@ -84,9 +84,8 @@ class RecurrentBN(module.LocalBN):
 
         Parameters
         ----------
-        x : floating-point Tensor, shape ``(N, C, *extra, *grid)``
-        mask : Tensor of bool, broadcastable to ``(N, 1, *extra, *grid)``, optional
-            True where a value is included in the statistics.
+        x, mask
+            As for `LocalBN`.
         time : int
             The time, counted from the start of the sequence. Default 0.
 
@@ -104,14 +103,14 @@ class RecurrentBN(module.LocalBN):
             raise ValueError(f"time must be at least 0, got {time}")
         return module._normalize(self, x, mask, time)
 
-    def _kept(self, time: int | None) -> module.Kept:
+    def _kept(self, time: int) -> module.Kept:
         """Return running mean, running variance and counter of a time.
 
         In evaluation, a time that training has not reached has those of the nearest one that it
         has.
         """
-        whole = super()._kept(None)
-        row = min(time or 0, self.norm_times - 1)
+        whole = super()._kept(time)
+        row = min(time, self.norm_times - 1)
         counts = self.num_batches_tracked
         if self.training or counts is None:
             return module.Kept(*(None if kept is None else kept[row] for kept in whole))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.city import CityData, DataError
-from tritonbn.experiment.task.parts import DEFAULT_PARTS, split
+from tritonbn.experiment.task.parts import DEFAULT_PARTS, PARTS, split
 
 SCALINGS = {
     "maximum": "maximum",
@@ -15,7 +15,7 @@ SCALINGS = {
 """Which reading becomes 1: the maximum or the 99th percentile of the training part, or, as
 published, the maximum of all readings, which leaks information about the test into training."""
 
-USUAL = {"6:2:2": "maximum", "3:3:2:2": "maximum", "9:3:4:4": "maximum", "161:26:46": "all"}
+USUAL = dict.fromkeys(PARTS, "maximum") | {"161:26:46": "all"}
 """The scaling for each way to divide the times, a key of `PARTS`; it is not part of names."""
 
 
