@@ -13,12 +13,15 @@ import signal
 import sys
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from types import FrameType
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from rich.console import Console
 
@@ -77,7 +80,7 @@ class Campaign:
         out = self.root / "out"
         signal.alarm(SECONDS)
         try:
-            with warnings.catch_warnings(record=True) as shown:
+            with warnings.catch_warnings(record=True) as shown, limited_memory():
                 warnings.simplefilter("always")
                 self.counts[outcome(self.reader, path, out)] += 1
             seen = [
@@ -166,15 +169,21 @@ def _too_long(number: int, frame: FrameType | None) -> None:
     raise TimeoutError(f"took more than {SECONDS} s")
 
 
-def limit_memory() -> None:
+@contextmanager
+def limited_memory() -> Iterator[None]:
     """Let the process use little more memory than it does now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
     limit = pages * resource.getpagesize() + MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 if __name__ == "__main__":
     random.seed(0)
     signal.signal(signal.SIGALRM, _too_long)
-    limit_memory()
+    pa.set_cpu_count(2)  # the stack of each thread counts as memory
     json.dump(read_mutated(sys.argv[1], int(sys.argv[2])), sys.stdout)
