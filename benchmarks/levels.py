@@ -7,13 +7,12 @@ of the training hours and each tau; `python docs/tables.py collect` joins those 
 table. The same command resumes the work after an interruption. For each case, in the order of
 `CASES`:
 
-1. The norms none, global and local are trained with five seeds.
-2. `pooled` is trained with two seeds for each tau in `TAUS`.
-3. The tau with the lowest mean score of these in the validation part is trained with five seeds.
+1. The norms without levels are trained with five seeds.
+2. Those with levels are trained with two seeds for each tau in `TAUS`, and with five for the tau
+   that has the lowest mean score in the validation part.
 """
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -21,11 +20,12 @@ from statistics import fmean
 import torch
 from rich.console import Console
 
-from data_prep.city import CityData
+from data_prep.city import CityData, DataError
 from data_prep.files import only_writer
 from data_prep.load import load_city
 from data_prep.options import grid
 from tritonbn.experiment.networks.network import Network
+from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.study.prepare import open_results
 from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.study.runner import make_runs
@@ -38,26 +38,31 @@ SCORED_TIMES = 480
 HOURS = {"all": DEFAULT_PARTS, "half": "3:3:2:2", "quarter": "9:3:4:4"}
 """The parts for each share of the training hours."""
 
-NETWORKS = {name: Network.named(name) for name in ("cnn-residual", "cnn-dense", "cnn-convolution")}
+NETWORKS = ("cnn-residual", "cnn-dense", "cnn-convolution")
+WITHOUT_LEVELS = ("none", "global", "local")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One network under one protocol, with a share of the training hours."""
+    """One network under one protocol, with a share of the training hours, and its norms."""
 
     protocol: str
     network: str
     hours: str = "all"
+    norms: tuple[str, ...] = (*WITHOUT_LEVELS, "pooled")
 
     @property
     def name(self) -> str:
-        """The name for `--only`, such as ``masked/cnn-dense`` or ``masked/cnn-dense/half``."""
-        return "/".join([self.protocol, self.network] + [self.hours] * (self.hours != "all"))
+        """The name for `--only`: protocol, network, hours if not all, norm if there is one."""
+        more = [self.hours] * (self.hours != "all") + [*self.norms] * (len(self.norms) == 1)
+        return "/".join([self.protocol, self.network, *more])
 
 
 CASES = [
     *(Case(protocol, network) for network in NETWORKS for protocol in ("masked", "unseen")),
     *(Case("masked", network, hours) for network in NETWORKS for hours in ("half", "quarter")),
+    *(Case("masked", network, norms=("pooled-clusters",)) for network in NETWORKS),
+    Case("masked", "convlstm-residual", norms=(*WITHOUT_LEVELS, "recurrent", "pooled")),
 ]
 
 
@@ -67,14 +72,14 @@ def folder(root: Path, hours: str, tau: float | None = None) -> Path:
 
 
 def train(
-    city: CityData, root: Path, case: Case, norm: str, seeds: range, tau: float | None
+    city: CityData, root: Path, case: Case, norm: str, seeds: range, tau: float | None = None
 ) -> Results:
     """Make the runs of a case that are missing, and return their results folder."""
     settings = {"test_times": SCORED_TIMES, "parts": HOURS[case.hours]}
     if tau is not None:
         settings["pooling"] = tau
     directory = folder(root, case.hours, tau)
-    network = NETWORKS[case.network]
+    network = Network.named(case.network)
     with only_writer(directory):
         results = open_results(directory, city, [case.protocol], preset="quick", settings=settings)
         configs = [
@@ -88,27 +93,24 @@ def train(
     return results
 
 
-def measure(city: CityData, root: Path, case: Case) -> None:
-    """Make all runs of a case."""
-    for norm in ("none", "global", "local"):
-        train(city, root, case, norm, range(SEEDS), None)
+def best_tau(city: CityData, root: Path, case: Case, norm: str) -> float:
+    """Return the tau with the lowest validation score of a norm with levels."""
     scores = {}
     for tau in TAUS:
-        runs = train(city, root, case, "pooled", range(SEEDS_OF_CHOICE), tau).runs()
+        runs = train(city, root, case, norm, range(SEEDS_OF_CHOICE), tau).runs()
         these = runs.query(
-            "protocol == @case.protocol and model == @case.network and norm == 'pooled'"
+            "protocol == @case.protocol and model == @case.network and norm == @norm"
             " and seed < @SEEDS_OF_CHOICE"
         )
         scores[tau] = fmean(these["validation_sprmse"])
-    best = min(scores, key=lambda tau: scores[tau])
-    train(city, root, case, "pooled", range(SEEDS), best)
+    return min(scores, key=lambda tau: scores[tau])
 
 
-def chosen(names: list[str]) -> Iterator[Case]:
-    """Return the cases with these names, or all."""
-    if unknown := set(names) - {case.name for case in CASES}:
-        raise SystemExit(f"no such case: {', '.join(sorted(unknown))}")
-    return (case for case in CASES if not names or case.name in names)
+def measure(city: CityData, root: Path, case: Case) -> None:
+    """Make all runs of a case."""
+    for norm in case.norms:
+        tau = best_tau(city, root, case, norm) if NORMS[norm].levels else None
+        train(city, root, case, norm, range(SEEDS), tau)
 
 
 def main() -> None:
@@ -117,12 +119,17 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("results", type=Path)
     parser.add_argument("--grid", type=grid, default=(32, 32))
-    parser.add_argument("--only", nargs="+", default=[], metavar="CASE")
+    names = [case.name for case in CASES]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="CASE")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    city = load_city(options.data, grid=options.grid)
-    for case in chosen(options.only):
-        measure(city, options.results, case)
+    try:
+        city = load_city(options.data, grid=options.grid)
+        for case in CASES:
+            if case.name in options.only:
+                measure(city, options.results, case)
+    except (DataError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
 
 
 if __name__ == "__main__":
