@@ -208,6 +208,29 @@ def backward(
     return dx, dweight.to(compute_dtype(x)), dbias.to(compute_dtype(x)), dtau
 
 
+def statistics_of(backend: str, x: Tensor, partition: Partition) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean, variance and count of the segments of x, shape (C, S), (C, S) and (S,)."""
+    if x.numel() == 0:
+        mean, var, count = _statistics_of_nothing(backend, x, partition, None, None)
+    elif backend == "triton":
+        from tritonbn.kernels import launch
+
+        mean, var, count = launch.statistics_of(x, partition)
+    else:
+        mean, var, count = native.statistics(x, partition)
+    assert count is not None
+    return mean, var, count
+
+
+def merge(backend: str, columns: Tensor, partition: Partition) -> Tensor:
+    """Sum K numbers of the cells of each segment: from (K, C, cells) to (K, C, S)."""
+    if backend == "triton" and columns.numel():
+        from tritonbn.kernels import launch
+
+        return launch.merge(columns, partition)
+    return native.merge(columns, partition)
+
+
 def _statistics_of_nothing(
     backend: str, x: Tensor, partition: Partition, running: Running | None, group: str | None
 ) -> Statistics:

@@ -26,7 +26,7 @@ def normalize(
     index = ids.where(ids >= 0, mean.shape[1])  # cells in no segment use the padding
     center, scale, shift = (
         pad(t, (0, 1), value=outside)[:, None, index]
-        for t, outside in ((center, 0.0), (scale, 1.0), (shift, 0.0))
+        for t, outside in ((center, 0.0), (scale, 1.0), (shift, -0.0))
     )
     rows = x.to(dtype).reshape(x.shape[0], x.shape[1], -1, ids.shape[0])
     return ((rows - center) * scale + shift).reshape(x.shape).to(x.dtype)

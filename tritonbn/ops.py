@@ -7,7 +7,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.graph import increment_version
 
-from tritonbn import caller, export, ranks, reference
+from tritonbn import caller, compiled, export, ranks, reference
 from tritonbn.backends import Backend, choose_backend
 from tritonbn.checks import can_check_values, check_arguments, check_counts, check_single
 from tritonbn.operator import ACTIVATIONS, eager_forward, forward_operator
@@ -173,6 +173,15 @@ def local_batch_norm(
         )
     elif given is not None and caller.wants_plain_operations():
         y, fused = export.normalize(x, partition.ids, weight, bias, given, eps), None
+    elif (
+        caller.is_compiled()
+        and mask is None
+        and group is None
+        and pooling is None
+        and compiled.saves_passes(x, partition, given, fused, backend)
+    ):
+        y, statistics = compiled.normalize(x, partition, weight, bias, given, eps, backend)
+        fused = None
     elif caller.wants_registered_operator(x):
         y, *statistics = forward_operator(*operands)
     elif (
@@ -211,12 +220,13 @@ def _update_running(
     mean: Tensor,
     var: Tensor,
     count: Tensor,
-    estimates: Tensor,
+    estimates: Tensor | None = None,
 ) -> None:
     share = running.momentum if running.share is None else running.share
     if pooling is None:
         var = var * (count / (count - 1).clamp(min=1))
     else:
+        assert estimates is not None
         mean, _, var = estimates
         count = pooling.counts(count)
     for old, batch in ((running.mean, mean), (running.var, var)):

@@ -179,6 +179,24 @@ def backward(
         return dx, *(gradients or stages.no_gradients(problem, x)), dtau
 
 
+def statistics_of(x: Tensor, partition: Partition) -> Statistics:
+    """Return mean and variance (C, S) and count (S,) of x (N, C, *extra, *grid), not empty."""
+    problem = Problem.of(x, partition)
+    x = in_layout(x, problem.channels_last)
+    with on_device_of(x):
+        config = tuning.choose("column_statistics", problem, x.device)
+        columns = stages.column_statistics(problem, x, Mask(), config)
+        return merging.merge_statistics(problem, columns, partition, None)
+
+
+def merge(columns: Tensor, partition: Partition) -> Tensor:
+    """Sum K numbers of the cells of each segment: from (K, C, cells) to (K, C, S)."""
+    problem = Problem.of(columns, partition)
+    columns = in_layout(columns, problem.channels_last)
+    with on_device_of(columns):
+        return merging.merge_columns(problem, columns, partition)
+
+
 def _through_estimates(
     problem: Problem,
     pooling: Pooling,

@@ -14,6 +14,6 @@ operations as possible, and stage 1 uses PyTorch's own kernels for batch normali
 feature per column.
 """
 
-from tritonbn.native.passes import backward, forward
+from tritonbn.native.passes import backward, forward, merge, spread, statistics
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "forward", "merge", "spread", "statistics"]

@@ -37,7 +37,9 @@ class Columns(NamedTuple):
         return Columns(count, self.mean + distance * share, m2)
 
 
-def statistics(rows: Tensor, mask_rows: Tensor | None, memory: Tensor) -> tuple[Columns, Tensor]:
+def statistics(
+    rows: Tensor, mask_rows: Tensor | None, memory: Tensor | None
+) -> tuple[Columns, Tensor]:
     """Return the statistics of ``rows - pivot``, and the pivot, a value of each column.
 
     This difference avoids cancellation if the mean is large compared with the standard deviation.

@@ -1,6 +1,6 @@
 """The columns of x and their segments."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -40,18 +40,30 @@ class Layout(NamedTuple):
     @classmethod
     def of(cls, x: Tensor, partition: Partition) -> "Layout":
         """Describe x of shape (N, C, *extra, *grid)."""
+        frames = x.shape[2:].numel() // len(partition.ids)
+        types = (wide_dtype(x), compute_dtype(x))
+        return cls.of_frames(frames, partition, is_channels_last(x), *types)
+
+    @classmethod
+    def of_frames(
+        cls,
+        frames: int,
+        partition: Partition,
+        channels_last: bool,
+        wide: torch.dtype,
+        compute: torch.dtype,
+    ) -> "Layout":
+        """Describe columns whose positions are those of a number of grids."""
         ids = partition.ids
-        frames = x.shape[2:].numel() // len(ids)
         if frames > 1:
             ids = ids.repeat(frames)
-        segments, outside = partition.segments, partition.outside
+        segments = partition.segments
         is_identity = (
             segments == len(ids)
             and ids.device.type == "cpu"  # a GPU would have to be waited for
             and torch.equal(ids, torch.arange(segments))
         )
-        types = (wide_dtype(x), compute_dtype(x))
-        return cls(is_channels_last(x), ids, segments, outside, is_identity, *types)
+        return cls(channels_last, ids, segments, partition.outside, is_identity, wide, compute)
 
     def rows(self, x: Tensor) -> Tensor:
         """View x (N, C, ...) as (N, *columns)."""
@@ -67,7 +79,7 @@ class Layout(NamedTuple):
         if self.channels_last:
             stacked = stacked.mT
         if self.is_identity:
-            return stacked
+            return stacked.contiguous()
         if self._is_single:
             return stacked.sum(2, keepdim=True)
         index, sums = self.ids, self.segments
@@ -75,13 +87,13 @@ class Layout(NamedTuple):
             index, sums = index.where(index >= 0, self.segments), sums + 1
         merged = stacked.new_zeros(*stacked.shape[:2], sums)
         merged.scatter_add_(2, index.expand_as(stacked), stacked)
-        return merged[..., : self.segments] if self.outside else merged
+        return merged[..., : self.segments].contiguous()
 
     def spread(
         self,
         *values: Tensor,
         present: Tensor | None = None,
-        neutral: tuple[float, ...] = (0.0,),
+        neutral: Sequence[float] = (0.0,),
         dtype: torch.dtype | None = None,
     ) -> Tensor:
         """Copy K values (C, S) of each segment to its columns: the result is (K, *columns).
@@ -91,7 +103,8 @@ class Layout(NamedTuple):
         """
         stacked = torch.stack(values).to(dtype or self.compute)
         if self.outside or present is not None:
-            others = stacked.new_tensor(neutral[: len(values)]).view(-1, 1, 1)
+            # filled without a copy from the host, which would wait for a GPU
+            others = torch.stack([stacked.new_full((1, 1), v) for v in neutral[: len(values)]])
             if present is not None:
                 stacked = torch.where(present, stacked, others)
             if self.outside:  # the id -1 picks the last value
@@ -110,7 +123,7 @@ class Layout(NamedTuple):
         return self.segments == 1 and self.outside == 0
 
 
-def tiles(rows: Tensor, memory: Tensor, most: int) -> Iterator[tuple[slice, Tensor]]:
+def tiles(rows: Tensor, memory: Tensor | None, most: int) -> Iterator[tuple[slice, Tensor]]:
     """Divide the rows into tiles of at most `most` rows, and yield each with a scratch tensor.
 
     If the dtype allows it, the scratch tensor is the same tile of `memory`, a result that is
@@ -118,10 +131,10 @@ def tiles(rows: Tensor, memory: Tensor, most: int) -> Iterator[tuple[slice, Tens
     """
     compute = compute_dtype(rows)
     scratch = None
-    if memory.dtype != compute:
+    if memory is None or memory.dtype != compute:
         row_bytes = rows.shape[1:].numel() * compute.itemsize
         most = min(most, max(1, _SCRATCH_BYTES // max(1, row_bytes)))
-        scratch = torch.empty_like(memory[:most], dtype=compute)
+        memory = scratch = torch.empty_like(rows[:most], dtype=compute)
     for start in range(0, len(rows), most):
         tile = slice(start, start + most)
         yield tile, memory[tile] if scratch is None else scratch[: len(rows) - start]

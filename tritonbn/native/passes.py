@@ -1,5 +1,7 @@
 """Forward and backward pass: from columns to segments, and back to the rows."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -190,8 +192,40 @@ def backward(
     return dx, dweight, dbias, dtau
 
 
+def statistics(x: Tensor, partition: Partition) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean and variance (C, S) and count (S,) of x (N, C, *extra, *grid), not empty."""
+    layout = Layout.of(x, partition)
+    return _segment_statistics(layout.rows(x), None, layout, partition, None)
+
+
+def spread(
+    values: Tensor,
+    neutral: Sequence[float],
+    partition: Partition,
+    channels_last: bool,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Copy K values (C, S) of each segment to its cells: the result is (K, C, cells), in `dtype`.
+
+    Cells in no segment get the `neutral` values.
+    """
+    layout = Layout.of_frames(1, partition, channels_last, values.dtype, dtype)
+    columns = layout.spread(*values, neutral=neutral)
+    return columns.mT if channels_last else columns
+
+
+def merge(columns: Tensor, partition: Partition) -> Tensor:
+    """Sum K numbers of the cells of each segment: from (K, C, cells) to (K, C, S)."""
+    layout = Layout.of(columns, partition)
+    return layout.merge(*layout.rows(columns))
+
+
 def _segment_statistics(
-    rows: Tensor, mask_rows: Tensor | None, layout: Layout, partition: Partition, memory: Tensor
+    rows: Tensor,
+    mask_rows: Tensor | None,
+    layout: Layout,
+    partition: Partition,
+    memory: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and variance (C, S) and count (S,)."""
     (counts, mean, m2), pivot = columns.statistics(rows, mask_rows, memory)
