@@ -164,24 +164,22 @@ def test_a_cuda_graph_of_a_training_step(name, momentum):
         assert torch.equal(got, wanted)
 
 
-@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+@pytest.mark.parametrize("options", [{"momentum": None}, {"activation": "relu"}, {}], ids=str)
 @pytest.mark.parametrize("training", [True, False])
-def test_torch_compile(training, momentum):
+def test_torch_compile(training, options, mode):
     torch.compiler.reset()
-    layers = [
-        LocalBN(64, SEGMENTS["nearest"], momentum=momentum, activation="relu", device="cuda")
-        for _ in range(2)
-    ]
+    layers = [LocalBN(64, SEGMENTS["nearest"], **options, device="cuda") for _ in range(2)]
     eager, compiled = (layer.train(training) for layer in layers)
-    function = torch.compile(compiled, fullgraph=True)
+    function = torch.compile(compiled, fullgraph=True, mode=mode)
     x, dy, *_ = sample(SEGMENTS["nearest"])
     for _ in range(3):
         leaves = [x.clone().requires_grad_() for _ in range(2)]
         outputs = eager(leaves[0]), function(leaves[1])
         for output in outputs:
             output.backward(dy)
-        torch.testing.assert_close(*outputs)
-        torch.testing.assert_close(leaves[0].grad, leaves[1].grad)
+        torch.testing.assert_close(*outputs, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(leaves[0].grad, leaves[1].grad, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(eager.state_dict(), compiled.state_dict())
 
 
