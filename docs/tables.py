@@ -104,8 +104,19 @@ CLASSICAL = [
 RESIDUAL = ["convlstm-residual", "cnn-residual"]
 ALL_ON_ANTWERP = [*DENSE, "cnn-lstm-dense", *REPAIRED, *CONVOLUTION, *RESIDUAL, *CLASSICAL]
 
-LEVELS = {"levels-mexico-city": "Mexico City", "levels-kolkata": "Kolkata"}
-OF_LEVELS = ["cnn-residual", "cnn-dense", "cnn-convolution"]
+LEVELS = {
+    "levels-antwerp": "Antwerp",
+    "levels-mexico-city": "Mexico City",
+    "levels-kolkata": "Kolkata",
+}
+FEWER_HOURS = {
+    "levels-mexico-city-half": "Mexico City, half",
+    "levels-mexico-city-quarter": "Mexico City, quarter",
+    "levels-kolkata-half": "Kolkata, half",
+    "levels-kolkata-quarter": "Kolkata, quarter",
+}
+PUBLISHED = ["cnn-dense", "cnn-convolution"]
+OF_LEVELS = ["cnn-residual", *PUBLISHED]
 
 BEFORE = "h100-2026-11-27-before"
 
@@ -173,6 +184,13 @@ TABLES: dict[str, Callable[[], str]] = {
         [(model, "pooled", other) for model in OF_LEVELS for other in ("none", "global", "local")],
     ),
     "levels/tau": partial(layouts.choice_of_tau, LEVELS, ["masked", "unseen"], OF_LEVELS, "pooled"),
+    "levels/hours": partial(layouts.scores, FEWER_HOURS, ["masked"], [*PUBLISHED, "idw"]),
+    "levels/hours-differences": partial(
+        layouts.differences,
+        FEWER_HOURS,
+        ["masked"],
+        [(model, "pooled", other) for model in PUBLISHED for other in ("none", "global", "local")],
+    ),
     "earlier/scores": partial(layouts.as_measured, "earlier/scores", layouts.RIGHT),
     "earlier/differences": partial(layouts.as_measured, "earlier/differences", layouts.LEFT),
     "earlier/masked": partial(layouts.as_measured, "earlier/masked", layouts.RIGHT),

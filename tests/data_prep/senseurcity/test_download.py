@@ -148,12 +148,14 @@ def test_without_a_network_the_error_names_the_address(tmp_path):
 
 
 COMMAND = """
+import signal
 import sys
 from functools import partial
 from pathlib import Path
 from data_prep import cli
 from data_prep.senseurcity.download import download
 cli.download = partial(download, record_url=sys.argv[2])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
 sys.exit(cli.main(["download", "--cache", sys.argv[1]]))
 """
 
