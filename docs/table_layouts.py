@@ -141,7 +141,10 @@ Arms = dict[Arm, pd.DataFrame]
 def _columns(
     cities: Mapping[str, str], protocols: Sequence[str], *, choose: bool = True
 ) -> dict[str, Arms]:
-    """Return the rows of each column of a table, by its title; of several tau the chosen one."""
+    """Return the rows of each column of a table, by its title; of several tau the chosen one.
+
+    A city has no column for a protocol under which nothing was measured there.
+    """
     tables = {
         city: pd.read_csv(RESULTS / f"{name}.csv", index_col="seed")
         for name, city in cities.items()
@@ -155,6 +158,7 @@ def _columns(
         }
         for protocol in protocols
         for city, table in tables.items()
+        if protocol in table["protocol"].values
     }
 
 

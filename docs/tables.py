@@ -181,7 +181,14 @@ TABLES: dict[str, Callable[[], str]] = {
         layouts.differences,
         LEVELS,
         ["masked", "unseen"],
-        [(model, "pooled", other) for model in OF_LEVELS for other in ("none", "global", "local")],
+        [
+            (model, norm, other)
+            for model in OF_LEVELS
+            for norm, other in (
+                *(("pooled", other) for other in ("none", "global", "local")),
+                ("pooled-clusters", "pooled"),
+            )
+        ],
     ),
     "levels/tau": partial(layouts.choice_of_tau, LEVELS, ["masked", "unseen"], OF_LEVELS, "pooled"),
     "levels/hours": partial(layouts.scores, FEWER_HOURS, ["masked"], [*PUBLISHED, "idw"]),
