@@ -24,18 +24,6 @@ SEGMENTS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _nothing_compiled_before():
-    torch.compiler.reset()
-
-
-@pytest.fixture(params=["native", "triton"])
-def backend(request):
-    if request.param == "triton":
-        pytest.importorskip("triton", reason="Triton has packages for Linux only")
-    return request.param
-
-
 @pytest.fixture(params=SEGMENTS)
 def segments(request):
     return SEGMENTS[request.param]
