@@ -67,7 +67,7 @@ CASES = [
 
 
 def folder(root: Path, hours: str, tau: float | None = None) -> Path:
-    """Return the results folder of the norms without levels, or of `pooled` with tau."""
+    """Return the results folder of the norms without levels, or of those with levels and tau."""
     return root / (hours if tau is None else f"{hours}-tau-{tau:g}")
 
 
@@ -94,7 +94,7 @@ def train(
 
 
 def best_tau(city: CityData, root: Path, case: Case, norm: str) -> float:
-    """Return the tau with the lowest validation score of a norm with levels."""
+    """Train with each tau, and return the one with the lowest validation score."""
     scores = {}
     for tau in TAUS:
         runs = train(city, root, case, norm, range(SEEDS_OF_CHOICE), tau).runs()

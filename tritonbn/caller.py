@@ -20,11 +20,6 @@ def is_jit_traced() -> bool:
     return not torch.compiler.is_compiling() and torch._C._is_tracing()
 
 
-def is_compiled() -> bool:
-    """Return whether a model is being compiled, or exported in training."""
-    return torch.compiler.is_compiling()
-
-
 def wants_registered_operator(x: Tensor) -> bool:
     """Return whether x is being traced, has no values, or is a tensor subclass."""
     return (

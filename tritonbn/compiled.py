@@ -209,16 +209,10 @@ def _(x: Tensor, _: Any, sizes: Sequence[int], backend: str) -> tuple[Tensor, Te
 
 
 @spread_operator.register_fake
-def _(
-    values: Tensor,
-    neutral: Sequence[float],
-    partition: Sequence[Tensor],
-    sizes: Sequence[int],
-    backend: str,
-    channels_last: bool,
-    dtype: torch.dtype,
-) -> Tensor:
-    (kinds, channels, _), cells = values.shape, len(partition[0])
+def _(values: Tensor, _: Any, partition: Sequence[Tensor], *options: Any) -> Tensor:
+    *_, channels_last, dtype = options
+    kinds, channels = values.shape[:2]
+    cells = len(partition[0])
     if channels_last:
         return values.new_empty((kinds, cells, channels), dtype=dtype).mT
     return values.new_empty((kinds, channels, cells), dtype=dtype)

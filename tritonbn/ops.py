@@ -174,7 +174,7 @@ def local_batch_norm(
     elif given is not None and caller.wants_plain_operations():
         y, fused = export.normalize(x, partition.ids, weight, bias, given, eps), None
     elif (
-        caller.is_compiled()
+        torch.compiler.is_compiling()
         and mask is None
         and group is None
         and pooling is None

@@ -83,12 +83,10 @@ def forward(
                 config = tuning.choose("one_pass_forward", problem, x.device)
                 found = fused.forward(problem, x, partition, counted, affine, running, config)
                 return *found, estimates
-            config = tuning.choose("column_statistics", problem, x.device)
-            columns = stages.column_statistics(problem, x, counted, config)
             if group is None:
-                own = merging.merge_statistics(problem, columns, partition, running)
+                own = _statistics(problem, x, counted, partition, running)
             else:
-                alone = merging.merge_statistics(problem, columns, partition, None)
+                alone = _statistics(problem, x, counted, partition, None)
                 own = merging.merge_ranks(ranks.gather(alone, group), running)
             statistics = own
             if pooling is not None:
@@ -184,9 +182,7 @@ def statistics_of(x: Tensor, partition: Partition) -> Statistics:
     problem = Problem.of(x, partition)
     x = in_layout(x, problem.channels_last)
     with on_device_of(x):
-        config = tuning.choose("column_statistics", problem, x.device)
-        columns = stages.column_statistics(problem, x, Mask(), config)
-        return merging.merge_statistics(problem, columns, partition, None)
+        return _statistics(problem, x, Mask(), partition, None)
 
 
 def merge(columns: Tensor, partition: Partition) -> Tensor:
@@ -195,6 +191,15 @@ def merge(columns: Tensor, partition: Partition) -> Tensor:
     columns = in_layout(columns, problem.channels_last)
     with on_device_of(columns):
         return merging.merge_columns(problem, columns, partition)
+
+
+def _statistics(
+    problem: Problem, x: Tensor, counted: Mask, partition: Partition, running: Running | None
+) -> Statistics:
+    """Run stages 1 and 2 of the forward pass."""
+    config = tuning.choose("column_statistics", problem, x.device)
+    columns = stages.column_statistics(problem, x, counted, config)
+    return merging.merge_statistics(problem, columns, partition, running)
 
 
 def _through_estimates(

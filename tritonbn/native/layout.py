@@ -126,8 +126,8 @@ class Layout(NamedTuple):
 def tiles(rows: Tensor, memory: Tensor | None, most: int) -> Iterator[tuple[slice, Tensor]]:
     """Divide the rows into tiles of at most `most` rows, and yield each with a scratch tensor.
 
-    If the dtype allows it, the scratch tensor is the same tile of `memory`, a result that is
-    written later: allocating new memory would take longer than the computation.
+    If there is `memory`, a result that is written later, and its dtype allows it, the scratch
+    tensor is the same tile of it: allocating new memory would take longer than the computation.
     """
     compute = compute_dtype(rows)
     scratch = None
