@@ -142,6 +142,19 @@ def test_simple_average():
     assert_close([local.running_mean, local.running_var], averages, **EXACT)
 
 
+def test_simple_average_of_many_batches_in_half_precision():
+    """The number of batches is no float16, but the average moves on."""
+    norms = (
+        LocalBN(CHANNELS, Segments.single(GRID), momentum=None),
+        nn.BatchNorm2d(CHANNELS, momentum=None),
+    )
+    for norm in norms:
+        norm.half().num_batches_tracked.fill_(69999)
+        norm(torch.full((4, CHANNELS, *GRID), 60000.0, dtype=torch.float16))
+    assert_close(norms[0].running_mean[:, 0], norms[1].running_mean)
+    assert norms[0].running_mean.min() > 0.8
+
+
 def test_buffers_change_although_gradients_are_off():
     """In training mode the statistics are updated under `torch.no_grad`, too."""
     local, expected = pair()

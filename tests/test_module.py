@@ -126,6 +126,24 @@ def test_loading_other_shapes_is_refused():
         LocalBN(4, NEAREST).load_state_dict(nn.BatchNorm2d(4).state_dict())
 
 
+def test_averaged_states_in_which_all_numbers_are_floats_are_loaded():
+    """Averages of weights are often computed like this, with the integers."""
+    layers = [with_random_parameters(LocalBN(4, NEAREST)) for _ in range(2)]
+    states = [layer.state_dict() for layer in layers]
+    loaded = LocalBN(4, NEAREST)
+    loaded.load_state_dict({k: (states[0][k] + states[1][k]) / 2 for k in states[0]})
+    assert loaded.segments == NEAREST
+    assert torch.equal(loaded.weight, (layers[0].weight + layers[1].weight) / 2)
+
+
+def test_ids_between_two_segments_are_refused_by_name():
+    model = nn.Sequential(LocalBN(4, NEAREST))
+    state = model.state_dict()
+    state["0.segment_ids"] = state["0.segment_ids"] + 0.5
+    with pytest.raises(RuntimeError, match=r"0\.segments: ids must be integers, got .*float32"):
+        model.load_state_dict(state)
+
+
 def test_the_failed_loading_leaves_the_segments():
     local = LocalBN(4, NEAREST)
     state = LocalBN(4, SINGLE).state_dict()
@@ -210,8 +228,12 @@ def test_repr_tells_the_layer():
     ("call", "error", "words"),
     [
         (lambda: LocalBN(0, GRID), ValueError, "num_features must be at least 1, got 0"),
-        (lambda: LocalBN(4, (5, -6)), ValueError, "grid must be sizes"),
+        (lambda: LocalBN(4, (5, -6)), ValueError, r"grid must be integers .* got \(5, -6\)"),
+        (lambda: LocalBN(4, 32), ValueError, "grid must be .* got 32"),
+        (lambda: LocalBN(4, [[0, 1], [1, 0]]), ValueError, r"grid must be .* got \[\[0, 1\]"),
         (lambda: LocalBN(4, torch.zeros(5, 6)), TypeError, "ids must be integers"),
+        (lambda: LocalBN(4, GRID, activation="gelu"), ValueError, "activation .* got 'gelu'"),
+        (lambda: LocalBN(4, GRID, backend="cuda"), ValueError, "backend .* got 'cuda'"),
         (lambda: LocalBN(4, GRID)(torch.ones(2, 3, 5, 6)), ValueError, "x must have 4 channels"),
         (lambda: LocalBN(4, GRID)(torch.ones(2, 4, 6, 5)), ValueError, "x must have shape"),
         (lambda: LocalBN(4, GRID)(torch.ones(1, 4, 5, 6)), ValueError, "segment 0 has a single"),

@@ -18,6 +18,8 @@ from pooled_definition import (
     pooled,
     sample,
 )
+from torch import nn
+from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
 
 from tritonbn import LocalBN, Segments
 
@@ -212,6 +214,44 @@ def test_a_state_of_other_levels_is_refused():
     other = make([LEVELS["nested"][0], halves, LEVELS["nested"][2]], 4.0)
     with pytest.raises(RuntimeError, match="the levels of the state are others"):
         other.load_state_dict(make(LEVELS["nested"], 4.0).state_dict())
+
+
+def test_a_state_without_the_layer_can_be_loaded_if_not_strict():
+    model = nn.Sequential(nn.Conv2d(1, CHANNELS, 1), make(LEVELS["nested"], 4.0))
+    state = {"0.weight": torch.ones(CHANNELS, 1, 1, 1)}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert "1.weight" in missing
+    assert not unexpected
+    assert model[0].weight.min() == 1
+    with pytest.raises(RuntimeError, match=r'Missing key.*"1\.level_index"'):
+        model.load_state_dict(state)
+
+
+def test_the_state_of_a_distributed_checkpoint():
+    saved, model = (nn.Sequential(make(LEVELS["nested"], 4.0)) for _ in range(2))
+    with torch.no_grad():
+        saved[0].weight += 1.0
+    set_model_state_dict(model, get_model_state_dict(saved))
+    assert torch.equal(model[0].weight, saved[0].weight)
+    other = nn.Sequential(make(LEVELS["overlapping"], 4.0))
+    with pytest.raises(ValueError, match="the levels of a layer cannot be replaced"):
+        other[0].level_index = saved[0].level_index
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_a_single_value_in_the_coarsest_level_is_refused(backend):
+    layer = LocalBN(1, [Segments.per_cell(GRID), HALVES], pooling=4.0, backend=backend)
+    mask = torch.ones(GRID, dtype=torch.bool)
+    mask[0, 1:] = mask[1, :2] = False  # one value in the first half
+    with pytest.raises(ValueError, match="the coarsest level of segment 0 has a single value"):
+        layer(torch.randn(1, 1, *GRID), mask)
+    assert layer.running_var.min() == 1
+    layer(torch.randn(2, 1, *GRID), mask)
+
+
+def test_a_learned_tau_begins_where_it_was_told_to():
+    layer = LocalBN(2, LEVELS["cells"], pooling=7.0, learn_pooling=True, dtype=torch.float64)
+    torch.testing.assert_close(layer.log_tau.exp().item(), 7.0, rtol=1e-14, atol=0)
 
 
 @pytest.mark.slow

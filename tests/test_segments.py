@@ -67,13 +67,14 @@ def test_copies_are_equal(clone):
     ("make", "error", "words"),
     [
         (lambda: Segments(torch.zeros(2, 2)), TypeError, "ids must be integers, got torch.float32"),
-        (lambda: Segments([]), TypeError, "ids must be integers"),
+        (lambda: Segments([]), ValueError, r"at least one cell, got shape \(0,\)"),
         (lambda: Segments(torch.zeros(0, 2).int()), ValueError, "at least one cell"),
         (lambda: Segments(torch.tensor(0)), ValueError, "at least one cell"),
         (lambda: Segments([[-2, 0]]), ValueError, "got -2 .. 0"),
         (lambda: Segments([[-1, -1]]), ValueError, "got -1 .. -1"),
         (lambda: Segments([[0, 3, 1]]), ValueError, r"no cell has \[2\]"),
-        (lambda: Segments.single((3, 0)), ValueError, "grid must be sizes"),
+        (lambda: Segments.single((3, 0)), ValueError, r"grid must be integers .* got \(3, 0\)"),
+        (lambda: Segments.per_cell((2.7, 3)), ValueError, r"grid must be .* got \(2\.7, 3\)"),
         (
             lambda: Segments.nearest([1, 9], (3, 3)),
             ValueError,
@@ -87,6 +88,11 @@ def test_copies_are_equal(clone):
 def test_bad_input_says_what_is_wrong(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64, np.int16])
+def test_arrays_of_any_integers_are_taken(dtype):
+    assert Segments(np.array([[0, 1], [1, 0]], dtype)) == Segments([[0, 1], [1, 0]])
 
 
 def test_read_only_arrays_of_numpy_are_taken_without_a_warning(recwarn):

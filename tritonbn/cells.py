@@ -2,18 +2,25 @@
 
 from collections.abc import Sequence
 from math import prod
+from operator import index
 
 import torch
 from torch import Tensor
 
-INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+INTEGERS = (
+    *(torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.uint8, torch.uint16, torch.uint32, torch.uint64),
+)
 
 
 def checked_grid(grid: Sequence[int]) -> tuple[int, ...]:
     """Return the sizes of a grid, or raise `ValueError`."""
-    sizes = tuple(int(size) for size in grid)
+    try:
+        sizes = tuple(index(size) for size in grid)
+    except TypeError:
+        sizes = ()
     if not sizes or min(sizes) < 1:
-        raise ValueError(f"grid must be sizes of at least 1, such as (32, 32), got {grid}")
+        raise ValueError(f"grid must be integers of at least 1, such as (32, 32), got {grid}")
     return sizes
 
 

@@ -1,5 +1,7 @@
 """Check the arguments of `local_batch_norm` before anything is computed."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -72,24 +74,23 @@ def check_counts(x: Tensor, segments: Segments, ids: Tensor, mask: Tensor | None
     """
     entries_per_cell = x.shape[0] * x.shape[2 : x.dim() - len(segments.grid)].numel()
     if mask is None:
-        if entries_per_cell != 1:
-            return
-        count = segments.cell_counts
-    elif not can_check_values(x):
-        return
-    else:
+        if entries_per_cell == 1:
+            _refuse(segments.single_cells, segments.num_segments)
+    elif can_check_values(x):
         counted = mask.expand(x.shape[0], 1, *x.shape[2:]).reshape(-1, len(ids)).sum(0)
         inside = ids >= 0
         count = counted.new_zeros(segments.num_segments)
-        count = count.index_add_(0, ids[inside], counted[inside])
-    check_single(count)
+        check_single(count.index_add_(0, ids[inside], counted[inside]))
 
 
-def check_single(count: Tensor) -> None:
+def check_single(count: Tensor, what: str = "segment") -> None:
     """Raise `ValueError` for a segment with a single value, given the number of values of each."""
-    single = (count == 1).nonzero().flatten().tolist()
+    _refuse((count == 1).nonzero().flatten().tolist(), len(count), what)
+
+
+def _refuse(single: Sequence[int], segments: int, what: str = "segment") -> None:
     if single:
         raise ValueError(
-            f"segment {single[0]} has a single value per channel ({len(single)} of "
-            f"{len(count)} segments do); the variance needs more than one"
+            f"{what} {single[0]} has a single value per channel ({len(single)} of "
+            f"{segments} segments do); the variance needs more than one"
         )

@@ -63,7 +63,7 @@ class Levels:
             smallest = torch.full_like(ids[0], -1)
             smallest[inside] = place
             self.smallest = Segments(smallest.view(levels[0].grid))
-        self.index = found
+        self.index: Tensor = found
         self.table, self.sizes = divide(found)
         self._copies: dict[torch.device, Tensor] = {found.device: self.table}
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tritonbn import ranks
 from tritonbn.backends import Backend
 from tritonbn.levels import Levels
-from tritonbn.ops import Activation, local_batch_norm
+from tritonbn.ops import Activation, check_options, local_batch_norm
 from tritonbn.pooled import PooledBatchNorm, checked_tau
 from tritonbn.segments import Segments
 
@@ -59,8 +59,8 @@ class LocalBN(PooledBatchNorm):
     backend : "auto", "triton", "native" or "reference", default "auto"
         The implementation; see `tritonbn.local_batch_norm`.
     pooling : float or sequence of float, optional
-        tau, for several levels: the number of values that count as much as the level above. A
-        segment with n values is normalized with the mean and the second moment
+        tau, required for several levels and not allowed for one: the number of values that count as
+        much as the level above. A segment with n values is normalized with the mean and mean square
         ``share * own + (1 - share) * above``, where ``share = n / (n + tau)``, and `above` is the
         same estimate of the next coarser level. 0 uses the finest level alone, infinity the
         coarsest one. A sequence has a number for each level but the last.
@@ -80,7 +80,9 @@ class LocalBN(PooledBatchNorm):
         Initially 1 and 0. With several levels, those of the coarsest one.
     weight_deviations, bias_deviations : ParameterList
         With several levels: what each finer level adds to weight and bias, initially 0. Weight
-        decay of these draws each segment towards the level above.
+        decay of these shrinks each segment towards the level above.
+    log_tau : Parameter, shape (L - 1,)
+        With `learn_pooling`: the logarithm of tau of each of the L levels but the last.
     running_mean, running_var : Tensor (buffer), shape (C, S), or None
         Initially 0 and 1.
     num_batches_tracked : Tensor (buffer), scalar int64, or None
@@ -141,11 +143,13 @@ class LocalBN(PooledBatchNorm):
     ) -> None:
         if num_features < 1:
             raise ValueError(f"num_features must be at least 1, got {num_features}")
+        check_options(activation, backend)
         levels = None
         if isinstance(segments, Tensor):
             segments = Segments(segments)
         elif not isinstance(segments, Segments):
-            if any(isinstance(level, Segments | Tensor) for level in segments):
+            is_list = isinstance(segments, Sequence)
+            if is_list and any(isinstance(level, Segments | Tensor) for level in segments):
                 levels = Levels(segments)  # type: ignore[arg-type]
             smallest = levels.smallest if levels else Segments.per_cell(segments)  # type: ignore[arg-type]
             segments = smallest
@@ -200,7 +204,7 @@ class LocalBN(PooledBatchNorm):
         ----------
         x : floating-point Tensor, shape ``(N, C, *extra, *grid)``
         mask : Tensor of bool, broadcastable to ``(N, 1, *extra, *grid)``, optional
-            True where a value is included in the statistics.
+            True where a value is included in the statistics of the batch.
 
         Returns
         -------
@@ -285,7 +289,7 @@ def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None, time: int = 0) ->
     tracked = mean if layer.training and layer.track_running_stats else None
     momentum: float | Tensor = 0.0 if layer.momentum is None else layer.momentum
     if tracked is not None and layer.momentum is None and count is not None:
-        momentum = 1.0 / (count + 1).to(tracked.dtype)
+        momentum = 1.0 / (count + 1).to(torch.promote_types(tracked.dtype, torch.float32))
     ignored = layer.training and not layer.track_running_stats
     weight, bias = layer.segment_parameters()
     y = local_batch_norm(

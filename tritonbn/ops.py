@@ -47,8 +47,9 @@ def local_batch_norm(
         y    = (x - mean) / sqrt(var + eps) * weight[c, k] + bias[c, k]
 
     This is the biased variance; the running variance is updated with the unbiased one. Cells with
-    id -1, and segments without any included value in this batch, are returned unchanged. With one
-    segment over the whole grid this is `torch.nn.functional.batch_norm`.
+    id -1, and segments without any included value in this batch, are returned unchanged, unless
+    running statistics are used: then the mask affects no output. With one segment over the whole
+    grid this is `torch.nn.functional.batch_norm`.
 
     Parameters
     ----------
@@ -85,8 +86,7 @@ def local_batch_norm(
         the batch of a rank may be empty. The gradients are those of the sum of the losses of all
         ranks, but a rank contributes only its own part to the gradients of weight and bias.
     pooling : Pooling, optional
-        Levels of segments, of which `segments` are the smallest: each segment is normalized with an
-        estimate that is drawn towards those of the levels above; see `tritonbn.LocalBN`.
+        Levels of segments, made by `tritonbn.LocalBN`, which is the way to use them.
 
     Returns
     -------
@@ -100,9 +100,10 @@ def local_batch_norm(
     ValueError
         If a shape, a device or an option is wrong, if `backend` cannot run, if running statistics
         would have to be updated under `torch.vmap`, or if the statistics of the batch are used and
-        a segment has a single value per channel; the message names the segment. With a mask or a
-        process group this last check is made on the CPU in eager mode only, because it would wait
-        for the GPU; elsewhere the variance of a single value is 0.
+        a segment has a single value per channel; the message names the segment. With a mask, a
+        process group or levels, where it is a segment of the coarsest one, this last check is made
+        on the CPU in eager mode only, because it would wait for the GPU; elsewhere the variance of
+        a single value is 0.
     NotImplementedError
         If a process group is given, and derivatives are forward-mode, or nested or compiled ones of
         `torch.func`.
@@ -130,12 +131,7 @@ def local_batch_norm(
         "bias": bias,
     }
     check_arguments(x, segments, parameters, mask, eps)
-    for name, option, options in (
-        ("activation", activation, (None, *ACTIVATIONS)),
-        ("backend", backend, get_args(Backend)),
-    ):
-        if option not in options:
-            raise ValueError(f"{name} must be one of {options}, got {option!r}")
+    check_options(activation, backend)
     backend = choose_backend(backend, x)
     partition = _partition_for(x, segments)
     given, running = None, None
@@ -195,13 +191,26 @@ def local_batch_norm(
         running = None
     else:
         y, *statistics = eager_forward(*operands, None)
-    if group is not None and pooling is None and can_check_values(x):
-        check_single(statistics[2])
+    if can_check_values(x):
+        if pooling is not None:
+            check_single(pooling.counts(statistics[2]), "the coarsest level of segment")
+        elif group is not None:
+            check_single(statistics[2])
     if running is not None:
         _update_running(running, pooling, *statistics)
     if activation is not None and fused is None:
         y = ACTIVATIONS[activation](y)
     return y
+
+
+def check_options(activation: str | None, backend: str) -> None:
+    """Raise `ValueError` for an activation or a backend that does not exist."""
+    for name, option, options in (
+        ("activation", activation, (None, *ACTIVATIONS)),
+        ("backend", backend, get_args(Backend)),
+    ):
+        if option not in options:
+            raise ValueError(f"{name} must be one of {options}, got {option!r}")
 
 
 def _partition_for(x: Tensor, segments: Segments) -> Partition:

@@ -46,8 +46,9 @@ class PooledBatchNorm(SegmentedBatchNorm):
             for deviation in (*self.weight_deviations, *self.bias_deviations):
                 nn.init.zeros_(deviation)
             if self.learn_pooling:
+                begin = torch.tensor([math.log(tau) for tau in self._tau], dtype=torch.float64)
                 with torch.no_grad():
-                    self.log_tau.copy_(torch.tensor([math.log(tau) for tau in self._tau]))
+                    self.log_tau.copy_(begin)
 
     @property
     def tau(self) -> Tensor | None:

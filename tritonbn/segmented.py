@@ -66,6 +66,18 @@ class SegmentedBatchNorm(_BatchNorm):
             self.segments = segments
         self._known_version = self._segment_ids._version
 
+    @property
+    def level_index(self) -> Tensor:
+        """The entry of the state that tells the levels apart; only layers with levels have it."""
+        if self.levels is None:
+            raise AttributeError(f"a {type(self).__name__} without levels has no level_index")
+        return self.levels.index
+
+    @level_index.setter
+    def level_index(self, index: Tensor) -> None:
+        if not self._has_index(index):
+            raise ValueError("the levels of a layer cannot be replaced")
+
     @plain_tensors()
     def _take(self, segments: Segments) -> None:
         self._segments = segments
@@ -102,7 +114,19 @@ class SegmentedBatchNorm(_BatchNorm):
     def _has_index(self, index: Tensor | None) -> bool:
         if self.levels is None or index is None:
             return self.levels is None and index is None
-        return torch.equal(self.levels.index, index.to(self.levels.index.device))
+        own = self.levels.index
+        return index.shape == own.shape and bool((index.to(own.device) == own).all())
+
+    def _load_ids(self, ids: Tensor) -> None:
+        """Take over the ids of a state, which may be whole numbers in any dtype."""
+        if ids.is_floating_point() and torch.equal(ids, ids.round()):
+            ids = ids.to(torch.int64)
+        saved, own = Segments(ids), self.segments
+        same_shape = (saved.grid, saved.num_segments) == (own.grid, own.num_segments)
+        if not same_shape or (self.levels is not None and saved != own):
+            raise ValueError(f"{saved} cannot be loaded into {own}")
+        if saved != own:
+            self.segments = saved
 
     def _load_from_state_dict(
         self,
@@ -118,15 +142,15 @@ class SegmentedBatchNorm(_BatchNorm):
         state = dict(state_dict)
         ids = state.pop(prefix + "segment_ids", None)
         index = state.pop(prefix + "level_index", None)
-        if not self._has_index(index):
+        if index is None and self.levels is not None:
+            missing_keys += [prefix + "level_index"] * strict
+        elif not self._has_index(index):
             error_msgs.append(f"{prefix}segments: the levels of the state are others")
         if ids is not None:
-            saved, own = Segments(ids), self.segments
-            same_shape = (saved.grid, saved.num_segments) == (own.grid, own.num_segments)
-            if not same_shape or (self.levels is not None and saved != own):
-                error_msgs.append(f"{prefix}segments: {saved} cannot be loaded into {own}")
-            elif saved != own:
-                self.segments = saved
+            try:
+                self._load_ids(ids)
+            except (TypeError, ValueError) as error:
+                error_msgs.append(f"{prefix}segments: {error}")
         elif self.segments.num_segments == 1:
             for name in ("weight", "bias", "running_mean", "running_var"):
                 value = state.get(prefix + name)

@@ -50,6 +50,8 @@ class Segments:
         The shape of the grid, such as ``(height, width)``.
     cell_counts : Tensor of int64, shape (S,)
         Number of cells in each segment, at least 1.
+    single_cells : tuple of int
+        The segments that have one cell.
 
     Raises
     ------
@@ -73,16 +75,17 @@ class Segments:
     num_segments: int
     grid: tuple[int, ...]
     cell_counts: Tensor
+    single_cells: tuple[int, ...]
 
     @plain_tensors()
     def __init__(self, ids: Tensor | Sequence[Any]) -> None:
         if isinstance(ids, FakeTensor) or (isinstance(ids, Tensor) and ids.is_meta):
             raise ValueError(f"ids must have values, got a {type(ids).__name__} on {ids.device}")
         ids = torch.asarray(ids, device="cpu", copy=True)  # of NumPy, it may be read-only
-        if ids.dtype not in INTEGERS:
-            raise TypeError(f"ids must be integers, got {ids.dtype}")
         if ids.dim() == 0 or ids.numel() == 0:
             raise ValueError(f"ids must have at least one cell, got shape {tuple(ids.shape)}")
+        if ids.dtype not in INTEGERS:
+            raise TypeError(f"ids must be integers, got {ids.dtype}")
         self.ids = ids.detach().to(torch.int64).contiguous()
         lowest, highest = int(self.ids.min()), int(self.ids.max())
         if lowest < -1 or highest < 0:
@@ -99,6 +102,7 @@ class Segments:
             raise ValueError(
                 f"ids must use every number from 0 to {highest}; no cell has {unused[:10]}"
             )
+        self.single_cells = tuple((self.cell_counts == 1).nonzero().flatten().tolist())
         partition = Partition.of(self.ids.flatten())
         self._partitions: dict[torch.device, Partition] = {self.ids.device: partition}
 
@@ -173,12 +177,12 @@ class Segments:
                 [0, 1, 1, 1]])
         """
         grid = checked_grid(grid)
-        axes = (torch.arange(size) for size in grid)
-        positions = torch.cartesian_prod(*axes).view(prod(grid), -1)
-        stations = positions[checked_cells(cells, grid)]
-        squared = (positions[:, None] - stations[None]).square().sum(-1)  # (cells, S), integers
+        stations = checked_cells(cells, grid)
+        squared = torch.zeros_like(stations)
+        for size, position in zip(grid, torch.unravel_index(stations, grid), strict=True):
+            squared = squared[..., None, :] + (torch.arange(size)[:, None] - position).square()
         order = torch.arange(len(stations))
-        return cls((squared * len(stations) + order).argmin(1).reshape(grid))
+        return cls((squared * len(stations) + order).argmin(-1))  # squared: (*grid, S), integers
 
     @classmethod
     @plain_tensors()

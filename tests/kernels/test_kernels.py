@@ -283,6 +283,17 @@ def test_registered_operator_is_consistent(layout, given, device):
     torch.library.opcheck(torch.ops.tritonbn.local_batch_norm, arguments)
 
 
+def test_running_statistics_in_bfloat16(device):
+    segments = SEGMENTS["nearest"]
+    x, *_ = sample(segments, device, torch.float32)
+    kept = []
+    for dtype, backend in ((torch.bfloat16, "triton"), (torch.float64, "native")):
+        running = torch.zeros(2, x.shape[1], segments.num_segments, dtype=dtype, device=device)
+        local_batch_norm(x, segments, *running, training=True, momentum=0.5, backend=backend)
+        kept.append(running)
+    torch.testing.assert_close(kept[0].double(), kept[1], rtol=BFLOAT16, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["nearest", "per_cell"])
 def test_an_activation_without_a_kernel_is_refused(name, device):
     from tritonbn.kernels import launch

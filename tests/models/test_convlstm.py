@@ -41,6 +41,11 @@ def test_is_an_lstm_in_each_cell_without_neighbours(kernel_size, grid):
     torch.testing.assert_close(x.grad, expected)
 
 
+def test_an_even_kernel_is_refused():
+    with pytest.raises(ValueError, match="kernel_size must be odd, got 4"):
+        ConvLSTM(kernel_size=4, head="convolution")
+
+
 def test_neighbours_act_through_the_state():
     cell = ConvLSTMCell(1, 2, 3)
     x = torch.zeros(1, 3, 1, 1, 9)

@@ -54,6 +54,24 @@ def test_compile(training, make, x):
     hold_to(expected(make, training), compiled, x)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_of_one(training, backend, device, x):
+    segments = Segments([[0, 0, 1], [0, 1, 1]])  # three values of each
+    layer = LocalBN(CHANNELS, segments, backend=backend, device=device).train(training)
+    reference = Published(layer)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for count in (4, 1):  # the last batch of an epoch may be smaller
+        hold_to(reference, compiled, x[:count])
+    program = torch.export.export(layer, (x[:1],))
+    torch.testing.assert_close(program.module()(x[:1]), reference(x[:1]), **CLOSE)
+
+
+def test_a_single_value_is_refused_in_a_compiled_model(x):
+    layer = torch.compile(LocalBN(CHANNELS, Segments.per_cell(GRID)), backend="aot_eager")
+    with pytest.raises(ValueError, match="segment 0 has a single value per channel"):
+        layer(x[:1])
+
+
 @pytest.fixture
 def small(segments):
     """Return a layer for tests that compile C++; they are slow, so there is one backend only."""

@@ -31,6 +31,14 @@ def test_construction_and_training_in_fake_mode(training, segments):
     assert x.grad.shape == SHAPE
 
 
+def test_one_sample_in_fake_mode():
+    with FakeTensorMode():
+        y = LocalBN(CHANNELS, Segments.single(GRID))(torch.randn(1, CHANNELS, *GRID))
+        with pytest.raises(ValueError, match="segment 0 has a single value per channel"):
+            LocalBN(CHANNELS, Segments.per_cell(GRID))(torch.randn(1, CHANNELS, *GRID))
+    assert y.shape == (1, CHANNELS, *GRID)
+
+
 def test_segments_made_in_fake_mode_have_values():
     with FakeTensorMode():
         made = Segments.nearest([0, 5], GRID), Segments.per_cell(GRID), Segments([[0, 1]])

@@ -101,4 +101,6 @@ def update_running(running, batch, momentum, share, place, present):
         momentum = tl.load(share).to(tl.float64)
     old = tl.load(running + place, mask=present, other=0).to(tl.float64)
     new = old + momentum * (batch - old)
+    if running.dtype.element_ty == tl.bfloat16:  # Triton's interpreter has no direct conversion
+        new = new.to(tl.float32)
     tl.store(running + place, new.to(running.dtype.element_ty), mask=present)

@@ -45,6 +45,8 @@ class ConvLSTMCell(nn.Module):
 
     def __init__(self, in_channels: int, hidden_channels: int, kernel_size: int = 3) -> None:
         super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         self.padding = kernel_size // 2
         self.input = nn.ModuleList(
             nn.Conv2d(in_channels, hidden_channels, kernel_size, padding=self.padding)
