@@ -168,6 +168,18 @@ def test_layers_without_one_grid_are_named():
     assert type(model[1]) is type(shared[0]) is nn.BatchNorm2d
 
 
+@pytest.mark.parametrize("given", [(5, 6), SEGMENTS.ids, [SEGMENTS, SEGMENTS]])
+def test_what_makes_no_segments_is_refused(given):
+    model, example = network(), torch.randn(1, 1, 5, 6)
+    with pytest.raises(TypeError, match=r"segments must be tritonbn\.Segments, or a function"):
+        convert_batchnorm(model, given, example)
+    with pytest.raises(ValueError, match=r"segments\(\(5, 6\)\) must return tritonbn.Segments of"):
+        convert_batchnorm(model, lambda grid: given, example)
+    with pytest.raises(ValueError, match=r"segments\(\(3, 3\)\) must .* got Segments\(30 on 5x6\)"):
+        convert_batchnorm(model, lambda grid: Segments.per_cell((5, 6)), example)
+    assert type(model[1]) is nn.BatchNorm2d
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"affine": False}, {"track_running_stats": False}, {"momentum": None}]
 )

@@ -50,9 +50,12 @@ def convert_batchnorm(
 
     Raises
     ------
+    TypeError
+        If `segments` is neither `Segments` nor a function.
     ValueError
-        If `segments` is a function and `example` is missing, or if a layer is not called with the
-        example or is called on several grids. The model is then unchanged.
+        If `segments` is a function and `example` is missing, if it returns anything but segments of
+        the grid, or if a layer is not called with the example or is called on several grids. The
+        model is then unchanged.
 
     Examples
     --------
@@ -68,6 +71,16 @@ def convert_batchnorm(
     >>> model = torch.nn.Sequential(conv, torch.nn.BatchNorm2d(4), torch.nn.ReLU())
     >>> convert_batchnorm(model, Segments.per_cell, torch.zeros(2, 1, 32, 32))[1].segments
     Segments(256 on 16x16)
+
+    On a coarse grid several stations may share a cell. Then give each coarse cell the segment of
+    its first fine cell:
+
+    >>> fine = Segments.nearest([0, 1, 620], (32, 32)).ids
+    >>> def coarser(grid):
+    ...     ids = fine[:: 32 // grid[0], :: 32 // grid[1]]
+    ...     return Segments(ids.unique(return_inverse=True)[1])
+    >>> coarser((16, 16))
+    Segments(3 on 16x16)
     """
     norms: dict[str, nn.BatchNorm2d] = {}
     others = []
@@ -78,8 +91,13 @@ def convert_batchnorm(
             others.append(f"{name or 'the model'} ({type(module).__name__})")
     if isinstance(segments, Segments):
         chosen = dict.fromkeys(norms, segments)
-    else:
+    elif callable(segments):
         chosen = _choose(model, norms, segments, example)
+    else:
+        raise TypeError(
+            "segments must be tritonbn.Segments, or a function from the shape of a grid to them, "
+            f"such as Segments.per_cell; got {segments!r}"
+        )
     if others:
         warnings.warn(
             "convert_batchnorm converts plain nn.BatchNorm2d layers only; unchanged are "
@@ -217,6 +235,9 @@ def _choose(
                 f"every layer must work on exactly one grid, but {name} works on {found}"
             )
     of_grid = {grid: segments(grid) for grids in seen.values() for grid in grids}
+    for grid, made in of_grid.items():
+        if not isinstance(made, Segments) or made.grid != grid:
+            raise ValueError(f"segments({grid}) must return tritonbn.Segments of it, got {made!r}")
     return {name: of_grid[grid] for name, (grid,) in seen.items()}
 
 
