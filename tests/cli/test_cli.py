@@ -240,7 +240,7 @@ def test_the_module_is_the_command() -> None:
     [
         (["tune", "--channels", "4"], False, "tune needs a CUDA or ROCm GPU"),
         (["kernels"], True, "the kernels are interpreted; unset it"),
-        (["kernels", "--targets", "sm_9"], False, "targets must be among sm_80, .*; got sm_9"),
+        (["kernels", "--targets", "sm_9"], False, "targets must be among sm_75, .*; got sm_9"),
     ],
 )
 def test_commands_of_the_kernels_say_what_they_lack(arguments, interpreted, words):

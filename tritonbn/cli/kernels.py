@@ -40,8 +40,8 @@ def add_commands(commands: Commands) -> None:
         "--targets",
         nargs="+",
         metavar="TARGET",
-        default=["sm_80", "sm_90", "sm_100", "gfx942"],
-        help="GPUs, which this machine need not have (default: sm_80 sm_90 sm_100 gfx942)",
+        default=["sm_75", "sm_80", "sm_90", "sm_100", "gfx942"],
+        help="GPUs, which this machine need not have (default: sm_75 sm_80 sm_90 sm_100 gfx942)",
     )
     kernels.add_argument(
         "--markdown", action="store_true", help="print the page of the documentation"

@@ -15,6 +15,7 @@ from triton.runtime.jit import JITFunction
 from tritonbn.kernels.offline.sass import TOOLS
 
 TARGETS = {
+    "sm_75": GPUTarget("cuda", 75, 32),
     "sm_80": GPUTarget("cuda", 80, 32),
     "sm_90": GPUTarget("cuda", 90, 32),
     "sm_100": GPUTarget("cuda", 100, 32),
