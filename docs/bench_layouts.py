@@ -58,7 +58,7 @@ def layers(machine: str, before: str) -> str:
     measured = [row for row in record["layers"] if "step" in row and not row.get("contended")]
     inference = any("inference" in row for row in measured)
     words = ["(N, C, H, W)", "type", "memory", "segments", "layer", "forward", "step", "spread"]
-    rows = [[*words, *["inference"] * inference, "x copy", "step before", "issued"]]
+    rows = [[*words, *["inference"] * inference, "ratio to copy", "step before", "launch"]]
     for row in sorted(measured, key=lambda row: _place(row, measured)):
         old = then.get(_name(row))
         rows.append(
@@ -84,20 +84,20 @@ def gpu_steps(machine: str) -> str:
     """Tabulate the steps at (128, 64, 32, 32) in float32 and contiguous memory."""
     record = newest(machine)
     main = [row for row in _at(record, (128, 64, 32, 32)) if "step" in row]
-    rows = [["layer", "us", "x copy", "issued, us"]]
+    rows = [["layer", "us", "ratio to copy", "launch, us"]]
     for layer, segments in SHOWN_ON_GPU:
         row = next(r for r in main if (r["layer"], r["segments"]) == (layer, segments))
         ratio = f"{copy_ratio(row, copy_of(record)):.2f}"
-        issued = f"{row['host_step_us']:,.0f}"
-        rows.append([_title(layer, segments), _median(row, "step"), ratio, issued])
+        launch = f"{row['host_step_us']:,.0f}"
+        rows.append([_title(layer, segments), _median(row, "step"), ratio, launch])
     return f"{markdown(rows, RIGHT)}\n\n{_source(record)}"
 
 
 def cpu_steps(machine: str) -> str:
     """Tabulate the steps of the newest record in float32 and contiguous memory."""
     record = newest(machine)
-    header = ["(N, C, H, W)", "layer", "step, ms", "quartiles", "x `nn.BatchNorm2d`"]
-    rows = [[*header, "x, beside a busy core", "x, inference"]]
+    header = ["(N, C, H, W)", "layer", "step, ms", "quartiles", "ratio to `nn.BatchNorm2d`"]
+    rows = [[*header, "ratio, one core busy", "ratio, inference"]]
     for shape in dict.fromkeys(tuple(row["shape"]) for row in record["layers"]):
         found = [row for row in _at(record, shape) if "step" in row]
         for layer, segments in SHOWN_ON_CPU:
@@ -129,7 +129,7 @@ def networks(machine: str, before: str) -> str:
     record, earlier = newest(machine), read_record(RECORDS / f"{before}.json")
     names = ("backbone", "head", "norm")
     then = {tuple(row[name] for name in names): row for row in earlier["models"]}
-    rows = [[*names, "step before", "step", "share of the norm", "issued", "samples/s"]]
+    rows = [[*names, "step before", "step", "share of the norm", "launch", "samples/s"]]
     for row in record["models"]:
         name = [row[name] for name in names]
         if "error" in row:

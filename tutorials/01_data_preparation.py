@@ -59,8 +59,8 @@ raw[["date", "latitude", "longitude", "Location.ID", "OPCN3PM25", "OPCN3PM25_fla
 # ## Flags
 #
 # An empty flag means a valid reading. Otherwise it names the reasons: `W` is the warm-up after a start, `Rh.max` air too
-# humid for an optical counter (droplets are counted as dust), `High_values` and `OutliersMax` speak for
-# themselves. How large a share of the readings of this device is flagged?
+# humid for an optical counter (droplets are counted as dust), `High_values` a value above a limit, and `OutliersMax` an
+# outlier at the upper end. How large a share of the readings of this device is flagged?
 
 # %%
 flags = raw["OPCN3PM25_flag"].fillna("valid").str.split(",").explode().value_counts()

@@ -105,7 +105,7 @@ y = torch.func.functional_call(LocalBN(C, segments), {"weight": weight, "bias": 
 torch.testing.assert_close(local_norm(x, segments.ids, weight, bias), y)
 
 # %% [markdown]
-# One segment over the whole grid is `nn.BatchNorm2d`, exactly: outputs, gradients and running statistics.
+# One segment over the whole grid is `nn.BatchNorm2d`: outputs, gradients and running statistics agree up to rounding.
 #
 # ## Segments
 #
@@ -176,9 +176,9 @@ assert v.grad.sum().abs() < 1e-5
 #
 # The first two problems have a common remedy. With several levels of segments, from fine to coarse, a segment
 # with $n$ values is normalized with its own mean and that of the level above, in the shares $n / (n + \tau)$ and
-# $\tau / (n + \tau)$. The mean of the squares is drawn in the same way, and both give the variance. Here twelve
-# stations with 2 to 100 readings are drawn towards the mean of all (`tau = inf`). A mask says which readings there
-# are. Guess: which stations will move most?
+# $\tau / (n + \tau)$. The mean square is weighted in the same way, and the variance follows from both. The figure
+# shows the means of twelve stations with 2 to 100 readings for `tau = 0` (their own values), `tau = 9` (pooled) and
+# `tau = inf` (the mean of all). A mask says which readings there are. Guess: which stations will move most?
 
 # %% mystnb={"image": {"alt": "Means of twelve stations: with tau = 9 the mean of a station with two to four readings is much closer to the mean of all than with tau = 0; with fifty or more readings both nearly agree"}}
 number = torch.tensor([2, 2, 3, 4, 6, 9, 14, 21, 32, 50, 75, 100])  # readings of each station

@@ -90,8 +90,8 @@ run.scores()[["model", "norm", "stations", "mean_reading", "sprmse", "skill"]].r
 # ## The published picture
 #
 # The upper panels show the whole grid: on the left the readings with the cell numbers, on the right the
-# estimate for every cell. The lower panels enlarge rows 14 to 24 and columns 8 to 18. The network does not
-# see the station framed in pink.
+# estimate for every cell. The lower panels enlarge rows 14 to 24 and columns 8 to 18. The reading of
+# the station framed in pink is hidden from the network.
 
 # %% mystnb={"image": {"alt": "Four maps of the city: readings with cell numbers, the estimated field, and both enlarged around the hidden cell 621 with estimate and true reading"}}
 run.heatmap(CELL)

@@ -56,7 +56,7 @@ local = convert_batchnorm(original, Segments.per_cell, example=x)
 print(local[0][1], local[2], sep="\n")
 
 # %% [markdown]
-# Every cell of every layer now has its own statistics, parameters and counter, which start as copies of those of the
+# Every cell of every layer now has its own statistics and parameters, which start as copies of those of the
 # whole grid. So the converted model computes the same in evaluation, and only training makes it local. The
 # parameters are new tensors: create the optimizer after the conversion.
 

@@ -92,9 +92,10 @@ run.training_curve()
 # %% [markdown]
 # ## 4. Judge it before you look at the map
 #
-# A map always looks convincing. What it is worth is told by stations that the network did not see: `sprmse` is the
-# error at hidden stations in µg/m³, and `skill` compares it with IDW. With a skill near 0 or below,
-# use IDW, which is simpler.
+# A map always looks convincing. To judge it, hide one station at a time and estimate it: `sprmse` is the error of these
+# estimates in µg/m³, and `skill` compares it with IDW. With a skill near 0 or below, use IDW, which is simpler.
+# Training used other readings of these stations; with `protocol="unseen"` the score is that of places
+# which training does not know.
 
 # %%
 scores = run.scores()
@@ -142,7 +143,7 @@ print(read["crs"].attrs["geographic_crs_name"])
 # ## 7. An interactive map
 #
 # Zoom and drag; a click on a station shows its reading. The map needs no tiles from the network: it has its own
-# outline and degree lines. It needs a running kernel, so beside it is the same field as a figure.
+# outline and degree lines. It needs a running kernel, so the same field comes first as a figure.
 
 # %% mystnb={"image": {"alt": "The same field with the stations drawn as squares, coloured by their readings, on one colour scale"}}
 run.map(time)
@@ -170,8 +171,9 @@ assert cells.max() > cells.min()
 # Does a smaller network error at a station go with a nearby other station? Draw the RMSE of each station against
 # the distance to its nearest neighbour.
 
-# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true} mystnb={"image": {"alt": "Scatter plot of the RMSE of each station against the distance to the nearest other station in degrees"}}
-at = city.stations[["latitude", "longitude"]].to_numpy() * [1, 0.63]  # cos(51 degrees)
+# %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true} mystnb={"image": {"alt": "Scatter plot of the RMSE of each station against the distance to the nearest other station in kilometres"}}
+latitude, longitude = city.stations[["latitude", "longitude"]].to_numpy().T
+at = np.stack([latitude, longitude * np.cos(np.radians(latitude.mean()))], axis=1)
 distances = np.linalg.norm(at[:, None] - at, axis=-1) * 111.2  # km
 nearest = np.sort(distances, axis=1)[:, 1]
 axes = run.stations().assign(km=nearest).plot.scatter("km", "rmse", figsize=(5, 3.5))

@@ -65,11 +65,11 @@ def layers_table(rows: Sequence[Row], gb_per_s: float) -> Table:
     steps = [row["step"]["median_us"] for row in rows if "step" in row]
     unit, divisor = ("ms", 1e3) if min(steps, default=0) >= 1e4 else ("us", 1.0)
     where = f"{tuple(first['shape'])}, {first['dtype']}, {first['memory_format']}"
-    busy = ", beside a busy core" if first.get("contended") else ""
+    busy = ", one core busy" if first.get("contended") else ""
     table = _table(f"Median {unit} at {where}{busy}", ["layer"])
     is_on_gpu = any("host_step_us" in row for row in rows)
-    headings = ("forward", "step", "spread", "inference", "x global", "x copy")
-    for heading in (*headings, *["issued"] * is_on_gpu):
+    headings = ("forward", "step", "spread", "inference", "/ global", "/ copy")
+    for heading in (*headings, *["launch"] * is_on_gpu):
         table.add_column(heading, justify="right")
     errors = []
     for segments, group in groupby(rows, key=lambda row: row["segments"]):

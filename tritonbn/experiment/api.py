@@ -197,7 +197,7 @@ def compare(
         How many runs at the same time. Default 1.
     scheduler : str, optional
         The address of a Dask scheduler, such as ``tcp://HOST:8786``, whose workers make the runs;
-        `jobs` is then not used. Needs ``pip install 'tritonbn[cluster]'``.
+        `jobs` is then not used. Needs ``pip install 'tritonbn[dask]'``.
     device : torch.device or str, optional
         Default: the GPU if there is one.
     progress : bool

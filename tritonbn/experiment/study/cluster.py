@@ -42,7 +42,7 @@ def dask_workers(address: str, runs: int) -> Iterator[Workers]:
         import distributed
     except ImportError as error:
         raise ConfigError(
-            "a scheduler needs the library distributed: pip install 'tritonbn[cluster]'"
+            "a scheduler needs the library distributed: pip install 'tritonbn[dask]'"
         ) from error
     try:
         client: Any = distributed.Client(address, timeout=_TIMEOUT)  # type: ignore[no-untyped-call]
@@ -86,7 +86,7 @@ def _require_same_version(client: Any) -> None:
         if there != tritonbn.__version__:
             raise ConfigError(
                 f"tritonbn of the worker {worker} is {there}, but here it is "
-                f"{tritonbn.__version__}; install the same version of 'tritonbn[cluster]' on all "
+                f"{tritonbn.__version__}; install the same version of 'tritonbn[dask]' on all "
                 "machines"
             )
 
