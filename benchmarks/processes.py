@@ -1,0 +1,87 @@
+"""Compare with `nn.BatchNorm2d` in fresh processes: ``python benchmarks/processes.py OUT.csv``.
+
+Each of ten processes, one after the other, measures all inputs on the CPU: alone, and while another
+process keeps one core busy. The table has the ratio of the median times of both layers, as the
+median over the processes, the lowest and the highest.
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.progress import track
+
+from tritonbn.bench.cases import CONTIGUOUS, FLOAT32, MAIN, SEGMENTS, Input
+from tritonbn.bench.contention import busy_core
+from tritonbn.bench.measure import measure
+from tritonbn.bench.peers import GLOBAL, LOCAL, peers
+from tritonbn.bench.report import global_ratio
+
+PROCESSES = 10
+CPU = torch.device("cpu")
+CASES = [
+    MAIN,
+    Input((32, 64, 32, 32), FLOAT32, CONTIGUOUS),
+    Input((8, 16, 16, 16), FLOAT32, CONTIGUOUS),
+]
+
+
+def main() -> None:
+    """Write a table with one row per input and segments."""
+    parser = argparse.ArgumentParser(description="Compare with nn.BatchNorm2d in fresh processes.")
+    parser.add_argument("file", type=Path, help="CSV file to write")
+    file = parser.parse_args().file
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        rows = [row for _ in track(range(PROCESSES)) for row in pool.submit(ratios).result()]
+    groups = pd.DataFrame(rows).groupby(["(N, C, H, W)", "segments"], sort=False)
+    table = groups.agg(in_words).reset_index()
+    table.to_csv(file, index=False)
+    print(table.to_string(index=False))
+
+
+def ratios() -> list[dict[str, Any]]:
+    """Measure all inputs in this process."""
+    found = []
+    for case in CASES:
+        layers = [
+            peer
+            for segments in SEGMENTS
+            for peer in peers(case, segments, CPU)
+            if peer.name in (GLOBAL, LOCAL)
+        ]
+        idle, busy = (
+            measured(case, layers, contended, passes)
+            for contended, passes in ((False, ("step", "inference")), (True, ("step",)))
+        )
+        for alone, contended in zip(idle, busy, strict=True):
+            if alone["layer"] == LOCAL:
+                found.append(
+                    {
+                        "(N, C, H, W)": case.shape,
+                        "segments": alone["segments"],
+                        "step": global_ratio(alone, idle),
+                        "step, one core busy": global_ratio(contended, busy),
+                        "inference": global_ratio(alone, idle, "inference"),
+                    }
+                )
+    return found
+
+
+def measured(case: Input, layers: Any, contended: bool, passes: tuple[str, ...]) -> Any:
+    """Time the layers, alone or while one core is busy."""
+    with busy_core() if contended else nullcontext():
+        return measure(case, layers, CPU, passes)
+
+
+def in_words(values: pd.Series) -> str:
+    """Return the median and the range."""
+    return f"{values.median():.2f} ({values.min():.2f} to {values.max():.2f})"
+
+
+if __name__ == "__main__":
+    main()
