@@ -182,6 +182,37 @@ def test_an_unknown_setting_is_a_type_error(city: CityData, tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("backbone", "convlstm"),
+        ("design", "residual"),
+        ("head", "convolution"),
+        ("norm", "global"),
+        ("protocol", "paper"),
+        ("scaling", "percentile"),
+        ("seed", 3),
+    ],
+)
+def test_a_setting_that_a_comparison_chooses_is_refused(
+    city: CityData, tmp_path: Path, name: str, value: object
+) -> None:
+    message = f"{name}={value!r} is no setting of a comparison; give {name}s in its place"
+    with pytest.raises(ConfigError, match=message):
+        compare(city, directory=tmp_path / "out", progress=False, **ONE, **TINY, **{name: value})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("protocol", ["masked", "unseen"])
+def test_a_single_fold_is_refused(city: CityData, tmp_path: Path, protocol: str) -> None:
+    message = "fold=3 is no setting: a run has all folds of its protocol"
+    with pytest.raises(ConfigError, match=message):
+        trained(city, tmp_path / "out", protocol=protocol, fold=3)
+    with pytest.raises(ConfigError, match=message):
+        compare(city, directory=tmp_path / "out", progress=False, **ONE, **TINY, fold=3)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_combination_that_is_not_allowed_writes_nothing(city: CityData, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="protocol paper hides none"):
         trained(city, tmp_path / "out", design="residual", protocol="paper")

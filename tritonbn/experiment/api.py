@@ -22,6 +22,7 @@ from tritonbn.experiment.study.load import open_run
 from tritonbn.experiment.study.plan import Plan
 from tritonbn.experiment.study.prepare import open_results, preset_of, require_trainable
 from tritonbn.experiment.study.runner import make_runs
+from tritonbn.experiment.study.settings import OF_COMPARISON, require_free
 from tritonbn.experiment.study.workers import workforce_of
 from tritonbn.models.head import HeadName
 
@@ -91,7 +92,8 @@ def train(
     Raises
     ------
     ConfigError
-        If an argument, or the combination of arguments, is not allowed.
+        If an argument, or the combination of arguments, is not allowed, such as ``fold``: a run
+        has all folds of its protocol.
     DataError, FolderInUseError
         If the city has too few stations or readings, `directory` holds other results, or another
         process writes to it.
@@ -107,6 +109,7 @@ def train(
     >>> run.estimates().columns.to_list()
     ['time', 'station', 'reading', 'estimate']
     """
+    require_free(settings)
     where = None if directory is None else Path(directory)
     preset = preset_of(where, preset, "quick")
     config = RunConfig.preset(
@@ -214,8 +217,9 @@ def compare(
     Raises
     ------
     ConfigError
-        Before any run: if a name is unknown, a choice takes part in no run, a library of a
-        baseline is not installed, or the scheduler cannot be reached.
+        Before any run: if a name is unknown, a choice takes part in no run, a setting is decided
+        by another argument, as ``head`` by `heads`, a library of a baseline is not installed, or
+        the scheduler cannot be reached.
     DataError, FolderInUseError
         Before any run: if the city has too few stations or readings, `directory` holds other
         results, or another process writes to it.
@@ -234,6 +238,7 @@ def compare(
     1  cnn-dense  local     0
     2        idw      -     0
     """
+    require_free(settings, OF_COMPARISON)
     scaled = (None,) if scalings is None else scalings
     plan = Plan(backbones, designs, heads, norms, protocols, scaled, without, baselines, seeds)
     where = None if directory is None else Path(directory)

@@ -75,6 +75,8 @@ def test_a_setting_that_does_not_exist_is_refused():
         ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"fold": 1}, "fold must be below 1 for protocol paper, got 1"),
+        ({"protocol": "unseen", "fold": 5}, "fold must be below 5 for protocol unseen, got 5"),
         ({"test_times": 0}, "test_times must be at least 1, got 0"),
         ({"learning_rate": 0.0}, r"learning_rate must be positive, got 0\.0"),
         ({"pooling": -1.0}, r"pooling must be at least 0, got -1\.0"),

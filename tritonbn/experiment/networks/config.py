@@ -216,6 +216,10 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} must be at least {least}, got {value}")
+        if self.fold >= (folds := PROTOCOLS[self.protocol].folds):
+            raise ConfigError(
+                f"fold must be below {folds} for protocol {self.protocol}, got {self.fold}"
+            )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be at least 0 and below 1, got {self.dropout}")
         if not self.pooling >= 0:
