@@ -228,3 +228,19 @@ def test_a_trained_model_maps_readings_of_later(run, city):
     expected = interpolate([run], replace(later, values=values), TIMES)
     np.testing.assert_array_equal(dataset["field"], expected["field"])
     assert dataset.attrs["stations"] == "S0; S1; S2; S3; S4; S5"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        RunConfig("cnn", "scaled", "masked", steps=1, batch_size=4),
+        RunConfig.preset("quick", "cnn", "scaled", design="residual", steps=1, batch_size=4),
+    ],
+    ids=lambda config: config.design,
+)
+def test_the_scale_of_a_station_is_that_of_the_training(city, tmp_path, config):
+    run = train_network(city, config, tmp_path)
+    latest = replace(city, times=city.times[240:], values=city.values[240:])
+    (field,) = interpolate([run], city.with_readings_of(latest), TIMES[1:] - 240)["field"]
+    (expected,) = interpolate([run], city, TIMES[1:])["field"]
+    np.testing.assert_array_equal(field, expected)

@@ -54,7 +54,14 @@ class Encoding(ABC):
         Fitted to the training part.
     device : torch.device
         The device of the networks.
+
+    Attributes
+    ----------
+    normals : Tensor, shape (2, H * W), or None
+        Mean and standard deviation of the readings that are standardized by station, for each cell.
     """
+
+    normals: Tensor | None
 
     def __init__(self, fold: Fold, scaler: Scaler, device: torch.device) -> None:
         self.fold = fold
@@ -84,15 +91,23 @@ class Published(Encoding):
     fold, scaler, device
         As for `Encoding`.
     by_station : bool
-        Standardize the readings of a station by its own mean and standard deviation over the
-        training part instead. Default False.
+        Standardize the readings of a station by its own mean and standard deviation instead.
+        Default False.
+    normals : Tensor, shape (2, H * W), optional
+        These means and standard deviations. Default: those over the training part.
     """
 
     def __init__(
-        self, fold: Fold, scaler: Scaler, device: torch.device, by_station: bool = False
+        self,
+        fold: Fold,
+        scaler: Scaler,
+        device: torch.device,
+        by_station: bool = False,
+        normals: Tensor | None = None,
     ) -> None:
         super().__init__(fold, scaler, device)
-        self.scale = self._of_stations() if by_station else self._of_all()
+        self.normals = self._of_stations() if by_station and normals is None else normals
+        self.scale = self._of_all() if self.normals is None else self._by(self.normals)
 
     def encode(self, times: IntArray, hidden: BoolArray) -> tuple[Tensor, Scale]:
         """Return the readings on the grid, (B, T, 1, H, W), and the scale."""
@@ -104,8 +119,11 @@ class Published(Encoding):
         offset, factor = torch.tensor([[[low]], [[high - low]]], device=self.device)
         return Scale(offset, factor, self.cells)
 
-    def _of_stations(self) -> Scale:
-        """Return the scale of each station; cells without a station have the mean of all."""
+    def _by(self, normals: Tensor) -> Scale:
+        return Scale(normals[:1], normals[1:], self.cells)
+
+    def _of_stations(self) -> Tensor:
+        """Return the normals of the stations; cells without a station have the mean of all."""
         readings = self.windows.city.values[self.windows.parts["train"]]
         known = torch.tensor(readings, device=self.device)  # (times, S)
         mean = known.nanmean(0)
@@ -115,7 +133,7 @@ class Published(Encoding):
         H, W = self.windows.city.grid
         of_cells = both.mean(1, keepdim=True).repeat(1, H * W)
         of_cells[:, self.cells] = both
-        return Scale(of_cells[:1], of_cells[1:], self.cells)
+        return of_cells
 
 
 def to_grid(stations: Tensor, city: CityData) -> Tensor:

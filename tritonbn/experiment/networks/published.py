@@ -17,9 +17,11 @@ from tritonbn.experiment.task.folds import Fold
 class PublishedRecipe(Recipe):
     """One channel, the head of the run, the loss of the protocol, a constant learning rate."""
 
-    def encoding(self, fold: Fold, scaler: Scaler, device: torch.device) -> Encoding:
+    def encoding(
+        self, fold: Fold, scaler: Scaler, device: torch.device, normals: Tensor | None = None
+    ) -> Encoding:
         """Return `Published`."""
-        return Published(fold, scaler, device, NORMS[self.config.norm].by_station)
+        return Published(fold, scaler, device, NORMS[self.config.norm].by_station, normals)
 
     def options(self, grid: tuple[int, int]) -> dict[str, Any]:
         """Return the head and its sizes."""

@@ -42,8 +42,13 @@ class Recipe(ABC):
         self.protocol = PROTOCOLS[config.protocol]
 
     @abstractmethod
-    def encoding(self, fold: Fold, scaler: Scaler, device: torch.device) -> Encoding:
-        """Return the encoding of a city as input of the networks."""
+    def encoding(
+        self, fold: Fold, scaler: Scaler, device: torch.device, normals: Tensor | None = None
+    ) -> Encoding:
+        """Return the encoding of a city as input of the networks.
+
+        The `normals` are those of the training, if the readings are others.
+        """
 
     def complete(self, model: InterpolationNetwork, fold: Fold, scaler: Scaler) -> None:
         """Give a trained network the parameters that it could not learn in cells without a station.

@@ -52,10 +52,12 @@ class ResidualRecipe(Recipe):
         super().__init__(config)
         self.starts_as_idw = not {"idw", "correction"} & set(config.without)
 
-    def encoding(self, fold: Fold, scaler: Scaler, device: torch.device) -> ResidualEncoding:
+    def encoding(
+        self, fold: Fold, scaler: Scaler, device: torch.device, normals: Tensor | None = None
+    ) -> ResidualEncoding:
         """Return `ResidualEncoding`."""
         by_station = NORMS[self.config.norm].by_station
-        return ResidualEncoding(fold, scaler, device, self.config.without, by_station)
+        return ResidualEncoding(fold, scaler, device, self.config.without, by_station, normals)
 
     def options(self, grid: tuple[int, int]) -> dict[str, Any]:
         """Return what distinguishes the residual networks from the published ones."""

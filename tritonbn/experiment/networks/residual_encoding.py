@@ -51,6 +51,8 @@ class ResidualEncoding(Encoding):
     by_station : bool
         Standardize the readings of a station by its own mean and standard deviation as well.
         Default False.
+    normals : Tensor, shape (2, H * W), optional
+        These means and standard deviations. Default: those over the training part.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ResidualEncoding(Encoding):
         device: torch.device,
         without: Sequence[str] = (),
         by_station: bool = False,
+        normals: Tensor | None = None,
     ) -> None:
         super().__init__(fold, scaler, device)
         self.without = without
@@ -71,7 +74,7 @@ class ResidualEncoding(Encoding):
         near = np.maximum(distances / typical, 0.05)
         self.distances = torch.tensor(near, dtype=torch.float32, device=device)  # (S, H W)
         self.weights = {power: self.distances**-power for power in (1, 2, 4)}
-        self.normals = self._normals() if by_station else None
+        self.normals = self._normals() if by_station and normals is None else normals
 
     def encode(self, times: IntArray, hidden: BoolArray) -> tuple[Tensor, Scale]:
         """Return the `CHANNELS`, (B, T, C, H, W), and the scale."""
@@ -149,8 +152,8 @@ class ResidualEncoding(Encoding):
         std = ((known - mean).square().nansum(1, keepdim=True) / count).sqrt()
         return Scale(mean, std.clamp(min=MIN_STD), self.cells)
 
-    def _normals(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of each cell, (H W,), over the training part.
+    def _normals(self) -> Tensor:
+        """Return mean and standard deviation of each cell, (2, H W), over the training part.
 
         They are those of the scaled readings of its station, with `PRIOR_READINGS` additional
         readings of mean 0 and standard deviation 1; `to_cells` gives those of the other cells.
@@ -166,8 +169,7 @@ class ResidualEncoding(Encoding):
         total = count + PRIOR_READINGS
         mean = z.nansum(0) / total
         std = (((z - mean).square().nansum(0) + PRIOR_READINGS) / total).sqrt()
-        of_cells = self.to_cells(torch.stack([mean, std]))
-        return of_cells[0], of_cells[1]
+        return self.to_cells(torch.stack([mean, std]))
 
     def to_cells(self, values: Tensor) -> Tensor:
         """Extend values of the stations, (K, S), to all cells, (K, H W), by IDW."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from data_prep.city import CityData
 from tritonbn.experiment.networks.checkpoint import Checkpoint, CheckpointError
@@ -34,6 +35,9 @@ class TrainedNetwork:
         Steps taken; fewer than `config.steps` after early stopping.
     seconds : float
         Time spent in training, including that before an interruption.
+    normals : Tensor, shape (2, H * W), optional
+        Mean and standard deviation of each cell over the training part, if the readings are
+        standardized by station. Default: they are not, or the city is always that of the training.
     """
 
     model: InterpolationNetwork
@@ -42,12 +46,13 @@ class TrainedNetwork:
     history: list[dict[str, float]]
     steps: int
     seconds: float
+    normals: Tensor | None = None
 
     @classmethod
     def restore(
         cls, checkpoint: Checkpoint, city: CityData, device: torch.device
     ) -> "TrainedNetwork":
-        """Build the network of a checkpoint."""
+        """Build the network of a checkpoint, given the city that it was trained on."""
         fold = checkpoint.config.fold_of(city)
         recipe = recipe_of(checkpoint.config)
         model = recipe.network(fold, device)
@@ -60,6 +65,7 @@ class TrainedNetwork:
             history=checkpoint.history,
             steps=checkpoint.step,
             seconds=checkpoint.seconds,
+            normals=recipe.encoding(fold, checkpoint.scaler, device).normals,
         )
 
     @property
@@ -70,7 +76,7 @@ class TrainedNetwork:
     def encoding(self, city: CityData) -> Encoding:
         """Return the encoding of a city as input of the network."""
         fold = self.config.fold_of(city)
-        return recipe_of(self.config).encoding(fold, self.scaler, self.device)
+        return recipe_of(self.config).encoding(fold, self.scaler, self.device, self.normals)
 
 
 def load_network(
