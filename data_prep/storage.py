@@ -22,6 +22,8 @@ def save(city: CityData, directory: Path) -> None:
         "synthetic": city.synthetic,
         "report": city.report,
     }
+    if city.interval is not None:
+        facts["interval_seconds"] = int(city.interval / np.timedelta64(1, "s"))
     with (
         only_writer(directory),
         atomic_path(directory / "city.json") as facts_path,  # replaced last
@@ -45,6 +47,8 @@ def load(directory: Path) -> CityData:
             raise ValueError("the columns of readings.parquet must be the stations")
         values = readings.to_numpy(np.float32)
         facts["grid"] = tuple(facts["grid"])
+        if (seconds := facts.pop("interval_seconds", None)) is not None:
+            facts["interval"] = np.timedelta64(seconds, "s")
         return CityData(times=times, stations=stations, values=values, **facts)
     except Exception as error:  # files from elsewhere raise errors of many types
         raise DataError(f"{directory} does not hold a prepared city: {error}") from error

@@ -65,6 +65,14 @@ def test_a_saved_city_is_the_same_when_loaded(city, tmp_path):
     }
 
 
+def test_a_saved_city_has_its_interval(city, tmp_path):
+    day = replace(city, interval=np.timedelta64(1, "D"))
+    day.save(tmp_path)
+    assert CityData.load(tmp_path).step == np.timedelta64(1, "D")
+    city.save(tmp_path)
+    assert CityData.load(tmp_path).interval is None
+
+
 def test_a_city_that_cannot_be_saved_leaves_the_one_that_was_there(city, tmp_path):
     city.save(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -84,6 +85,15 @@ def test_training_in_a_folder_gives_the_numbers_of_training_in_memory(
     city: CityData, in_memory: Run, folder: Path
 ) -> None:
     assert_same(in_memory, load_run(folder / "runs" / in_memory.config.name))
+
+
+def test_a_folder_keeps_the_step_of_a_city(make_city: MakeCity, tmp_path: Path) -> None:
+    city = make_city(times=600, missing=0.0)
+    kept = np.arange(len(city.times)) % 4 > 1  # the most common distance is an hour
+    values = city.values[kept]
+    sparse = replace(city, times=city.times[kept], values=values, interval=np.timedelta64(3, "h"))
+    runs = [trained(sparse, where, design="residual") for where in (None, tmp_path)]
+    assert_same(*runs)
 
 
 def test_a_finished_run_is_loaded(

@@ -37,6 +37,14 @@ def test_read_gives_what_was_written(checkpoint, city, tmp_path):
         assert all(torch.equal(tensors[key], expected[key]) for key in expected)
 
 
+def test_a_checkpoint_that_knows_less_of_its_city_is_compared_by_that(checkpoint, city, tmp_path):
+    facts = {name: checkpoint.city[name] for name in ("stations", "cells", "grid", "readings")}
+    replace(checkpoint, city=facts).write(tmp_path)
+    assert Checkpoint.read(tmp_path, city).city == facts
+    with pytest.raises(CheckpointError, match="a city whose readings differ"):
+        Checkpoint.read(tmp_path, replace(city, values=city.values + 1))
+
+
 @pytest.mark.parametrize(
     ("scores", "finished"),
     [([], False), ([7], False), ([7, 8], False), ([7, 8, 7], True), ([9, 8, 7], True)],

@@ -237,6 +237,7 @@ def test_another_city_is_refused(city, tmp_path, call):
         (replace(city, grid=(6, 6)), "grid"),
         (replace(city, stations=city.stations.assign(cell=range(6))), "cells"),
         (replace(city, values=readings), "readings"),
+        (replace(city, interval=np.timedelta64(600, "s")), "step"),
     ):
         with pytest.raises(
             CheckpointError, match=f"a city whose {what} differ from those of Testville"

@@ -124,7 +124,7 @@ class Checkpoint:
                 f"{path} is not a checkpoint of this version of tritonbn: {error}"
             ) from error
         here = identity(city)
-        differ = [name for name in here if checkpoint.city.get(name) != here[name]]
+        differ = [name for name, fact in checkpoint.city.items() if here.get(name) != fact]
         if differ:
             raise CheckpointError(
                 f"{path} was trained on a city whose {' and '.join(differ)} differ from those of "
@@ -148,7 +148,10 @@ class Checkpoint:
 
 
 def identity(city: CityData) -> dict[str, Any]:
-    """Return what identifies a city, for JSON: stations, cells, grid and a hash of its readings."""
+    """Return what identifies a city, for JSON.
+
+    A checkpoint of an earlier version has fewer of these facts; it is compared by those.
+    """
     readings = hashlib.sha256(np.ascontiguousarray(city.times).tobytes())
     one_nan = np.where(
         city.observed, city.values, np.float32(np.nan)
@@ -158,5 +161,6 @@ def identity(city: CityData) -> dict[str, Any]:
         "stations": city.stations["station"].to_list(),
         "cells": city.cells.tolist(),
         "grid": list(city.grid),
+        "step": int(city.step / np.timedelta64(1, "s")),
         "readings": readings.hexdigest(),
     }
