@@ -153,6 +153,9 @@ def test_a_folder_of_another_city_is_refused(
         trained(replace(city, values=city.values + 1), folder)
     with pytest.raises(DataError, match="different cells and grid"):
         trained(make_city(grid=(6, 7)), folder)
+    corrected = city.stations.assign(latitude=city.stations["latitude"] + [0, 0, 0, 0.004, 0, 0])
+    with pytest.raises(DataError, match="a city with different positions; choose another"):
+        trained(replace(city, stations=corrected), folder)
 
 
 def test_scalings_have_folders_of_their_own(city: CityData, tmp_path: Path) -> None:

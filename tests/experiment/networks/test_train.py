@@ -230,10 +230,12 @@ def test_another_configuration_is_refused(city, tmp_path):
 def test_another_city_is_refused(city, tmp_path, call):
     train_network(city, SMALL, tmp_path)
     renamed = city.stations.assign(station=[f"T{k}" for k in range(6)])
+    moved = city.stations.assign(latitude=city.stations["latitude"] + 0.004)
     readings = city.values.copy()
     readings[0, 0] += 1
     for other, what in (
         (replace(city, stations=renamed), "stations"),
+        (replace(city, stations=moved), "positions"),
         (replace(city, grid=(6, 6)), "grid"),
         (replace(city, stations=city.stations.assign(cell=range(6))), "cells"),
         (replace(city, values=readings), "readings"),

@@ -163,4 +163,5 @@ def identity(city: CityData) -> dict[str, Any]:
         "grid": list(city.grid),
         "step": int(city.step / np.timedelta64(1, "s")),
         "readings": readings.hexdigest(),
+        "positions": city.stations[["latitude", "longitude"]].to_numpy(np.float64).tolist(),
     }
