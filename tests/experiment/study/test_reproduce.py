@@ -221,6 +221,19 @@ def test_an_unknown_station_is_refused_before_training(done: Results) -> None:
     assert set(done.runs()["protocol"]) == {"paper"}
 
 
+def test_a_station_that_is_not_estimated_is_refused_before_training(
+    make_city: MakeCity, tmp_path: Path
+) -> None:
+    city = make_city(stations=4, missing=0.05)
+    city.values[:200, 1] = np.nan
+    city.save(tmp_path / "data")
+    results = prepare(tmp_path / "out", tmp_path / "data")
+    message = "station S1 of Testville has fewer than 2 readings in the training part"
+    with pytest.raises(DataError, match=message):
+        reproduce(results, plan_of(), "S1", None, None, quiet())
+    assert results.runs().empty
+
+
 def test_without_a_terminal_each_run_is_a_plain_line(data: Path, tmp_path: Path) -> None:
     results = prepare(tmp_path, data)
     console = quiet()

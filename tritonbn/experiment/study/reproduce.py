@@ -3,6 +3,7 @@
 import torch
 from rich.console import Console
 
+from data_prep.city import DataError
 from tritonbn.experiment.figures.style import save
 from tritonbn.experiment.networks.folds import fold_directory, folds_of
 from tritonbn.experiment.networks.trained import load_network
@@ -12,6 +13,7 @@ from tritonbn.experiment.study.plan import Plan
 from tritonbn.experiment.study.report import write_report
 from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.study.workers import Workforce
+from tritonbn.experiment.task.folds import MIN_TRAINING_READINGS
 from tritonbn.experiment.task.lookup import find_station, typical_time
 from tritonbn.experiment.views import heatmap
 
@@ -52,7 +54,8 @@ def reproduce(
     Raises
     ------
     DataError
-        Before any run, if there is no such station, or it has no reading in the test.
+        Before any run, if there is no such station, it has no reading in the test, or too few in
+        the training part.
     """
     row = find_station(results.city, station)
     network, protocol = plan.networks[0], plan.protocols[0]
@@ -61,8 +64,14 @@ def reproduce(
         config = results.config(
             network.backbone, norm, protocol, head=network.head, scaling=network.scaling
         )
-        (fold,) = [fold for fold in folds_of(config) if fold.fold_of(results.city).tested[row]][:1]
-        shown.append(fold)
+        folds = [fold for fold in folds_of(config) if fold.fold_of(results.city).tested[row]]
+        if not folds:
+            raise DataError(
+                f"station {results.city.stations['station'].iloc[row]} of {results.city.name} has "
+                f"fewer than {MIN_TRAINING_READINGS} readings in the training part, so it is not "
+                "estimated; choose another station"
+            )
+        shown.append(folds[0])
     time = typical_time(shown[0].fold_of(results.city), row)
 
     fill_results(results, plan, workforce, device, console)
