@@ -187,6 +187,13 @@ def test_without_progress_nothing_is_printed(
     assert "cnn-dense-local-paper-0: spRMSE" in capfd.readouterr().out
 
 
+def test_numbers_of_numpy_are_settings(city: CityData, tmp_path: Path) -> None:
+    numbers = {"steps": np.int64(2), "learning_rate": np.float32(0.5)}
+    run = trained(city, tmp_path, **numbers)
+    assert (run.config.steps, run.config.learning_rate) == (2, 0.5)
+    assert_same(run, trained(city, tmp_path, **numbers))
+
+
 def test_an_unknown_setting_is_a_type_error(city: CityData, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"settings must be among backbone, .*; got epochs"):
         trained(city, tmp_path / "out", epochs=3)

@@ -171,6 +171,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(argument: str, known: l
         ),
         ({"protocols": []}, "protocols must name at least one protocol"),
         ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"seeds": 2.0}, "seeds must be an integer, got 2.0"),
     ],
 )
 def test_a_choice_that_takes_part_in_no_run_is_refused(

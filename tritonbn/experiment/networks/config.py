@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
+from numbers import Integral, Real
 from typing import Any
 
 from data_prep.city import CityData
@@ -14,6 +15,9 @@ from tritonbn.experiment.task.folds import Fold
 from tritonbn.experiment.task.parts import DEFAULT_PARTS, PARTS
 from tritonbn.experiment.task.protocol import PROTOCOLS
 from tritonbn.models.head import HeadName
+
+MAY_BE_NONE = ("patience", "test_times", "validation_times")
+"""The numbers that a configuration need not have."""
 
 
 class ConfigError(ValueError):
@@ -214,8 +218,13 @@ class RunConfig:
             ("validation_times", 1),
         ):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"{name} must be at least {least}, got {value}")
+            if value is not None or name not in MAY_BE_NONE:
+                object.__setattr__(self, name, integer(name, value, least))
+        for name in ("dropout", "pooling", "learning_rate"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or isinstance(value, bool):
+                raise ConfigError(f"{name} must be a number, got {value!r}")
+            object.__setattr__(self, name, float(value))
         if self.fold >= (folds := PROTOCOLS[self.protocol].folds):
             raise ConfigError(
                 f"fold must be below {folds} for protocol {self.protocol}, got {self.fold}"
@@ -290,6 +299,21 @@ def refusal(network: Network, norm: str, protocol: str) -> str:
     if NORMS[norm].by_station and network.design == "published" and head != "dense":
         return f"norm {norm} needs an unbounded output, which the {head} head does not have"
     return ""
+
+
+def integer(name: str, value: object, least: int) -> int:
+    """Return a setting as an integer of Python, which JSON can hold.
+
+    Raises
+    ------
+    ConfigError
+        If it is no integer or smaller than `least`.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ConfigError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ConfigError(f"{name} must be at least {least}, got {value}")
+    return int(value)
 
 
 def _require(name: str, value: str, allowed: Collection[str]) -> None:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from itertools import product
 
 from tritonbn.experiment.baselines import BASELINES, baselines_of
-from tritonbn.experiment.networks.config import ConfigError, refusal
+from tritonbn.experiment.networks.config import ConfigError, integer, refusal
 from tritonbn.experiment.networks.network import BACKBONES, DESIGNS, HEADS, OPTIONS, Network
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.networks.scaling import SCALINGS
@@ -63,8 +63,7 @@ class Plan:
             if unknown := [str(value) for value in chosen if value not in allowed]:
                 known = ", ".join(value for value in allowed if value)
                 raise ConfigError(f"{name} must be among {known}; got {', '.join(unknown)}")
-        if self.seeds < 1:
-            raise ConfigError(f"seeds must be at least 1, got {self.seeds}")
+        integer("seeds", self.seeds, least=1)
         if not self.protocols:
             raise ConfigError("protocols must name at least one protocol")
         self._require_libraries()

@@ -85,7 +85,10 @@ def open_results(
         If the folder holds results of another preset, other settings or another city, or the city
         has too few stations or readings. In these cases nothing is written.
     """
-    settings = settings or {}
+    settings = {
+        name: value.item() if isinstance(value, np.generic) else value  # for JSON
+        for name, value in (settings or {}).items()
+    }
     if (directory / CONFIG).exists():
         results = Results.open(directory)
         _require_same(results, preset=preset, settings=settings)
