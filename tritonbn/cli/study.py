@@ -99,7 +99,6 @@ def _add_compare(commands: Commands) -> None:
     for name, choices, help in (
         ("backbones", BACKBONES, "backbones of the networks"),
         ("designs", DESIGNS, "published, or residual: networks designed for interpolation"),
-        ("heads", HEADS, "heads of the published networks"),
         ("norms", NORMS, _NORMS),
         ("protocols", PROTOCOLS, "which stations are hidden, and when"),
     ):
@@ -114,6 +113,13 @@ def _add_compare(commands: Commands) -> None:
             if name != "norms"
             else f"{help} (default: {' '.join(default)})",
         )
+    parser.add_argument(
+        "--heads",
+        nargs="*",
+        choices=HEADS,
+        metavar="HEAD",
+        help=f"heads of the published networks (choices: {', '.join(HEADS)}; default: {HEADS[0]})",
+    )
     parser.add_argument(
         "--baselines",
         nargs="*",

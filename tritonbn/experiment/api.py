@@ -145,7 +145,7 @@ def compare(
     *,
     backbones: Sequence[str] = ("convlstm", "cnn"),
     designs: Sequence[str] = ("published", "residual"),
-    heads: Sequence[HeadName] = ("dense",),
+    heads: Sequence[HeadName] | None = None,
     norms: Sequence[str] = ("none", "global", "local"),
     baselines: Sequence[str] | None = None,
     protocols: Sequence[str] = ("masked", "unseen"),
@@ -173,7 +173,7 @@ def compare(
         Default: ``("convlstm", "cnn")``.
     designs : sequence of {"published", "residual"}
         Default: both.
-    heads : sequence of {"dense", "convolution"}
+    heads : sequence of {"dense", "convolution"}, optional
         Heads of the published networks. Default: ``("dense",)``.
     norms : sequence of str
         Default: ``("none", "global", "local")``.

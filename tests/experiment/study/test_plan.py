@@ -74,6 +74,13 @@ def test_heads_and_scalings_are_for_published_networks() -> None:
     ]
 
 
+def test_the_dense_head_is_the_default_and_residual_networks_need_none() -> None:
+    plan = plan_of(designs=["published", "residual"], heads=None)
+    assert [network.name for network in plan.networks] == ["cnn-dense", "cnn-residual"]
+    alone = plan_of(designs=["residual"], heads=None)
+    assert [network.name for network in alone.networks] == ["cnn-residual"]
+
+
 def test_options_are_left_out_one_at_a_time() -> None:
     plan = plan_of(
         designs=["published", "residual"],
@@ -147,13 +154,32 @@ def test_an_unknown_name_is_answered_with_the_known_ones(argument: str, known: l
             "and cnn-lstm, not for convlstm",
         ),
         (
-            {"designs": ["residual"], "protocols": ["unseen"], "without": ["context"]},
+            {
+                "designs": ["residual"],
+                "heads": None,
+                "protocols": ["unseen"],
+                "without": ["context"],
+            },
             "no run under protocol unseen uses without 'context': networks under protocol unseen "
             "do not use context, so it cannot be left out",
         ),
         (
             {"without": ["idw"]},
             "no run under protocol masked uses without 'idw': no network of this comparison has it",
+        ),
+        (
+            {"designs": ["residual"]},
+            "no run under protocol masked uses heads 'dense': no network of this comparison has it",
+        ),
+        (
+            {"heads": ["dense", "convolution"], "norms": ["scaled"]},
+            "no run under protocol masked uses heads 'convolution': norm scaled needs an unbounded "
+            "output, which the convolution head does not have",
+        ),
+        (
+            {"designs": ["residual"], "heads": None, "scalings": [None, "percentile"]},
+            "no run under protocol masked uses scalings 'percentile': no network of this "
+            "comparison has it",
         ),
         (
             {"backbones": ["cnn", "cnn-lstm"], "heads": ["convolution"]},

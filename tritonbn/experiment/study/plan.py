@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
+from typing import Any
 
 from tritonbn.experiment.baselines import BASELINES, baselines_of
 from tritonbn.experiment.networks.config import ConfigError, integer, refusal
@@ -20,8 +21,10 @@ class Plan:
 
     Parameters
     ----------
-    backbones, designs, heads, norms, protocols : sequence of str
-        The choices. Heads are for published networks.
+    backbones, designs, norms, protocols : sequence of str
+        The choices.
+    heads : sequence of str, optional
+        Of published networks. Default: the dense head.
     scalings : sequence of str or None
         Of published networks; None is the scaling of the preset. Default: None alone.
     without : sequence of str
@@ -41,7 +44,7 @@ class Plan:
 
     backbones: Sequence[str]
     designs: Sequence[str]
-    heads: Sequence[HeadName]
+    heads: Sequence[HeadName] | None
     norms: Sequence[str]
     protocols: Sequence[str]
     scalings: Sequence[str | None] = (None,)
@@ -53,7 +56,7 @@ class Plan:
         for name, chosen, allowed in (
             ("backbones", self.backbones, BACKBONES),
             ("designs", self.designs, DESIGNS),
-            ("heads", self.heads, HEADS),
+            ("heads", self.heads or (), HEADS),
             ("norms", self.norms, NORMS),
             ("protocols", self.protocols, PROTOCOLS),
             ("scalings", self.scalings, (None, *SCALINGS)),
@@ -73,9 +76,10 @@ class Plan:
     def networks(self) -> list[Network]:
         """The networks, whether or not a protocol allows them."""
         networks = []
+        heads = HEADS[:1] if self.heads is None else self.heads
         for design, backbone in product(self.designs, self.backbones):
             if design == "published":
-                choices = product(self.heads, self.scalings)
+                choices = product(heads, self.scalings)
                 networks += [Network(backbone, design, *choice) for choice in choices]
             else:
                 (head,) = DESIGNS[design].heads
@@ -117,17 +121,19 @@ class Plan:
     def _require_use(self) -> None:
         """Raise if a choice takes part in no run."""
         runs = self.runs()
-        used: dict[str, set[str]] = {
+        used: dict[str, set[Any]] = {
             "backbones": {network.backbone for network, *_ in runs},
             "designs": {network.design for network, *_ in runs},
+            "heads": {network.head for network, *_ in runs},
+            "scalings": {network.scaling for network, *_ in runs},
             "norms": {norm for _, norm, _, _ in runs},
             "without": {option for network, *_ in runs for option in network.without},
         }
         protocols = " and ".join(self.protocols)
         combinations = [*product(self.networks, self.norms, self.protocols)]
         for name, those in used.items():
-            for value in getattr(self, name) if combinations else ():
-                if value not in those:
+            for value in getattr(self, name) or () if combinations else ():
+                if value is not None and value not in those:
                     reasons = [
                         refusal(*combination)
                         for combination in combinations
@@ -148,4 +154,4 @@ class Plan:
 
 
 def _names(network: Network) -> tuple[str, ...]:
-    return network.backbone, network.design, *network.without
+    return network.backbone, network.design, network.head, str(network.scaling), *network.without
