@@ -223,6 +223,9 @@ def compare(
     DataError, FolderInUseError
         Before any run: if the city has too few stations or readings, `directory` holds other
         results, or another process writes to it.
+    FloatingPointError
+        If the loss of every run becomes infinite or NaN. If it is that of some runs, they are left
+        out, and a warning names them.
 
     Examples
     --------

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from tritonbn.cli import main
-from tritonbn.experiment.networks.checkpoint import FILE_NAME
+from tritonbn.experiment.networks.checkpoint import FILE_NAME, CheckpointError
 from tritonbn.experiment.networks.config import ConfigError
 from tritonbn.experiment.networks.presets import PRESETS
 from tritonbn.experiment.networks.trained import load_network
@@ -173,12 +173,23 @@ def test_a_lost_scheduler_is_an_error_and_the_runs_resume(results, city):
 def test_an_error_stops_the_other_runs(cluster, results):
     (config,) = configs_of(results, "none")
     endless = replace(config, seed=1, steps=10**9, patience=10**9)
-    failing = replace(config, learning_rate=1e30)
+    results.run_directory(config).mkdir(parents=True)
+    (results.run_directory(config) / FILE_NAME).write_text("damaged")
     workforce = workforce_of(1, cluster.scheduler_address)
-    with pytest.raises(FloatingPointError, match="lower learning_rate, or check the readings"):
-        make_runs(results, [endless, failing], None, quiet(), workforce=workforce)
+    with pytest.raises(CheckpointError, match="is not a checkpoint of this version"):
+        make_runs(results, [endless, config], None, quiet(), workforce=workforce)
     with distributed.Client(cluster.scheduler_address) as client:
         wait_until(lambda: not any(client.run(_executing).values()))
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(cluster, results):
+    (config,) = configs_of(results, "none")
+    failing = replace(config, seed=1, learning_rate=1e30)
+    workforce = workforce_of(1, cluster.scheduler_address)
+    with pytest.raises(FloatingPointError, match="lower learning_rate, or check the readings"):
+        make_runs(results, [failing, config], None, quiet(), workforce=workforce)
+    assert results.is_finished(config)
+    assert not results.is_finished(failing)
 
 
 def _executing(dask_worker):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from data_prep.city import CityData, DataError
+from tritonbn.experiment import RunConfig, compare
 from tritonbn.experiment.baselines import evaluate_baseline
+from tritonbn.experiment.networks.checkpoint import FILE_NAME, CheckpointError
 from tritonbn.experiment.networks.presets import PRESETS
 from tritonbn.experiment.networks.trained import TrainedNetwork
 from tritonbn.experiment.study import runner
@@ -279,15 +282,90 @@ def test_an_error_stops_the_runs_beside_it(data: Path, tmp_path: Path) -> None:
     results = prepare(tmp_path, data)
     config = results.config("cnn", "none", "paper")
     endless = replace(config, seed=1, steps=10**9, patience=10**9)
-    with pytest.raises(FloatingPointError, match="lower learning_rate, or check the readings"):
-        make_runs(
-            results,
-            [endless, replace(config, learning_rate=1e30)],
-            None,
-            quiet(),
-            workforce=workforce_of(2),
-        )
+    results.run_directory(config).mkdir(parents=True)
+    (results.run_directory(config) / FILE_NAME).write_text("damaged")
+    with pytest.raises(CheckpointError, match="is not a checkpoint of this version"):
+        make_runs(results, [endless, config], None, quiet(), workforce=workforce_of(2))
     assert not results.is_finished(endless)
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [1, pytest.param(2, marks=pytest.mark.slow, id="2 jobs")],
+    ids=lambda jobs: f"{jobs} job",
+)
+def test_a_run_that_diverges_is_named_after_the_others(
+    data: Path, tmp_path: Path, jobs: int
+) -> None:
+    results = prepare(tmp_path, data)
+    config = results.config("cnn", "none", "paper")
+    others = [replace(config, seed=seed) for seed in (1, 2)]
+    configs = [others[0], replace(config, learning_rate=1e30), others[1]]
+    for _ in range(2):
+        message = "^cnn-dense-none-paper-0: the loss is (nan|inf) at step .*; lower learning_rate"
+        with pytest.raises(FloatingPointError, match=message):
+            make_runs(results, configs, None, quiet(), workforce=workforce_of(jobs))
+        assert [results.is_finished(config) for config in configs] == [True, False, True]
+
+
+def diverge(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let the trainings of some runs diverge."""
+    train = runner.train_folds
+
+    def train_or_diverge(city: CityData, config: RunConfig, *arguments: Any, **more: Any) -> Any:
+        if config.name in names:
+            raise FloatingPointError("the loss is nan at step 7")
+        return train(city, config, *arguments, **more)
+
+    monkeypatch.setattr(runner, "train_folds", train_or_diverge)
+
+
+def test_a_comparison_leaves_out_the_runs_that_diverge(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices: dict[str, Any] = {
+        **{"backbones": ["cnn"], "designs": ["published"], "norms": ["none", "local"]},
+        **{"protocols": ["paper", "masked"], "baselines": ["idw"], "seeds": 1, "preset": "quick"},
+    }
+    of_paper = ["cnn-dense-none-paper-0", "cnn-dense-local-paper-0"]
+    diverge(monkeypatch, *of_paper)
+    city = CityData.load(data)
+    with pytest.warns(RuntimeWarning) as warned:
+        table = compare(city, **choices, directory=tmp_path, progress=False)
+    (warning,) = warned
+    why = "the loss is nan at step 7"
+    assert (
+        str(warning.message) == f"runs are left out: {'; '.join(f'{n}: {why}' for n in of_paper)}"
+    )
+    assert [*table[["protocol", "norm"]].itertuples(index=False, name=None)] == [
+        ("paper", "-"),
+        ("masked", "none"),
+        ("masked", "local"),
+        ("masked", "-"),
+    ]
+    assert (tmp_path / "report.html").exists()
+    choices["protocols"] = ["paper"]
+    with pytest.raises(FloatingPointError, match=f"cnn-dense-none-paper-0: {why}"):
+        compare(city, **choices, directory=tmp_path, progress=False)
+
+
+@pytest.mark.filterwarnings("ignore:runs are left out")
+@pytest.mark.parametrize("norms", [["global"], ["none", "global", "local"]])
+def test_the_heatmap_shows_the_networks_that_did_not_diverge(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, norms: list[str]
+) -> None:
+    results = prepare(tmp_path, data)
+    diverge(monkeypatch, *(f"convlstm-dense-{norm}-paper-0" for norm in norms))
+    drawn: list[str] = []
+
+    def draw(networks: list[TrainedNetwork], *_: object) -> Figure:
+        drawn.extend(network.config.norm for network in networks)
+        return Figure()
+
+    monkeypatch.setattr("tritonbn.experiment.study.reproduce.heatmap", draw)
+    reproduce(results, plan_of(), None, None, None, quiet())
+    assert drawn == [norm for norm in ("none", "global", "local") if norm not in norms]
+    assert (tmp_path / "report.html").exists()
 
 
 def test_unseen_trains_a_run_in_every_fold(make_city: MakeCity, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The comparison of networks and baselines on one city."""
 
+import warnings
+
 import torch
 from rich.console import Console
 
@@ -36,6 +38,16 @@ def fill_results(
     console : Console
         Where to show the progress. It names each baseline that cannot be fitted to the city, with
         the reason.
+
+    Warns
+    -----
+    RuntimeWarning
+        If some runs are left out, because their loss has become infinite or NaN.
+
+    Raises
+    ------
+    FloatingPointError
+        If this holds for all runs of the plan.
     """
     missing = [pair for pair in plan.baselines_by_protocol() if not results.has_baseline(*pair)]
     if missing:
@@ -56,7 +68,12 @@ def fill_results(
         for network, norm, protocol, seed in plan.runs()
     ]
     if configs:
-        make_runs(results, configs, device, console, workforce=workforce)
+        try:
+            make_runs(results, configs, device, console, workforce=workforce)
+        except FloatingPointError as error:
+            if not any(map(results.is_finished, configs)):
+                raise
+            warnings.warn(f"runs are left out: {error}", RuntimeWarning, stacklevel=3)
 
 
 def _test_baseline(results: Results, name: str, protocol: str, display: RunDisplay) -> None:

@@ -141,6 +141,10 @@ class RunDisplay:
         """Explain why a baseline is left out."""
         self._console.print(f"{self._end(name)} {name} is left out: {reason}", soft_wrap=True)
 
+    def give_up(self, name: str) -> None:
+        """Remove the bar of a run that diverged."""
+        self._end(name)
+
     def _end(self, name: str) -> str:
         """Remove the bar of a run, and return how many are done."""
         self._done += 1

@@ -40,7 +40,8 @@ def reproduce(
     results : Results
         The results folder.
     plan : Plan
-        The heatmap shows the norms of its first network under its first protocol.
+        The heatmap shows the norms of its first network under its first protocol, without those
+        that diverged.
     station : str or int, optional
         Hidden in the heatmap: a name or a cell number. Default: cell 621 if a station stands there,
         else the station with the most readings.
@@ -78,8 +79,11 @@ def reproduce(
     networks = [
         load_network(fold_directory(results.run_directory(fold), fold), results.city, device)
         for fold in shown
+        if results.is_finished(fold)
     ]
-    name = f"heatmap_{results.city.cells[row]}.png"
-    save(heatmap(networks, results.city, time, row), results.directory / name)
     captions = save_figures(results, (TRAINING,))
-    write_report(results, {name: HEATMAP_CAPTION, **captions})
+    if networks:
+        name = f"heatmap_{results.city.cells[row]}.png"
+        save(heatmap(networks, results.city, time, row), results.directory / name)
+        captions = {name: HEATMAP_CAPTION, **captions}
+    write_report(results, captions)

@@ -45,7 +45,8 @@ def make_runs(
 ) -> None:
     """Train and test the runs that are not finished, with progress bars.
 
-    The tables of the folder are written after each run.
+    The tables of the folder are written after each run. A run that diverges does not keep the
+    others from being made.
 
     Parameters
     ----------
@@ -66,6 +67,9 @@ def make_runs(
 
     Raises
     ------
+    FloatingPointError
+        After the other runs, if the loss of a run has become infinite or NaN; the message names
+        all such runs.
     WorkersLostError
         If workers have ended.
     """
@@ -80,19 +84,39 @@ def make_runs(
             for protocol in {config.protocol for config in missing}:
                 results.reference(protocol)
             with workforce(len(missing)) as workers:
-                _side_by_side(results, missing, device, display, workers)
-            return
-        for config in missing:
-            display.start(config.name)
-            city, directory = results.city, results.run_directory(config)
-            on_step = partial(display.on_step, config)
+                diverged = _side_by_side(results, missing, device, display, workers)
+        else:
+            diverged = _in_turn(results, missing, device, display, ranks)
+    if diverged:
+        raise FloatingPointError("; ".join(f"{name}: {why}" for name, why in diverged.items()))
+
+
+def _in_turn(
+    results: Results,
+    configs: Sequence[RunConfig],
+    device: torch.device | None,
+    display: RunDisplay,
+    ranks: Ranks | None,
+) -> dict[str, FloatingPointError]:
+    """Make the runs in this process, and return the errors of those that diverged."""
+    diverged = {}
+    for config in configs:
+        display.start(config.name)
+        city, directory = results.city, results.run_directory(config)
+        on_step = partial(display.on_step, config)
+        on_progress = partial(display.on_progress, config)
+        try:
             networks = train_folds(
                 city, config, directory, device=device, on_step=on_step, ranks=ranks
             )
-            on_progress = partial(display.on_progress, config)
+        except FloatingPointError as error:
+            diverged[config.name] = error
+            display.give_up(config.name)
+        else:
             _finish(
                 results, display, config, evaluate_networks(city, config, networks, on_progress)
             )
+    return diverged
 
 
 def _finish(results: Results, display: RunDisplay, config: RunConfig, record: Record) -> None:
@@ -107,7 +131,9 @@ def _side_by_side(
     device: torch.device | None,
     display: RunDisplay,
     workers: Workers,
-) -> None:
+) -> dict[str, FloatingPointError]:
+    """Let workers make the runs, and return the errors of those that diverged."""
+    diverged = {}
     directory = results.directory.absolute()
     with _marked(directory) as mark:
         sent = workers.send(results.city), directory, mark
@@ -123,15 +149,20 @@ def _side_by_side(
                     getattr(display, method)(*arguments)
             for future in done:
                 config = running.pop(future)
+                display.start(config.name)  # in case its events arrive late
                 try:
                     record, files = future.result()
                 except workers.losses as error:
                     raise WorkersLostError(f"{workers.lost} ({type(error).__name__})") from error
+                except FloatingPointError as error:
+                    diverged[config.name] = error
+                    display.give_up(config.name)
+                    continue
                 for name, content in files.items():
                     with atomic_path(results.run_directory(config) / name) as path:
                         path.write_bytes(content)
-                display.start(config.name)  # in case its events arrive late
                 _finish(results, display, config, record)
+    return diverged
 
 
 def _make_elsewhere(
