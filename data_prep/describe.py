@@ -88,7 +88,8 @@ def _span(city: CityData) -> str:
     text = f"{first} to {last}: {len(city.times):,} times"
     if len(city.times) < 2:
         return text
-    absent = (city.times[-1] - city.times[0]) // city.step + 1 - len(city.times)
+    steps = np.rint(np.diff(city.times) / city.step).astype(np.int64)
+    absent = int((steps - 1).clip(min=0).sum())  # times may also lie between two steps
     text += f", {city.step / np.timedelta64(60, 's'):g} min apart"
     return text + (f", {absent:,} absent between them" if absent else "")
 

@@ -70,6 +70,17 @@ def test_times_that_are_absent_are_counted():
     )
 
 
+def test_times_between_the_steps_are_not_absent():
+    times = pd.date_range("2024-01-01", periods=4, freq="30min").append(
+        pd.date_range("2024-01-01T03:00", periods=9, freq="h")
+    )
+    assert lines(make(np.ones((13, 1)), times))[3].endswith(
+        "13 times, 60 min apart, 1 absent between them"
+    )
+    half_hours = make(np.ones((4, 1)), times[:4], interval=np.timedelta64(1, "h"))
+    assert lines(half_hours)[3].endswith("4 times, 60 min apart")
+
+
 def test_a_city_without_a_reading_is_described():
     text = lines(make([[NAN], [NAN]]))
     assert text[4:7] == ["coverage 0.0%", "median -", "p99 -"]
