@@ -16,21 +16,25 @@ _KEPT = argparse.SUPPRESS  # an option that is not given keeps the default of th
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `load_city` to a parser."""
-    add_grid(parser)
+    add_grid(parser, None, "32x32, or that of a prepared city")
     for title, options in _GROUPS.items():
         group = parser.add_argument_group(title)
         for flag, kind, metavar, help in options:
             group.add_argument(flag, type=kind, metavar=metavar, help=help, default=_KEPT)
 
 
-def add_grid(parser: argparse.ArgumentParser) -> None:
+def add_grid(
+    parser: argparse.ArgumentParser,
+    default: tuple[int, int] | None = (32, 32),
+    described: str = "32x32",
+) -> None:
     """Add the option of the grid to a parser."""
     parser.add_argument(
         "--grid",
         type=grid,
-        default=(32, 32),
+        default=default,
         metavar="HxW",
-        help="rows and columns of the grid (default: 32x32)",
+        help=f"rows and columns of the grid (default: {described})",
     )
 
 

@@ -88,6 +88,18 @@ def test_prepare_saves_a_city(tidy, tmp_path):
     assert CityData.load(tmp_path / "out").observed.tolist() == [[True, False], [False, True]]
 
 
+def test_prepare_keeps_the_grid_of_a_prepared_city(tidy, tmp_path, capsys):
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    assert main(["prepare", tidy, "--out", one, "--grid", "4x4"]) == 0
+    assert main(["prepare", one, "--out", two]) == 0
+    assert CityData.load(two).grid == (4, 4)
+    assert main(["prepare", tidy, "--out", two]) == 0
+    assert CityData.load(two).grid == (32, 32)
+    capsys.readouterr()
+    assert main(["prepare", one, "--out", two, "--grid", "32x32"]) == 2
+    assert "was prepared for the grid (4, 4), not (32, 32)" in capsys.readouterr().err
+
+
 def test_prepare_takes_the_options_of_the_data(tidy, tmp_path):
     options = ["--valid", "0:4.5", "--every", "1d", "--least", "0"]
     assert main(["prepare", tidy, "--out", str(tmp_path / "out"), *options]) == 0

@@ -85,7 +85,11 @@ def study_options() -> Parser:
         "published sizes (default: that of the results folder, otherwise quick; for compare: "
         "thorough)",
     )
-    parser.add_argument("--grid", type=grid, help="height and width in cells (default: 32x32)")
+    parser.add_argument(
+        "--grid",
+        type=grid,
+        help="height and width in cells (default: 32x32, or that of a prepared city)",
+    )
     parser.add_argument("--out", type=Path, help="the results folder (default: results/<data>)")
     return parser
 
