@@ -112,6 +112,16 @@ def test_the_files_hold_the_field_and_follow_the_conventions(run, city, tmp_path
     np.testing.assert_allclose(table["field"], dataset["field"].to_numpy().ravel(), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("quantity", "name"),
+    [("PM10", "mass_concentration_of_pm10_ambient_aerosol_particles_in_air"), ("NO2", None)],
+)
+def test_a_field_has_the_standard_name_of_its_quantity(city, quantity, name):
+    fields = np.ones((1, *city.grid), np.float32)
+    dataset = field_dataset(replace(city, quantity=quantity), TIMES[:1], fields, "a field", ["S2"])
+    assert dataset["field"].attrs.get("standard_name") == name
+
+
 def test_gis_tools_know_the_reference_system_and_the_place_of_the_cells(run, city, tmp_path):
     dataset = interpolate([run], city, TIMES)
     assert dataset.rio.crs.to_epsg() == 4326

@@ -10,13 +10,11 @@ import xarray as xr
 
 import tritonbn
 from data_prep.city import CityData
+from data_prep.conversion import STANDARD_NAMES
 from data_prep.files import atomic_path
 from tritonbn.experiment.task.arrays import FloatArray, IntArray
 from tritonbn.experiment.task.extras import require_maps
 from tritonbn.experiment.task.geography import cell_axes, cell_edges
-
-STANDARD_NAMES = {"PM2.5": "mass_concentration_of_pm2p5_ambient_aerosol_particles_in_air"}
-"""CF standard names by quantity."""
 
 WGS_84 = {
     "grid_mapping_name": "latitude_longitude",
