@@ -165,6 +165,10 @@ class CityData:
     def select(self, stations: npt.NDArray[np.bool_]) -> "CityData":
         """Return the city with some of its stations only.
 
+        The stations keep their cells. The positions of the cells, such as the coordinates of a
+        field, are inferred from the stations of a city: without those at its edges they differ by
+        about the size of a cell, and by more if few stations are left.
+
         Parameters
         ----------
         stations : array of bool, shape (S,)

@@ -216,10 +216,11 @@ class Run:
         Returns
         -------
         DataArray
-            Over latitude and longitude (the centres of the cells, in degrees), in the unit of the
-            readings. The cells of stations that have a reading hold the reading, unless the next
-            time is predicted (protocol ``"paper"``). The scalar coordinate ``crs`` holds the
-            reference system, WGS 84, as the CF conventions have it; rioxarray reads it.
+            Over latitude and longitude (the centres of the cells, in degrees, inferred from the
+            stations of the city; see `CityData.select`), in the unit of the readings. The cells of
+            stations that have a reading hold the reading, unless the next time is predicted
+            (protocol ``"paper"``). The scalar coordinate ``crs`` holds the reference system,
+            WGS 84, as the CF conventions have it; rioxarray reads it.
 
         Raises
         ------
