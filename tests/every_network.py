@@ -2,7 +2,8 @@
 
 from itertools import product
 
-from tritonbn.experiment.networks.config import RunConfig, refusal
+from tritonbn.experiment.networks.combinations import refusal
+from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.network import BACKBONES, DESIGNS, HEADS, OPTIONS, Network
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.task.protocol import PROTOCOLS

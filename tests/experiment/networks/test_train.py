@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from data_prep.fill import distances_km, idw
 from tritonbn.experiment.baselines import evaluate_baseline
 from tritonbn.experiment.networks.checkpoint import FILE_NAME, CheckpointError
-from tritonbn.experiment.networks.config import ConfigError, RunConfig, refusal
+from tritonbn.experiment.networks.combinations import refusal
+from tritonbn.experiment.networks.config import ConfigError, RunConfig
 from tritonbn.experiment.networks.network import Network
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.networks.predict import estimate, evaluate

@@ -7,7 +7,8 @@ from itertools import product
 from typing import Any
 
 from tritonbn.experiment.baselines import BASELINES, baselines_of
-from tritonbn.experiment.networks.config import ConfigError, integer, refusal
+from tritonbn.experiment.networks.combinations import refusal
+from tritonbn.experiment.networks.config import ConfigError, integer
 from tritonbn.experiment.networks.network import BACKBONES, DESIGNS, HEADS, OPTIONS, Network
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.networks.scaling import SCALINGS
