@@ -61,14 +61,14 @@ class PooledBatchNorm(SegmentedBatchNorm):
         """Return weight and bias of each segment, shape (C, S), or None."""
         if self.levels is None:
             return self.weight, self.bias
-        weight, bias = (
-            None if coarsest is None else self.levels.total([*finer, coarsest])
-            for coarsest, finer in (
-                (self.weight, self.weight_deviations),
-                (self.bias, self.bias_deviations),
-            )
-        )
-        return weight, bias
+        weight = self._sum(self.weight, self.weight_deviations)
+        return weight, self._sum(self.bias, self.bias_deviations)
+
+    def _sum(self, coarsest: Tensor | None, finer: nn.ParameterList) -> Tensor | None:
+        if self.levels is None or coarsest is None:
+            return coarsest
+        parts = [finer[level] for level in range(len(finer))]  # torch 2.8 cannot trace [*finer]
+        return self.levels.total([*parts, coarsest])
 
     def _pooling(self, x: Tensor) -> Pooling | None:
         """Return the pooling of the statistics of a batch, on the device of x."""
