@@ -1,13 +1,13 @@
 """Compare with `nn.BatchNorm2d` in fresh processes: ``python benchmarks/processes.py OUT.csv``.
 
-Each of ten processes, one after the other, measures all inputs on the CPU: alone, and while another
-process keeps one core busy. The table has the ratio of the median times of both layers, as the
-median over the processes, the lowest and the highest.
+Each of ten processes, one after the other, measures all inputs on the CPU: alone, while another
+process keeps one core busy, and then also with one thread. The table has the ratio of the median
+times of both layers, as the median over the processes, the lowest and the highest.
 """
 
 import argparse
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from rich.progress import track
 from tritonbn.bench.cases import CONTIGUOUS, FLOAT32, MAIN, SEGMENTS, Input
 from tritonbn.bench.contention import busy_core
 from tritonbn.bench.measure import measure
-from tritonbn.bench.peers import GLOBAL, LOCAL, peers
+from tritonbn.bench.peers import GLOBAL, LOCAL, Peer, peers
 from tritonbn.bench.report import global_ratio
 
 PROCESSES = 10
@@ -54,28 +54,34 @@ def ratios() -> list[dict[str, Any]]:
             for peer in peers(case, segments, CPU)
             if peer.name in (GLOBAL, LOCAL)
         ]
-        idle, busy = (
-            measured(case, layers, contended, passes)
-            for contended, passes in ((False, ("step", "inference")), (True, ("step",)))
-        )
-        for alone, contended in zip(idle, busy, strict=True):
-            if alone["layer"] == LOCAL:
+        idle = measured(case, layers, ("step", "inference"))
+        with busy_core():
+            busy = measured(case, layers, ("step",))
+            busy_alone = measured(case, layers, ("step",), threads=1)
+        for number, row in enumerate(idle):
+            if row["layer"] == LOCAL:
                 found.append(
                     {
                         "(N, C, H, W)": case.shape,
-                        "segments": alone["segments"],
-                        "step": global_ratio(alone, idle),
-                        "step, one core busy": global_ratio(contended, busy),
-                        "inference": global_ratio(alone, idle, "inference"),
+                        "segments": row["segments"],
+                        "step": global_ratio(row, idle),
+                        "one core busy": global_ratio(busy[number], busy),
+                        "one core busy, one thread": global_ratio(busy_alone[number], busy_alone),
+                        "inference": global_ratio(row, idle, "inference"),
                     }
                 )
     return found
 
 
-def measured(case: Input, layers: Any, contended: bool, passes: tuple[str, ...]) -> Any:
-    """Time the layers, alone or while one core is busy."""
-    with busy_core() if contended else nullcontext():
-        return measure(case, layers, CPU, passes)
+def measured(
+    case: Input, layers: Sequence[Peer], passes: Sequence[str], threads: int | None = None
+) -> list[dict[str, Any]]:
+    """Time the layers, with all threads unless their number is given."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(threads or usual)
+    rows = measure(case, layers, CPU, passes)
+    torch.set_num_threads(usual)
+    return rows
 
 
 def in_words(values: pd.Series) -> str:

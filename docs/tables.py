@@ -213,6 +213,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "earlier/options-test": partial(layouts.as_measured, "earlier/options-test", layouts.LEFT),
     "earlier/left-out": partial(layouts.as_measured, "earlier/left-out", layouts.RIGHT),
     "cpu/steps": partial(bench.cpu_steps, "cpu"),
+    "cpu/processes": partial(layouts.as_measured, "processes", layouts.RIGHT),
     "h100/layers": partial(bench.layers, "h100", BEFORE),
     "h100/networks": partial(bench.networks, "h100", BEFORE),
     "h100/steps": partial(bench.gpu_steps, "h100"),
