@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from every_network import config_of
 
-from tritonbn.experiment.networks import config as config_module
+from tritonbn.experiment.networks import combinations
 from tritonbn.experiment.networks.config import ConfigError
 from tritonbn.experiment.networks.levels import correlations, of_places, of_places_and_clusters
 from tritonbn.experiment.networks.network import Network
@@ -78,7 +78,7 @@ def test_there_are_not_more_clusters_than_stations(make_city, stations):
 
 
 def test_without_scikit_learn_the_choice_of_clusters_is_an_error(monkeypatch):
-    monkeypatch.setattr(config_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(combinations, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"norm pooled-clusters needs scikit-learn: pip install"):
         config_of(Network("cnn"), "pooled-clusters", "masked")
     config_of(Network("cnn"), "pooled", "masked")
