@@ -118,8 +118,8 @@ def forward(
     """Normalize x with the statistics of the batch, or with the `given` mean and variance.
 
     The batch is that of all ranks of the process group with the name `group`, if there is one. Only
-    the backend "triton" applies the activation and updates the running statistics; the caller does
-    both for the others, and updates running statistics of several levels.
+    the backend "triton" applies the activation. Running statistics of several levels, and with the
+    backend "native" those of a process group or an empty batch, are left to the caller.
 
     Returns
     -------
@@ -152,6 +152,7 @@ def forward(
             affine.eps,
             group,
             pooling,
+            running,
         )
     if given is not None or count is None:
         mean, var, count = (x.new_empty(0, dtype=wide_dtype(x)) for _ in range(3))
@@ -190,7 +191,7 @@ def backward(
         )
     mean, var, counts = statistics
     mean, var = mean.to(wide_dtype(x)), var.to(wide_dtype(x))
-    dx, dweight, dbias, dtau = native.backward(
+    return native.backward(
         dy,
         x,
         partition,
@@ -205,7 +206,6 @@ def backward(
         pooling,
         estimates,
     )
-    return dx, dweight.to(compute_dtype(x)), dbias.to(compute_dtype(x)), dtau
 
 
 def statistics_of(backend: str, x: Tensor, partition: Partition) -> tuple[Tensor, Tensor, Tensor]:

@@ -181,7 +181,7 @@ def local_batch_norm(
     elif caller.wants_registered_operator(x):
         y, *statistics = forward_operator(*operands)
     elif (
-        backend == "triton"
+        (backend == "triton" or (group is None and x.numel() > 0))
         and running is not None
         and pooling is None
         and not caller.is_transformed()

@@ -1,11 +1,11 @@
-"""The fast backend without Triton: local batch normalization with PyTorch's tensor operations.
+"""The fast backend without Triton: local batch normalization with PyTorch and NumPy.
 
 Forward and backward have three stages each. Only the second one, which is small, depends on the
 segments. (`tritonbn.tensors` explains rows and columns.)
 
 1. Reduce the rows to statistics per column (`columns`).
-2. Merge the columns of each segment (`layout`), and derive coefficients of each column, in float64
-   (float32 on MPS, which does not support float64).
+2. Merge the columns of each segment (`layout`), and derive `coefficients` of each column, in
+   float64 (float32 on MPS, which does not support float64); on a CPU with NumPy (`arithmetic`).
 3. Apply the coefficients to the rows (`passes`).
 
 On a CPU, each operation on a large tensor is divided among the threads and waits for the slowest of

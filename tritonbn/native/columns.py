@@ -1,11 +1,14 @@
 """Stage 1: reduce the rows to a few numbers per column."""
 
 from functools import reduce
+from operator import add
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from tritonbn.native.arithmetic import Array, arithmetic_on
 from tritonbn.native.layout import tiles
 from tritonbn.tensors import compute_dtype, wide_dtype
 
@@ -13,14 +16,14 @@ _TILE_ROWS = 512  # longer float32 sums accumulate too much rounding error
 
 
 class Columns(NamedTuple):
-    """Number of values, mean and M2, the sum of squared deviations from the mean, of each column.
+    """Number of values, mean and M2, the sum of squared deviations, of each column, as arrays.
 
     Without a mask the number is the same for all columns, and an int.
     """
 
-    number: int | Tensor
-    mean: Tensor
-    m2: Tensor
+    number: int | Array
+    mean: Array
+    m2: Array
 
     def merge(self, other: "Columns") -> "Columns":
         """Return the statistics of both together.
@@ -30,34 +33,35 @@ class Columns(NamedTuple):
         and a pairwise algorithm for computing sample variances", 1979).
         """
         count = self.number + other.number
-        some = count.clamp(min=1) if isinstance(count, Tensor) else count
-        share = other.number / some
+        share = other.number / (count + (count == 0))
         distance = other.mean - self.mean
-        m2 = self.m2 + other.m2 + distance.square() * (share * self.number)
+        m2 = self.m2 + other.m2 + distance * distance * (share * self.number)
         return Columns(count, self.mean + distance * share, m2)
 
 
 def statistics(
     rows: Tensor, mask_rows: Tensor | None, memory: Tensor | None
-) -> tuple[Columns, Tensor]:
+) -> tuple[Columns, Array]:
     """Return the statistics of ``rows - pivot``, and the pivot, a value of each column.
 
     This difference avoids cancellation if the mean is large compared with the standard deviation.
     """
+    of = arithmetic_on(rows.device).of
     pivot = _first_counted(rows, mask_rows).to(compute_dtype(rows))
     parts = []
     for tile, values in tiles(rows, memory, _TILE_ROWS):
         torch.sub(rows[tile], pivot, out=values)
         if mask_rows is None:
-            parts.append(_unmasked(values))
+            mean, var = _moments(values)
+            parts.append(Columns(len(values), of(mean), of(var) * len(values)))
         else:
-            parts.append(_masked(values, mask_rows[tile]))
-    return reduce(Columns.merge, parts), pivot
+            parts.append(Columns(*(of(t) for t in _masked(values, mask_rows[tile]))))
+    return reduce(Columns.merge, parts), of(pivot)
 
 
 def gradient_sums(
     dy_rows: Tensor, rows: Tensor, mask_rows: Tensor | None, center: Tensor, memory: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Array, Array]:
     """Return the sums of dy and of ``dy * (x - center)`` of each column.
 
     Values that the mask excludes and that are not finite are skipped.
@@ -76,32 +80,32 @@ def gradient_sums(
             gradient = gradient.masked_fill(lost, 0.0)
         total = gradient.sum(0, dtype=scratch.dtype)
         parts.append((total, scratch.mul_(gradient).sum(0)))
-    if len(parts) == 1:
-        return parts[0]
-    zeros = rows.new_zeros(rows.shape[1:], dtype=wide_dtype(rows))
-    return sum((part[0] for part in parts), zeros), sum((part[1] for part in parts), zeros)
+    arithmetic, wide = arithmetic_on(rows.device), wide_dtype(rows)
+    arrays = [[arithmetic.cast(arithmetic.of(t), wide) for t in part] for part in parts]
+    return reduce(add, (part[0] for part in arrays)), reduce(add, (part[1] for part in arrays))
 
 
-def _unmasked(values: Tensor) -> Columns:
+def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of each column."""
     if values.device.type == "cpu":  # var_mean takes ten times as long there
         mean, var = torch.batch_norm_update_stats(values.flatten(1), None, None, 0.0)
-        mean, var = mean.view(values.shape[1:]), var.view(values.shape[1:])
-    else:
-        var, mean = torch.var_mean(values, 0, correction=0)
-    return Columns(len(values), mean, var.mul_(len(values)))
+        return mean.view(values.shape[1:]), var.view(values.shape[1:])
+    var, mean = torch.var_mean(values, 0, correction=0)
+    return mean, var
 
 
-def _masked(values: Tensor, mask_rows: Tensor) -> Columns:
+def _masked(values: Tensor, mask_rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return number, mean and M2 of each column."""
     uncounted = ~mask_rows
     count = mask_rows.sum(0, dtype=values.dtype)
     mean = values.masked_fill_(uncounted, 0.0).sum(0) / count.clamp(min=1)
     m2 = values.sub_(mean).masked_fill_(uncounted, 0.0).square_().sum(0)
-    return Columns(count, mean, m2)
+    return count, mean, m2
 
 
 def _batch_norm_sums(dy_rows: Tensor, rows: Tensor, center: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sums as gradients of bias and weight of a batch norm, whose rstd is 1."""
-    mean, rstd = center.flatten(), torch.ones_like(center).flatten()
+    mean, rstd = center.flatten(), torch.from_numpy(np.ones_like(center.flatten().numpy()))
     parameters = (None, None, None, mean, rstd, True, 0.0)
     _, dweight, dbias = torch.ops.aten.native_batch_norm_backward(
         dy_rows.flatten(1), rows.flatten(1), *parameters, [False, True, True]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tritonbn.native.arithmetic import Arithmetic, Array, arithmetic_on
 from tritonbn.partition import Partition
 from tritonbn.tensors import compute_dtype, is_channels_last, to_rows, wide_dtype
 
@@ -19,23 +20,24 @@ class Layout(NamedTuple):
     ----------
     channels_last : bool
         Whether columns have the shape (L, C), or else (C, L), with L positions.
-    ids : Tensor, shape (L,)
-        The segment of each position, or -1.
-    segments, outside : int
-        Number of segments, and of cells in no segment.
+    partition : Partition
+    frames : int
+        How many grids the positions are.
     is_identity : bool
-        Whether it is known that each position is a segment of its own, in the same order.
+        Whether it is known that each cell is a segment of its own, in the same order.
     wide, compute : torch.dtype
         The type of the statistics, and of everything as large as x.
+    arithmetic : Arithmetic
+        Of stage 2.
     """
 
     channels_last: bool
-    ids: Tensor
-    segments: int
-    outside: int
+    partition: Partition
+    frames: int
     is_identity: bool
     wide: torch.dtype
     compute: torch.dtype
+    arithmetic: Arithmetic
 
     @classmethod
     def of(cls, x: Tensor, partition: Partition) -> "Layout":
@@ -54,16 +56,14 @@ class Layout(NamedTuple):
         compute: torch.dtype,
     ) -> "Layout":
         """Describe columns whose positions are those of a number of grids."""
-        ids = partition.ids
-        if frames > 1:
-            ids = ids.repeat(frames)
-        segments = partition.segments
+        ids, segments = partition.ids, partition.segments
         is_identity = (
             segments == len(ids)
             and ids.device.type == "cpu"  # a GPU would have to be waited for
             and torch.equal(ids, torch.arange(segments))
         )
-        return cls(channels_last, ids, segments, partition.outside, is_identity, wide, compute)
+        arithmetic = arithmetic_on(ids.device)
+        return cls(channels_last, partition, frames, is_identity, wide, compute, arithmetic)
 
     def rows(self, x: Tensor) -> Tensor:
         """View x (N, C, ...) as (N, *columns)."""
@@ -73,54 +73,50 @@ class Layout(NamedTuple):
         """View a mask as (N, 1, L) or (N, L, 1)."""
         return None if mask is None else self.rows(mask.expand(x.shape[0], 1, *x.shape[2:]))
 
-    def merge(self, *columns: Tensor) -> Tensor:
+    def merge(self, *columns: Array) -> Array:
         """Sum the columns of each segment, for K kinds of numbers: the result is (K, C, S)."""
-        stacked = torch.stack(columns).to(self.wide)
+        stacked = self.arithmetic.stack(columns, self.wide)
         if self.channels_last:
-            stacked = stacked.mT
+            stacked = stacked.swapaxes(-1, -2)
+        if self.frames > 1:
+            cells = len(self.partition.ids)
+            stacked = stacked.reshape(*stacked.shape[:2], self.frames, cells).sum(-2)
         if self.is_identity:
-            return stacked.contiguous()
+            return stacked
         if self._is_single:
-            return stacked.sum(2, keepdim=True)
-        index, sums = self.ids, self.segments
-        if self.outside:  # an additional sum collects the cells in no segment
-            index, sums = index.where(index >= 0, self.segments), sums + 1
-        merged = stacked.new_zeros(*stacked.shape[:2], sums)
-        merged.scatter_add_(2, index.expand_as(stacked), stacked)
-        return merged[..., : self.segments].contiguous()
+            return stacked.sum(-1)[..., None]
+        return self.arithmetic.sums(stacked, self.partition)
 
     def spread(
         self,
-        *values: Tensor,
-        present: Tensor | None = None,
+        *values: Array,
+        present: Array | None = None,
         neutral: Sequence[float] = (0.0,),
         dtype: torch.dtype | None = None,
-    ) -> Tensor:
+    ) -> Array:
         """Copy K values (C, S) of each segment to its columns: the result is (K, *columns).
 
         Segments that are not `present`, and cells in no segment, get the `neutral` values, of which
         there may be more than K. The default dtype is the compute dtype.
         """
-        stacked = torch.stack(values).to(dtype or self.compute)
-        if self.outside or present is not None:
-            # filled without a copy from the host, which would wait for a GPU
-            others = torch.stack([stacked.new_full((1, 1), v) for v in neutral[: len(values)]])
-            if present is not None:
-                stacked = torch.where(present, stacked, others)
-            if self.outside:  # the id -1 picks the last value
-                others = others.expand(-1, stacked.shape[1], 1)
-                stacked = torch.cat([stacked, others], 2)
-        if self.is_identity:
-            columns = stacked
-        elif self._is_single:
-            columns = stacked.expand(-1, -1, len(self.ids))
-        else:
-            columns = stacked[..., self.ids] if self.outside else stacked.index_select(2, self.ids)
-        return (columns.mT if self.channels_last else columns).contiguous()
+        columns = self.arithmetic.stack(values, dtype or self.compute)
+        others = self.arithmetic.constants(neutral[: len(values)], columns)
+        ids = self.arithmetic.of(self.partition.ids)
+        if present is not None:
+            columns = self.arithmetic.where(present, columns, others)
+        if not (self.is_identity or self._is_single):
+            columns = self.arithmetic.take(columns, ids)
+        if self.partition.outside:
+            columns = self.arithmetic.where(ids >= 0, columns, others)
+        if self._is_single or self.frames > 1:
+            shape = (*columns.shape[:2], self.frames, len(ids))
+            columns = self.arithmetic.expand(columns[..., None, :], shape)
+            columns = columns.reshape(*shape[:2], -1)
+        return columns.swapaxes(-1, -2) if self.channels_last else columns
 
     @property
     def _is_single(self) -> bool:
-        return self.segments == 1 and self.outside == 0
+        return self.partition.segments == 1 and self.partition.outside == 0
 
 
 def tiles(rows: Tensor, memory: Tensor | None, most: int) -> Iterator[tuple[slice, Tensor]]:

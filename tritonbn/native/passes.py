@@ -7,12 +7,12 @@ from torch import Tensor
 
 from tritonbn import ranks
 from tritonbn.native import columns
+from tritonbn.native.arithmetic import Arithmetic
+from tritonbn.native.coefficients import center_and_scale, center_of, coefficients_of
 from tritonbn.native.layout import Layout, result_tiles
 from tritonbn.partition import Partition
 from tritonbn.pooling import Estimate, Pooling, no_estimates, no_tau
-from tritonbn.tensors import Statistics, compute_dtype, empty_like
-
-_SMALL_MEAN = 4.0  # in standard deviations
+from tritonbn.tensors import Running, Statistics, empty_like
 
 
 def forward(
@@ -21,12 +21,13 @@ def forward(
     weight: Tensor | None,
     bias: Tensor | None,
     mask: Tensor | None,
-    running: tuple[Tensor, Tensor] | None,
+    given: tuple[Tensor, Tensor] | None,
     eps: float,
     group: str | None,
     pooling: Pooling | None = None,
+    running: Running | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Normalize x with the statistics of the batch, or with `running` mean and variance.
+    """Normalize x with the statistics of the batch, or with the `given` mean and variance.
 
     Parameters
     ----------
@@ -35,12 +36,14 @@ def forward(
     partition : Partition
     weight, bias : Tensor, shape (C, S), or None
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
-    running : (Tensor, Tensor), each of shape (C, S), or None
+    given : (Tensor, Tensor), each of shape (C, S), or None
     eps : float
     group : str or None
         Name of the process group over whose ranks the statistics are computed.
     pooling : Pooling, optional
         Levels of segments; x is normalized with the pooled statistics.
+    running : Running, optional
+        Updated with the statistics of the batch.
 
     Returns
     -------
@@ -48,35 +51,28 @@ def forward(
     mean, var : Tensor, shape (C, S)
         The statistics of each segment alone; 0 for a segment without values.
     count : Tensor, shape (S,)
-        Number of values per channel in each segment; 1 if `running` was given.
+        Number of values per channel in each segment. All three are empty if statistics were given.
     estimates : Tensor, shape (3, C, S)
         The result of `Pooling.finest`, with which x was normalized; empty without pooling.
     """
     layout = Layout.of(x, partition)
     y = empty_like(x)
     rows, y_rows = layout.rows(x), layout.rows(y)
-    if running is None:
-        mask_rows = layout.mask_rows(mask, x)
-        mean, var, count = _segment_statistics(rows, mask_rows, layout, partition, y_rows)
+    own, estimates = (x.new_empty(0), x.new_empty(0), x.new_empty(0)), no_estimates(x)
+    if given is None:
+        own = _segment_statistics(rows, layout.mask_rows(mask, x), layout, y_rows)
         if group is not None:
-            mean, var, count = ranks.merge(ranks.gather(Statistics(mean, var, count), group))
-    else:
-        mean, var = (statistic.to(layout.compute) for statistic in running)
-        count = mean.new_ones(partition.segments)
-    own, estimates = (mean, var, count), no_estimates(x)
-    if running is None and pooling is not None:
+            own = ranks.merge(ranks.gather(Statistics(*own), group))
+        if running is not None:
+            _update(running, *own, layout.arithmetic)
+    mean, var = own[:2] if given is None else given
+    count = own[2]
+    if given is None and pooling is not None:
         estimates = pooling.finest(*own)
         mean, var, _ = estimates
         count = count if mask is None else pooling.counts(count)
-
-    rstd = torch.rsqrt(var + eps)
-    scale = rstd if weight is None else rstd * weight
-    center, low = _center(mean, rstd, x)
-    shift = -low * scale if bias is None else torch.addcmul(bias, low, scale, value=-1)
-    present = None if mask is None else count > 0
-    # with these neutral values x passes unchanged: x * 1 + -0.0 keeps both 0.0 and -0.0
-    neutral = (1.0, -0.0, 0.0)
-    coefficients = layout.spread(scale, shift, *center, present=present, neutral=neutral)
+    present = None if mask is None or given is not None else count > 0
+    coefficients = coefficients_of(layout, mean, var, weight, bias, eps, present)
     for tile, result in result_tiles(rows, y_rows):
         _apply(rows[tile], *coefficients, result=result)
     return y, *own, estimates
@@ -133,6 +129,7 @@ def backward(
     -------
     dx : Tensor, shape, dtype and memory format of x
     dweight, dbias : Tensor, shape (C, S)
+        In the compute dtype.
     dtau : Tensor, shape (L - 1,)
         Empty without pooling.
     """
@@ -143,45 +140,49 @@ def backward(
         mean, var, _ = levels[0]
         count = count if mask is None else pooling.counts(count)
     layout = Layout.of(x, partition)
+    arithmetic = layout.arithmetic
     dx = empty_like(x)
     rows, dy_rows, dx_rows = (layout.rows(t) for t in (x, dy, dx))
     mask_rows = layout.mask_rows(mask, x)
-    rstd = torch.rsqrt(var + eps)
-    scale = rstd if weight is None else rstd * weight
-
-    near = mean.to(layout.compute)
-    (near_q,) = layout.spread(near)
-    sums = columns.gradient_sums(dy_rows, rows, mask_rows, near_q, dx_rows)
-    dbias, dweight = layout.merge(*sums)
-    dweight = torch.addcmul(dweight, near - mean, dbias) * rstd
-    present = None if mask is None else count > 0
-    if present is not None:
-        dbias, dweight = torch.where(present, dbias, 0.0), torch.where(present, dweight, 0.0)
+    present = None if mask is None else arithmetic.of(count) > 0
+    with arithmetic.silent():
+        center, rstd, scale = center_and_scale(layout, mean, var, weight, eps)
+        near = arithmetic.tensor(layout.spread(center)[0])
+        sums = columns.gradient_sums(dy_rows, rows, mask_rows, near, dx_rows)
+        dbias, dweight = layout.merge(*sums)
+        dweight = (dweight + (center - arithmetic.of(mean)) * dbias) * rstd
+        if present is not None:
+            dbias, dweight = (arithmetic.where(present, t, 0.0) for t in (dbias, dweight))
+    exact = arithmetic.tensor(dweight), arithmetic.tensor(dbias)
+    dweight, dbias = (
+        arithmetic.tensor(arithmetic.cast(t, layout.compute)) for t in (dweight, dbias)
+    )
     if not batch_statistics:
         (scale_q,) = layout.spread(scale, present=present, neutral=(1.0,))
-        torch.mul(dy_rows, scale_q, out=dx_rows)
+        torch.mul(dy_rows, arithmetic.tensor(scale_q), out=dx_rows)
         return dx, dweight, dbias, no_tau(x, pooling)
 
-    total_dweight, total_dbias = dweight, dbias
-    if group is not None:
-        total_dweight, total_dbias = ranks.sum_gradients(dweight, dbias, group)
+    total = exact if group is None else ranks.sum_gradients(*exact, group)
     if pooling is None:
-        per_value = scale / count.clamp(min=1)
+        total_dweight, total_dbias = (arithmetic.of(t) for t in total)
+        per_value = scale / arithmetic.at_least_1(arithmetic.of(count))
         slope, constant = -per_value * rstd * total_dweight, -per_value * total_dbias
         dtau = no_tau(x, pooling)
     else:
-        given = levels, own_count, scale, rstd
-        slope, constant, dtau = pooling.gradients(*given, total_dweight, total_dbias)
+        given = levels, own_count, arithmetic.tensor(scale), arithmetic.tensor(rstd)
+        *line, dtau = pooling.gradients(*given, *total)
+        slope, constant = (arithmetic.of(t) for t in line)
         if group is not None and estimates is None:  # as of weight and bias, that of this rank
-            *_, dtau = pooling.gradients(*given, dweight, dbias)
-    center, low = _center(mean, rstd, x)
-    offset = torch.addcmul(constant, slope, low, value=-1)
-    neutral = (1.0, 0.0, 0.0, 0.0)
-    values = (scale, slope, offset, *center)
-    scale_q, *through = layout.spread(*values, present=present, neutral=neutral)
+            *_, dtau = pooling.gradients(*given, *exact)
+    with arithmetic.silent():
+        subtracted, low = center_of(layout, mean, rstd)
+        values = (scale, slope, constant - slope * low, *subtracted)
+        scale_q, *through = layout.spread(*values, present=present, neutral=(1.0, 0.0, 0.0, 0.0))
+    scale_q, *through = (arithmetic.tensor(t) for t in (scale_q, *through))
     passing = None
-    if layout.outside or present is not None:
-        passing = layout.spread(torch.ones_like(scale), present=present)[0] == 0
+    if partition.outside or present is not None:
+        ones = arithmetic.expand(arithmetic.constants([1.0], scale)[0], scale.shape)
+        passing = arithmetic.tensor(layout.spread(ones, present=present)[0] == 0)
     for tile, result in result_tiles(rows, dx_rows):
         _apply(rows[tile], *through, result=result)
         if passing is not None:
@@ -195,7 +196,7 @@ def backward(
 def statistics(x: Tensor, partition: Partition) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and variance (C, S) and count (S,) of x (N, C, *extra, *grid), not empty."""
     layout = Layout.of(x, partition)
-    return _segment_statistics(layout.rows(x), None, layout, partition, None)
+    return _segment_statistics(layout.rows(x), None, layout, None)
 
 
 def spread(
@@ -210,50 +211,54 @@ def spread(
     Cells in no segment get the `neutral` values.
     """
     layout = Layout.of_frames(1, partition, channels_last, values.dtype, dtype)
-    columns = layout.spread(*values, neutral=neutral)
+    columns = layout.arithmetic.tensor(
+        layout.spread(*layout.arithmetic.of(values), neutral=neutral)
+    )
     return columns.mT if channels_last else columns
 
 
 def merge(columns: Tensor, partition: Partition) -> Tensor:
     """Sum K numbers of the cells of each segment: from (K, C, cells) to (K, C, S)."""
     layout = Layout.of(columns, partition)
-    return layout.merge(*layout.rows(columns))
+    return layout.arithmetic.tensor(layout.merge(*layout.arithmetic.of(layout.rows(columns))))
 
 
 def _segment_statistics(
-    rows: Tensor,
-    mask_rows: Tensor | None,
-    layout: Layout,
-    partition: Partition,
-    memory: Tensor | None,
+    rows: Tensor, mask_rows: Tensor | None, layout: Layout, memory: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and variance (C, S) and count (S,)."""
     (counts, mean, m2), pivot = columns.statistics(rows, mask_rows, memory)
-    column_mean = mean.to(layout.wide) + pivot
-    if isinstance(counts, int):
-        cells = partition.offsets[1:-1] - partition.offsets[:-2]
-        total = (cells * (counts * (len(layout.ids) // len(partition.ids)))).to(layout.wide)
-        m = total
-    else:
-        ((total,),) = layout.merge(counts)
-        m = total.clamp(min=1)
-    segment_mean = layout.merge(counts * column_mean)[0] / m
-    distance = column_mean - layout.spread(segment_mean, dtype=layout.wide)[0]
-    var = layout.merge(m2 + counts * distance.square())[0] / m
-    return segment_mean, var, total
+    arithmetic, partition = layout.arithmetic, layout.partition
+    with arithmetic.silent():
+        column_mean = arithmetic.cast(mean, layout.wide) + pivot
+        if isinstance(counts, int):
+            begins = arithmetic.of(partition.offsets)[:-1]
+            cells = arithmetic.cast(begins[1:] - begins[:-1], layout.wide)
+            total = cells * (counts * layout.frames)
+        else:
+            ((total,),) = layout.merge(counts)
+        if layout.is_identity and layout.frames == 1 and isinstance(counts, int):
+            column_var = arithmetic.cast(m2, layout.wide) / counts
+            segment_mean, var = layout.merge(column_mean, column_var)
+        else:
+            m = arithmetic.at_least_1(total)
+            segment_mean = layout.merge(counts * column_mean)[0] / m
+            distance = column_mean - layout.spread(segment_mean, dtype=layout.wide)[0]
+            var = layout.merge(m2 + counts * distance * distance)[0] / m
+    return arithmetic.tensor(segment_mean), arithmetic.tensor(var), arithmetic.tensor(total)
 
 
-def _center(mean: Tensor, rstd: Tensor, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Return what is subtracted from x before it is multiplied, and the rest of the mean (C, S).
-
-    The first is the rounded mean, or nothing if the mean is small: then ``x * scale - mean *
-    scale`` is as exact as ``(x - mean) * scale``, and takes one operation less. A GPU is not asked
-    whether it is, because the answer would take a synchronization.
-    """
-    if x.device.type == "cpu" and float((mean * rstd).abs().max()) <= _SMALL_MEAN:
-        return (), mean
-    center = mean.to(compute_dtype(x))
-    return (center,), mean - center
+def _update(
+    running: Running, mean: Tensor, var: Tensor, count: Tensor, arithmetic: Arithmetic
+) -> None:
+    """Update the running statistics; segments without values keep theirs."""
+    share = running.momentum if running.share is None else arithmetic.of(running.share)
+    m = arithmetic.of(count)
+    with arithmetic.silent():
+        unbiased = arithmetic.of(var) * (m / arithmetic.at_least_1(m - 1))
+        for kept, batch in ((running.mean, arithmetic.of(mean)), (running.var, unbiased)):
+            old = arithmetic.of(kept)
+            arithmetic.assign(kept, arithmetic.where(m > 0, old + share * (batch - old), old))
 
 
 def _apply(rows: Tensor, scale: Tensor, shift: Tensor, *center: Tensor, result: Tensor) -> None:

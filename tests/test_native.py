@@ -1,0 +1,89 @@
+"""The native backend: what its arithmetic on CPUs and on other devices has to do alike."""
+
+import warnings
+
+import pytest
+import torch
+from layouts import in_layout
+
+import tritonbn.native.columns
+import tritonbn.native.layout
+from tritonbn import LocalBN, Segments, local_batch_norm
+from tritonbn.native import arithmetic
+
+GRID = (3, 4)
+SEGMENTS = {
+    "single": Segments.single(GRID),
+    "per cell": Segments.per_cell(GRID),
+    "nearest": Segments.nearest([0, 7, 10], GRID),
+    "a part of the grid": Segments([[2, 0, -1, 1], [1, 1, 0, 2], [-1, 2, 2, 0]]),
+}
+
+
+@pytest.fixture(params=["NumPy", "PyTorch"])
+def _arithmetic(request, monkeypatch):
+    """Compute as on a CPU, or as on other devices, which the machine need not have."""
+    chosen = {"NumPy": arithmetic.ON_CPU, "PyTorch": arithmetic.ELSEWHERE}[request.param]
+    for module in (tritonbn.native.columns, tritonbn.native.layout):
+        monkeypatch.setattr(module, "arithmetic_on", lambda device: chosen)
+
+
+def results_of(backend, segments, x, dy, mask, training, dtype):
+    layer = LocalBN(2, segments, backend=backend, dtype=dtype).train(training)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for tensor in (*layer.parameters(), layer.running_mean, layer.running_var):
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    x = x.to(dtype).detach().requires_grad_()
+    y = layer(x, mask)
+    gradients = torch.autograd.grad(y, [x, *layer.parameters()], dy.to(dtype))
+    return [t.double() for t in (y, *gradients, layer.running_mean, layer.running_var)]
+
+
+@pytest.mark.usefixtures("_arithmetic")
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "strided"])
+@pytest.mark.parametrize("extra", [(), (2,)])
+@pytest.mark.parametrize("name", SEGMENTS)
+def test_results_are_those_of_the_definition(name, extra, layout, masked, training):
+    generator = torch.Generator().manual_seed(0)
+    shape = (5, 2, *extra, *GRID)
+    x = torch.randn(shape, generator=generator) + 3
+    dy = torch.randn(shape, generator=generator)
+    mask = torch.rand(5, 1, *extra, *GRID, generator=generator) < 0.7 if masked else None
+    if masked:
+        mask[:, :, ..., 0, 0] = False  # a segment without values, where each cell is one
+    given = (SEGMENTS[name], in_layout(x, layout), dy, mask, training)
+    expected = results_of("reference", *given, torch.float64)
+    for got, wanted in zip(results_of("native", *given, torch.float32), expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.usefixtures("_arithmetic")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_running_statistics_in_half_precision(dtype):
+    x = torch.randn(4, 2, *GRID, generator=torch.Generator().manual_seed(0)) + 3
+    segments = SEGMENTS["nearest"]
+    running = torch.zeros(2, 2, 3, dtype=dtype)
+    exact = torch.zeros(2, 2, 3, dtype=torch.float64)
+    for kept, backend in ((running, "native"), (exact, "reference")):
+        local_batch_norm(x, segments, *kept, training=True, momentum=0.5, backend=backend)
+    torch.testing.assert_close(running, exact.to(dtype))
+
+
+@pytest.mark.usefixtures("_arithmetic")
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_spoil_their_segment_without_a_warning(value):
+    x = torch.randn(4, 2, *GRID)
+    x[0, 0, 0, 0] = value
+    x.requires_grad_()
+    layer = LocalBN(2, SEGMENTS["nearest"], backend="native")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y = layer(x)
+        y.sum().backward()
+    spoiled = layer.segment_ids == 0
+    assert y[:, 0][:, spoiled].isnan().all()
+    assert y[:, 0][:, ~spoiled].isfinite().all()
+    assert y[:, 1].isfinite().all()
