@@ -10,6 +10,8 @@ from torch.autograd.graph import increment_version
 from tritonbn import caller, compiled, export, ranks, reference
 from tritonbn.backends import Backend, choose_backend
 from tritonbn.checks import can_check_values, check_arguments, check_counts, check_single
+from tritonbn.native.arithmetic import ELSEWHERE
+from tritonbn.native.running import update
 from tritonbn.operator import ACTIVATIONS, eager_forward, forward_operator
 from tritonbn.partition import Partition
 from tritonbn.pooling import Pooling
@@ -231,12 +233,9 @@ def _update_running(
     count: Tensor,
     estimates: Tensor | None = None,
 ) -> None:
-    share = running.momentum if running.share is None else running.share
     if pooling is None:
-        var = var * (count / (count - 1).clamp(min=1))
+        update(running, mean, var, count, ELSEWHERE)
     else:
         assert estimates is not None
         mean, _, var = estimates
-        count = pooling.counts(count)
-    for old, batch in ((running.mean, mean), (running.var, var)):
-        old.copy_(torch.where(count > 0, old + share * (batch - old), old))
+        update(running, mean, var, pooling.counts(count), ELSEWHERE, unbiased=True)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from tritonbn import ranks
 from tritonbn.native import columns
-from tritonbn.native.arithmetic import Arithmetic
 from tritonbn.native.coefficients import center_and_scale, center_of, coefficients_of
 from tritonbn.native.layout import Layout, result_tiles
+from tritonbn.native.running import update
 from tritonbn.partition import Partition
 from tritonbn.pooling import Estimate, Pooling, no_estimates, no_tau
 from tritonbn.tensors import Running, Statistics, empty_like
@@ -64,7 +64,7 @@ def forward(
         if group is not None:
             own = ranks.merge(ranks.gather(Statistics(*own), group))
         if running is not None:
-            _update(running, *own, layout.arithmetic)
+            update(running, *own, layout.arithmetic)
     mean, var = own[:2] if given is None else given
     count = own[2]
     if given is None and pooling is not None:
@@ -246,19 +246,6 @@ def _segment_statistics(
             distance = column_mean - layout.spread(segment_mean, dtype=layout.wide)[0]
             var = layout.merge(m2 + counts * distance * distance)[0] / m
     return arithmetic.tensor(segment_mean), arithmetic.tensor(var), arithmetic.tensor(total)
-
-
-def _update(
-    running: Running, mean: Tensor, var: Tensor, count: Tensor, arithmetic: Arithmetic
-) -> None:
-    """Update the running statistics; segments without values keep theirs."""
-    share = running.momentum if running.share is None else arithmetic.of(running.share)
-    m = arithmetic.of(count)
-    with arithmetic.silent():
-        unbiased = arithmetic.of(var) * (m / arithmetic.at_least_1(m - 1))
-        for kept, batch in ((running.mean, arithmetic.of(mean)), (running.var, unbiased)):
-            old = arithmetic.of(kept)
-            arithmetic.assign(kept, arithmetic.where(m > 0, old + share * (batch - old), old))
 
 
 def _apply(rows: Tensor, scale: Tensor, shift: Tensor, *center: Tensor, result: Tensor) -> None:
