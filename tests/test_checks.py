@@ -15,6 +15,9 @@ COLUMNS = torch.zeros(3, 3)
     ("arguments", "options", "error", "words"),
     [
         ((X, torch.zeros(4, 5)), {}, TypeError, "segments must be a tritonbn.Segments, got Tensor"),
+        ((X.numpy(),), {}, TypeError, "x must be a torch.Tensor, got ndarray"),
+        ((X,), {"mask": X.numpy() > 0}, TypeError, "mask must be a torch.Tensor, got ndarray"),
+        ((X,), {"weight": COLUMNS.tolist()}, TypeError, "weight must be a torch.Tensor, got list"),
         ((X.long(),), {}, TypeError, "x must have a floating-point dtype, got torch.int64"),
         ((X[..., :4],), {}, ValueError, r"x must have shape \(N, C, ..., 4, 5\) .* \(2, 3, 4, 4\)"),
         ((X[0],), {}, ValueError, "x must have shape"),

@@ -153,6 +153,19 @@ def test_each_layer_gets_segments_of_its_own_grid():
     assert model[1].num_batches_tracked == 0
 
 
+def test_a_layer_may_be_called_with_its_input_by_name():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(1)
+
+        def forward(self, x):
+            return self.norm(input=x)
+
+    model = convert_batchnorm(Named(), Segments.single, torch.randn(1, 1, 5, 6))
+    assert model.norm.segments == Segments.single((5, 6))
+
+
 def test_layers_without_one_grid_are_named():
     model = network()
     with pytest.raises(ValueError, match="an example input must be given"):
@@ -211,8 +224,12 @@ class Doubled(LocalBN):
         LocalBN(2, SEGMENTS),
         LocalBN(2, Segments([[0, -1]])),
         LocalBN(2, Segments.single((5, 6)), activation="relu"),
+        LocalBN(2, Segments.single((5, 6)), process_group="0"),
     ],
-    ids=["a subclass", "a line of cells", "several segments", "cells in none", "an activation"],
+    ids=[
+        *("a subclass", "a line of cells", "several segments", "cells in none"),
+        *("an activation", "a process group"),
+    ],
 )
 def test_layers_without_an_equivalent_are_not_reverted(local):
     model = nn.Sequential(LocalBN(2, Segments.single((5, 6))), local)

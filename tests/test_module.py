@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -217,10 +218,27 @@ def test_compiles_to_one_graph(momentum):
     torch.testing.assert_close(eager.state_dict(), compiled.state_dict())
 
 
+@pytest.mark.parametrize("ids", [[[0, 1], [1, 0]], np.eye(2, dtype=int), torch.eye(2).int()])
+def test_ids_of_segments_are_taken(ids):
+    assert LocalBN(4, ids).segments == Segments(ids)
+
+
+def test_a_grid_of_one_cell_gives_no_warning(recwarn):
+    LocalBN(4, (1, 1))(torch.randn(8, 4, 1, 1, requires_grad=True)).sum().backward()
+    assert not recwarn.list
+
+
 def test_repr_tells_the_layer():
     assert repr(LocalBN(4, NEAREST, activation="relu")) == (
         "LocalBN(4, Segments(3 on 5x6), eps=1e-05, momentum=0.1, affine=True, "
         "track_running_stats=True, activation='relu')"
+    )
+    levels = [NEAREST, Segments.single((5, 6))]
+    layer = LocalBN(4, levels, bias=False, backend="native", pooling=9.0, learn_pooling=True)
+    assert repr(layer).endswith(
+        "bias=False, backend='native', pooling=9.0, learn_pooling=True\n"
+        "  (weight_deviations): ParameterList(  (0): Parameter containing: "
+        "[torch.float32 of size 4x3])\n  (bias_deviations): ParameterList()\n)"
     )
 
 
@@ -230,7 +248,9 @@ def test_repr_tells_the_layer():
         (lambda: LocalBN(0, GRID), ValueError, "num_features must be at least 1, got 0"),
         (lambda: LocalBN(4, (5, -6)), ValueError, r"grid must be integers .* got \(5, -6\)"),
         (lambda: LocalBN(4, 32), ValueError, "grid must be .* got 32"),
-        (lambda: LocalBN(4, [[0, 1], [1, 0]]), ValueError, r"grid must be .* got \[\[0, 1\]"),
+        (lambda: LocalBN(4, [[0, 1], [3, 0]]), ValueError, "ids must use every number from 0 to 3"),
+        (lambda: LocalBN(4, [NEAREST]), TypeError, "two or more tritonbn.Segments, from fine to"),
+        (lambda: LocalBN(4, GRID)(torch.ones(2, 4, 5, 6).numpy()), TypeError, "x must be a torch"),
         (lambda: LocalBN(4, torch.zeros(5, 6)), TypeError, "ids must be integers"),
         (lambda: LocalBN(4, GRID, activation="gelu"), ValueError, "activation .* got 'gelu'"),
         (lambda: LocalBN(4, GRID, backend="cuda"), ValueError, "backend .* got 'cuda'"),

@@ -23,7 +23,7 @@ SEGMENTS = {
 @pytest.fixture(params=["NumPy", "PyTorch"])
 def _arithmetic(request, monkeypatch):
     """Compute as on a CPU, or as on other devices, which the machine need not have."""
-    chosen = {"NumPy": arithmetic.ON_CPU, "PyTorch": arithmetic.ELSEWHERE}[request.param]
+    chosen = {"NumPy": arithmetic.NUMPY, "PyTorch": arithmetic.PYTORCH}[request.param]
     for module in (tritonbn.native.columns, tritonbn.native.layout):
         monkeypatch.setattr(module, "arithmetic_on", lambda device: chosen)
 

@@ -2,6 +2,7 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -103,7 +104,7 @@ def test_read_only_arrays_of_numpy_are_taken_without_a_warning(recwarn):
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("missing", [None, "", np.nan])
+@pytest.mark.parametrize("missing", [None, "", np.nan, np.float32("nan"), pd.NA])
 def test_labels_become_segments_in_their_sorted_order(missing):
     labels = [["park", "road", missing], ["road", "canal", "park"]]
     for given in (labels, np.array(labels, dtype=object)):
@@ -146,18 +147,18 @@ def test_clusters_of_correlated_readings():
     rng = np.random.default_rng(1)
     common = rng.normal(size=(2, 300))
     readings = common[[0, 1, 0, 1, 1]] + 0.3 * rng.normal(size=(5, 300))
-    segments = Segments.clusters(np.corrcoef(readings), 2, [0, 1, 2, 3, 4], (1, 5))
+    segments = Segments.clusters(np.corrcoef(readings), np.int64(2), [0, 1, 2, 3, 4], (1, 5))
     assert segments.ids.tolist() == [[0, 1, 0, 1, 1]]
 
 
 @pytest.mark.parametrize(
     ("features", "k", "message"),
     [
-        ([[1.0], [2.0]], 2, r"shape \(3 stations, F\), got 0 others in shape \(2, 1\)"),
-        ([1.0, 2.0, 3.0], 2, r"got 0 others in shape \(3,\)"),
-        ([[1.0], [np.nan], [2.0]], 2, "got 1 others"),
+        ([[1.0], [2.0]], 2, r"must have shape \(3, F\), .* got \(2, 1\)"),
+        ([1.0, 2.0, 3.0], 2, r"must have shape \(3, F\), .* got \(3,\)"),
+        ([[1.0], [np.nan], [2.0]], 2, "must be finite, got 1 numbers that are not"),
         ([["a"], ["b"], ["c"]], 2, "must be numbers of shape"),
-        ([[], [], []], 2, r"got 0 others in shape \(3, 0\)"),
+        ([[], [], []], 2, r"must have shape \(3, F\), .* got \(3, 0\)"),
         ([[1.0], [1.0], [3.0]], 3, "from 1 to 2, the number of stations with different features"),
         ([[1.0], [2.0], [3.0]], 2.0, "must be an integer"),
         (

@@ -143,16 +143,7 @@ def forward(
         )
     else:
         y, mean, var, count, estimates = native.forward(
-            x,
-            partition,
-            affine.weight,
-            affine.bias,
-            mask,
-            given,
-            affine.eps,
-            group,
-            pooling,
-            running,
+            x, partition, mask, given, affine, running, group, pooling
         )
     if given is not None or count is None:
         mean, var, count = (x.new_empty(0, dtype=wide_dtype(x)) for _ in range(3))
@@ -189,23 +180,7 @@ def backward(
         return launch.backward(
             dy, x, partition, mask, statistics, affine, group, pooling, estimates
         )
-    mean, var, counts = statistics
-    mean, var = mean.to(wide_dtype(x)), var.to(wide_dtype(x))
-    return native.backward(
-        dy,
-        x,
-        partition,
-        affine.weight,
-        mask,
-        mean,
-        var,
-        mean.new_ones(partition.segments) if counts is None else counts,
-        affine.eps,
-        counts is not None,
-        group,
-        pooling,
-        estimates,
-    )
+    return native.backward(dy, x, partition, mask, statistics, affine, group, pooling, estimates)
 
 
 def statistics_of(backend: str, x: Tensor, partition: Partition) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,15 +14,13 @@ def check_arguments(
     segments: Segments,
     parameters: dict[str, Tensor | None],
     mask: Tensor | None,
-    eps: float,
 ) -> None:
     """Raise the documented errors of `tritonbn.local_batch_norm`; they name the argument."""
     if not isinstance(segments, Segments):
         raise TypeError(f"segments must be a tritonbn.Segments, got {type(segments).__name__}")
+    _check_tensor("x", x)
     if not x.is_floating_point():
         raise TypeError(f"x must have a floating-point dtype, got {x.dtype}")
-    if not eps > 0:
-        raise ValueError(f"eps must be positive, got {eps}")
     grid = segments.grid
     if x.dim() < 2 + len(grid) or x.shape[-len(grid) :] != grid:
         raise ValueError(
@@ -35,6 +33,7 @@ def check_arguments(
     for name, parameter in parameters.items():
         if parameter is None:
             continue
+        _check_tensor(name, parameter)
         if parameter.shape != expected:
             raise ValueError(
                 f"{name} must have shape {expected} (channels, segments), "
@@ -44,6 +43,7 @@ def check_arguments(
             raise TypeError(f"{name} must have a floating-point dtype, got {parameter.dtype}")
         _check_device(name, parameter, x)
     if mask is not None:
+        _check_tensor("mask", mask)
         if mask.dtype != torch.bool:
             raise TypeError(f"mask must have dtype torch.bool, got {mask.dtype}")
         target = (x.shape[0], 1, *x.shape[2:])
@@ -55,6 +55,11 @@ def check_arguments(
                 f"mask must be broadcastable to {target}, got shape {tuple(mask.shape)}"
             )
         _check_device("mask", mask, x)
+
+
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
 
 
 def _check_device(name: str, tensor: Tensor, x: Tensor) -> None:

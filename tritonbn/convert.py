@@ -127,8 +127,8 @@ def revert_batchnorm(model: nn.Module) -> nn.Module:
     ------
     ValueError
         If no `torch.nn.BatchNorm2d` is equivalent to a layer: it has several segments, cells in no
-        segment, an activation or a grid that is not two-dimensional, or it is a subclass of
-        `LocalBN`. The model is then unchanged.
+        segment, an activation, a process group or a grid that is not two-dimensional, or it is a
+        subclass of `LocalBN`. The model is then unchanged.
 
     Examples
     --------
@@ -145,11 +145,13 @@ def revert_batchnorm(model: nn.Module) -> nn.Module:
             and len(local.segments.grid) == 2
             and not local.activation
             and local.levels is None
+            and local._group_name is None
         )
         if not (whole and plain):
             raise ValueError(
-                "only a LocalBN with one segment over the whole grid (height, width) and no "
-                f"activation is equivalent to a BatchNorm2d; {name or 'the model'} is {local}"
+                "only a LocalBN with one segment over the whole grid (height, width), without "
+                "activation and process group, is equivalent to a BatchNorm2d; "
+                f"{name or 'the model'} is {local}"
             )
     return _replace(model, {local: _to_global(local) for local in layers.values()})
 
@@ -223,7 +225,10 @@ def _choose(
     for name, module in twin.named_modules():
         if name in seen:
             module.eval().register_forward_pre_hook(
-                lambda _, inputs, name=name: seen[name].add(tuple(inputs[0].shape[2:]))
+                lambda _, inputs, named, name=name: seen[name].add(
+                    tuple(inputs[0].shape[2:] if inputs else named["input"].shape[2:])
+                ),
+                with_kwargs=True,
             )
     gpus = range(torch.cuda.device_count())
     with torch.no_grad(), torch.random.fork_rng(gpus):
@@ -255,9 +260,8 @@ def _replace(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> n
 def _carry_hooks(original: nn.Module, replacement: nn.Module) -> None:
     for name, hooks in vars(original).items():
         if "hook" in name:
-            setattr(
-                replacement, name, hooks
-            )  # the same dict, so that the handles still remove hooks
+            # the same dict, so that the handles still remove hooks
+            setattr(replacement, name, hooks)
     loading: Any = replacement._load_state_dict_pre_hooks
     for key, hook in loading.items():
         if hook.with_module:  # the hook holds a reference to the original module

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
@@ -42,7 +43,8 @@ class Levels:
         levels = [Segments(level) if isinstance(level, Tensor) else level for level in given]
         if len(levels) < 2 or not all(isinstance(level, Segments) for level in levels):
             raise TypeError(
-                f"levels must be two or more tritonbn.Segments, from fine to coarse, got {given}"
+                "segments with several levels must be two or more tritonbn.Segments, from fine to "
+                f"coarse, got {given}"
             )
         grids = {level.grid for level in levels}
         if len(grids) > 1:
@@ -99,6 +101,19 @@ class Levels:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Levels, (self.levels,)
+
+
+def segments_and_levels(given: Any) -> tuple[Segments, Levels | None]:
+    """Return the segments that the argument of `tritonbn.LocalBN` means, and their levels."""
+    if isinstance(given, Segments):
+        return given, None
+    parts = given if isinstance(given, Sequence) else ()
+    if any(isinstance(part, Segments | Tensor) for part in parts):
+        levels = Levels(parts)
+        return levels.smallest, levels
+    if isinstance(given, Tensor | np.ndarray) or any(isinstance(p, list | tuple) for p in parts):
+        return Segments(given), None
+    return Segments.per_cell(given), None
 
 
 def table_like(levels: Levels, tensor: Tensor) -> Tensor:

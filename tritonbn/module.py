@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.fx
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tritonbn import ranks
 from tritonbn.backends import Backend
-from tritonbn.levels import Levels
+from tritonbn.levels import segments_and_levels
 from tritonbn.ops import Activation, check_options, local_batch_norm
 from tritonbn.pooled import PooledBatchNorm, checked_tau
 from tritonbn.segments import Segments
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 
-class Kept(NamedTuple):
+class RunningStatistics(NamedTuple):
     """Running mean, running variance and the number of batches that they average; or None."""
 
     mean: Tensor | None
@@ -39,12 +40,13 @@ class LocalBN(PooledBatchNorm):
     ----------
     num_features : int
         C, the number of channels.
-    segments : Segments, integer Tensor of ids, sequence of int, or sequence of Segments
-        The partition of the grid into S segments. A sequence of int is the shape of the grid, such
-        as ``(32, 32)``, with one segment per cell. A sequence of Segments has levels from fine to
-        coarse, such as stations, districts and the whole grid; see `pooling`.
+    segments : Segments, ids of the segments, sequence of int, or sequence of Segments
+        The partition of the grid into S segments. Ids are a tensor, an array or a nested sequence
+        of integers, as for `Segments`. A sequence of int is the shape of the grid, such as ``(32,
+        32)``, with one segment per cell. A sequence of Segments has levels from fine to coarse,
+        such as stations, districts and the whole grid; see `pooling`.
     eps : float, default 1e-5
-        Added to the variance for numerical stability.
+        Added to the variance for numerical stability; must be positive.
     momentum : float or None, default 0.1
         The weight of a batch in the running statistics. None means their average over all batches.
     affine : bool, default True
@@ -99,8 +101,8 @@ class LocalBN(PooledBatchNorm):
     Raises
     ------
     TypeError, ValueError
-        If no `Segments` can be made from `segments`, `num_features` is not positive, or `pooling`
-        does not fit the number of levels.
+        If no `Segments` can be made from `segments`, `num_features` or `eps` is not positive, an
+        option does not exist, or `pooling` does not fit the number of levels.
 
     References
     ----------
@@ -126,7 +128,7 @@ class LocalBN(PooledBatchNorm):
     def __init__(
         self,
         num_features: int,
-        segments: Segments | Tensor | Sequence[int] | Sequence[Segments],
+        segments: Segments | Tensor | NDArray[Any] | Sequence[Any],
         eps: float = 1e-5,
         momentum: float | None = 0.1,
         affine: bool = True,
@@ -143,16 +145,8 @@ class LocalBN(PooledBatchNorm):
     ) -> None:
         if num_features < 1:
             raise ValueError(f"num_features must be at least 1, got {num_features}")
-        check_options(activation, backend)
-        levels = None
-        if isinstance(segments, Tensor):
-            segments = Segments(segments)
-        elif not isinstance(segments, Segments):
-            is_list = isinstance(segments, Sequence)
-            if is_list and any(isinstance(level, Segments | Tensor) for level in segments):
-                levels = Levels(segments)  # type: ignore[arg-type]
-            smallest = levels.smallest if levels else Segments.per_cell(segments)  # type: ignore[arg-type]
-            segments = smallest
+        check_options(activation, backend, eps)
+        segments, levels = segments_and_levels(segments)
         tau = checked_tau(levels, pooling, learn_pooling)
         super().__init__(num_features, segments, eps, momentum)
         self.pooling = pooling
@@ -218,9 +212,9 @@ class LocalBN(PooledBatchNorm):
         """
         return _normalize(self, x, mask)
 
-    def _kept(self, time: int) -> Kept:
+    def _running_statistics(self, time: int) -> RunningStatistics:
         """Return the running statistics of a time; here they are the same for all times."""
-        return Kept(self.running_mean, self.running_var, self.num_batches_tracked)
+        return RunningStatistics(self.running_mean, self.running_var, self.num_batches_tracked)
 
     @property
     def process_group(self) -> "ProcessGroup | None":
@@ -265,13 +259,19 @@ class LocalBN(PooledBatchNorm):
 
     def extra_repr(self) -> str:
         """Describe the layer in the format of `torch.nn.BatchNorm2d`."""
-        activation = f", activation={self.activation!r}" if self.activation else ""
-        pooling = f", pooling={self.pooling}" if self.levels else ""
-        group = f", process_group={self._group_name!r}" if self._group_name else ""
+        options = {
+            "bias": (self.bias is not None, self.affine),
+            "activation": (self.activation, None),
+            "backend": (self.backend, "auto"),
+            "pooling": (self.pooling, None),
+            "learn_pooling": (self.learn_pooling, False),
+            "process_group": (self._group_name, None),
+        }
+        unusual = [f", {name}={a!r}" for name, (a, usual) in options.items() if a != usual]
         return (
             f"{self.num_features}, {self.segments}, eps={self.eps}, momentum={self.momentum}, "
-            f"affine={self.affine}, track_running_stats={self.track_running_stats}{activation}"
-            f"{pooling}{group}"
+            f"affine={self.affine}, track_running_stats={self.track_running_stats}"
+            f"{''.join(unusual)}"
         )
 
 
@@ -281,11 +281,11 @@ def _normalize(layer: LocalBN, x: Tensor, mask: Tensor | None, time: int = 0) ->
 
     The `time` is for layers that keep statistics for each time of a sequence.
     """
-    if x.dim() < 2 or x.shape[1] != layer.num_features:
+    if isinstance(x, Tensor) and (x.dim() < 2 or x.shape[1] != layer.num_features):
         raise ValueError(
             f"x must have {layer.num_features} channels, shape (N, C, ...), got {tuple(x.shape)}"
         )
-    mean, var, count = layer._kept(time)
+    mean, var, count = layer._running_statistics(time)
     tracked = mean if layer.training and layer.track_running_stats else None
     momentum: float | Tensor = 0.0 if layer.momentum is None else layer.momentum
     if tracked is not None and layer.momentum is None and count is not None:

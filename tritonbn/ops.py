@@ -10,7 +10,7 @@ from torch.autograd.graph import increment_version
 from tritonbn import caller, compiled, export, ranks, reference
 from tritonbn.backends import Backend, choose_backend
 from tritonbn.checks import can_check_values, check_arguments, check_counts, check_single
-from tritonbn.native.arithmetic import ELSEWHERE
+from tritonbn.native.arithmetic import PYTORCH
 from tritonbn.native.running import update
 from tritonbn.operator import ACTIVATIONS, eager_forward, forward_operator
 from tritonbn.partition import Partition
@@ -132,8 +132,8 @@ def local_batch_norm(
         "weight": weight,
         "bias": bias,
     }
-    check_arguments(x, segments, parameters, mask, eps)
-    check_options(activation, backend)
+    check_arguments(x, segments, parameters, mask)
+    check_options(activation, backend, eps)
     backend = choose_backend(backend, x)
     partition = _partition_for(x, segments)
     given, running = None, None
@@ -195,7 +195,10 @@ def local_batch_norm(
         y, *statistics = eager_forward(*operands, None)
     if can_check_values(x):
         if pooling is not None:
-            check_single(pooling.counts(statistics[2]), "the coarsest level of segment")
+            check_single(
+                pooling.counts(statistics[2]),
+                "the segment of the coarsest level that contains segment",
+            )
         elif group is not None:
             check_single(statistics[2])
     if running is not None:
@@ -205,14 +208,16 @@ def local_batch_norm(
     return y
 
 
-def check_options(activation: str | None, backend: str) -> None:
-    """Raise `ValueError` for an activation or a backend that does not exist."""
+def check_options(activation: str | None, backend: str, eps: float) -> None:
+    """Raise `ValueError` for an option that does not exist, or `eps` that is not positive."""
     for name, option, options in (
         ("activation", activation, (None, *ACTIVATIONS)),
         ("backend", backend, get_args(Backend)),
     ):
         if option not in options:
             raise ValueError(f"{name} must be one of {options}, got {option!r}")
+    if not eps > 0:
+        raise ValueError(f"eps must be positive, got {eps}")
 
 
 def _partition_for(x: Tensor, segments: Segments) -> Partition:
@@ -234,8 +239,8 @@ def _update_running(
     estimates: Tensor | None = None,
 ) -> None:
     if pooling is None:
-        update(running, mean, var, count, ELSEWHERE)
+        update(running, mean, var, count, PYTORCH)
     else:
         assert estimates is not None
         mean, _, var = estimates
-        update(running, mean, var, pooling.counts(count), ELSEWHERE, unbiased=True)
+        update(running, mean, var, pooling.counts(count), PYTORCH, unbiased=True)

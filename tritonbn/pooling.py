@@ -65,7 +65,7 @@ class Pooling(NamedTuple):
         """Return the estimates of the smallest segments alone, in one tensor (3, C, S)."""
         return torch.stack(self.pool(mean, var, counts)[0])
 
-    def again(
+    def restore(
         self, finest: Tensor | None, mean: Tensor, var: Tensor, counts: Tensor
     ) -> list[Estimate]:
         """Return what `pool` returned, or its first estimate alone if that was kept."""

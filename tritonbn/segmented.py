@@ -145,7 +145,14 @@ class SegmentedBatchNorm(_BatchNorm):
         if index is None and self.levels is not None:
             missing_keys += [prefix + "level_index"] * strict
         elif not self._has_index(index):
-            error_msgs.append(f"{prefix}segments: the levels of the state are others")
+            saved, own = (
+                "no levels" if i is None else f"{len(i)} levels of {i.shape[1]} segments"
+                for i in (index, None if self.levels is None else self.levels.index)
+            )
+            error_msgs.append(
+                f"{prefix}segments: a state with {saved} cannot be loaded into a layer with "
+                f"{'other levels of the same sizes' if saved == own else own}"
+            )
         if ids is not None:
             try:
                 self._load_ids(ids)

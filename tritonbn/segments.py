@@ -348,8 +348,10 @@ class Segments:
 
 def _is_label(label: object) -> bool:
     """Return whether a cell has a label, or raise `ValueError` if it is no label."""
-    if label is None or label == "" or (isinstance(label, float) and math.isnan(label)):
+    if isinstance(label, str | int | np.integer):
+        return label != ""
+    if label is None or (isinstance(label, float | np.floating) and math.isnan(label)):
         return False
-    if not isinstance(label, str | int | np.integer):
-        raise ValueError(f"labels must be str, int or None, got {label!r}")
-    return True
+    if type(label).__name__ in ("NAType", "NaTType"):  # of pandas, which is not imported here
+        return False
+    raise ValueError(f"labels must be str, int or None, got {label!r}")

@@ -63,6 +63,11 @@ def test_the_output_is_linear_so_that_nothing_is_cut_off():
     assert (model(torch.rand(1, 1, 1, *GRID)) > 1).all()
 
 
+def test_the_grid_has_height_and_width():
+    with pytest.raises(ValueError, match=r"grid \(height, width\), got \(8,\)"):
+        build_model("cnn", "none", Segments.single((8,)))
+
+
 def test_another_grid_is_refused():
     with pytest.raises(ValueError, match=r"made for a grid of \(5, 6\), got \(6, 5\)"):
         build_model("cnn", "none", GRID)(torch.rand(1, 1, 1, 6, 5))

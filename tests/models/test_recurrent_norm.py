@@ -1,5 +1,6 @@
 """A layer with statistics for each time, compared with PyTorch's batch norms."""
 
+import numpy as np
 import pytest
 import torch
 from per_segment import per_segment
@@ -72,4 +73,4 @@ def test_without_training_the_initial_statistics_are_used():
 
 def test_a_negative_time_is_an_error():
     with pytest.raises(ValueError, match="time must be at least 0, got -1"):
-        RecurrentBN(C, GRID, 2)(values(1)[0].float(), time=-1)
+        RecurrentBN(C, GRID, np.int64(2))(values(1)[0].float(), time=-1)

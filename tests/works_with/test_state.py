@@ -162,7 +162,10 @@ def test_the_flag_makes_it_ignore_its_statistics(make, x):
 @pytest.mark.parametrize("eps", [0.0, -1e-5, float("nan")])
 @pytest.mark.parametrize("training", [True, False])
 def test_eps_must_be_positive(training, eps, make, x):
-    norm = make(eps=eps).train(training)
+    with pytest.raises(ValueError, match=f"eps must be positive, got {eps}"):
+        make(eps=eps)
+    norm = make().train(training)
+    norm.eps = eps
     with pytest.raises(ValueError, match=f"eps must be positive, got {eps}"):
         norm(x)
     assert norm.num_batches_tracked == 0

@@ -80,7 +80,6 @@ def load_counted(mask, start, cell, exists, CELLS: tl.constexpr, CHANNELS_LAST: 
             # Four bytes at once, not 16: a thread would then hold the values and coefficients of 16
             # columns, which needs more registers than there are.
             offset = tl.max_contiguous(offset, [1, 4])
-        there = mask + tl.broadcast_to(
-            offset, exists.shape
-        )  # Triton 3.4 does not broadcast pointers
+        # Triton 3.4 does not broadcast pointers
+        there = mask + tl.broadcast_to(offset, exists.shape)
         return exists & tl.load(there, mask=exists, other=False)

@@ -13,7 +13,7 @@ from tritonbn.partition import Partition
 from tritonbn.tensors import NO_RUNNING, Affine, Running, Statistics, empty_like
 
 
-def _launch(problem: Problem, partition: Partition, config: Config) -> tuple[Any, dict[str, Any]]:
+def _launch(problem: Problem, config: Config) -> tuple[Any, dict[str, Any]]:
     """Return the launch grid and the keyword arguments of the kernel."""
     single_cells = problem.largest == 1
     channels = block_channels(problem, config) if single_cells else 0
@@ -50,7 +50,7 @@ def forward(
     y = empty_like(x)
     mean = x.new_empty(problem.channels, problem.segments, dtype=torch.float64)
     var, count = torch.empty_like(mean), mean.new_empty(problem.segments)
-    grid, constants = _launch(problem, partition, config)
+    grid, constants = _launch(problem, config)
     one_pass.forward[grid](
         x,
         y,
@@ -88,7 +88,7 @@ def backward(
     dx = empty_like(x)
     dweight = x.new_empty(problem.channels, problem.segments, dtype=problem.compute_dtype)
     dbias = torch.empty_like(dweight)
-    grid, constants = _launch(problem, partition, config)
+    grid, constants = _launch(problem, config)
     one_pass.backward[grid](
         dy,
         x,

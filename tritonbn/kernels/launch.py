@@ -152,7 +152,7 @@ def backward(
         mean, var, counts = statistics
         levels: list[Estimate] = []
         if pooling is not None and counts is not None:
-            levels = pooling.again(estimates, mean, var, counts)
+            levels = pooling.restore(estimates, mean, var, counts)
             mean, var, _ = levels[0]
             statistics = Statistics(mean, var, pooling.counts(counts))
         ids = partition.ids

@@ -14,9 +14,7 @@ from tritonbn.kernels.arithmetic import load_statistics, update_running
 
 
 @triton.jit
-def locate_entries(
-    start, begin, cells, splits, members, CELLS: tl.constexpr, BLOCK_ENTRIES: tl.constexpr
-):
+def locate_entries(start, begin, cells, splits, members, BLOCK_ENTRIES: tl.constexpr):
     """Return split, cell and existence of the next block of entries of a segment."""
     entry = start + tl.arange(0, BLOCK_ENTRIES)
     exists = entry < splits * cells
@@ -65,9 +63,7 @@ def merge_statistics(
     merged_mean = tl.zeros([BLOCK_CHANNELS], tl.float64)
     merged = tl.zeros([BLOCK_CHANNELS], tl.float64)
     for start in range(0, splits * cells, BLOCK_ENTRIES):
-        split, cell, exists = locate_entries(
-            start, begin, cells, splits, members, CELLS, BLOCK_ENTRIES
-        )
+        split, cell, exists = locate_entries(start, begin, cells, splits, members, BLOCK_ENTRIES)
         if column_count is None:
             entry_count = tl.minimum(rows - split * rows_per_split, rows_per_split)
             entry_count = tl.where(exists, tl.maximum(entry_count, 0), 0)
@@ -142,9 +138,7 @@ def merge_sums(
     slot_dy = tl.zeros([BLOCK_ENTRIES, BLOCK_CHANNELS], tl.float64)
     slot_dy_x = tl.zeros([BLOCK_ENTRIES, BLOCK_CHANNELS], tl.float64)
     for start in range(0, splits * cells, BLOCK_ENTRIES):
-        split, cell, exists = locate_entries(
-            start, begin, cells, splits, members, CELLS, BLOCK_ENTRIES
-        )
+        split, cell, exists = locate_entries(start, begin, cells, splits, members, BLOCK_ENTRIES)
         column = column_number(channel[None, :], cell[:, None], C, CELLS, CHANNELS_LAST)
         place = split[:, None] * (C * CELLS) + column
         wanted = exists[:, None] & (channel < C)[None, :]

@@ -157,7 +157,9 @@ def make_head(
 def grid_of(segments: Segments | Tensor | tuple[int, int]) -> tuple[int, int]:
     """Return height and width of the grid."""
     if isinstance(segments, Segments):
-        height, width = segments.grid
+        grid = segments.grid
     else:
-        height, width = segments.shape if isinstance(segments, Tensor) else segments
-    return height, width
+        grid = tuple(segments.shape if isinstance(segments, Tensor) else segments)
+    if len(grid) != 2:
+        raise ValueError(f"segments must be of a grid (height, width), got {grid}")
+    return grid

@@ -1,6 +1,7 @@
 """`RecurrentBN`: local batch normalization with statistics for each time of a sequence."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ class RecurrentBN(module.LocalBN):
     ----------
     num_features : int
         C, the number of channels.
-    segments : Segments, tensor of ids, sequence of int, or sequence of Segments
+    segments : Segments, ids of the segments, sequence of int, or sequence of Segments
         The partition of the grid into S segments, as in `LocalBN`.
     norm_times : int
         T, the number of times with statistics of their own; later times share those of the last.
@@ -62,16 +63,16 @@ class RecurrentBN(module.LocalBN):
     def __init__(
         self,
         num_features: int,
-        segments: Segments | Tensor | Sequence[int] | Sequence[Segments],
+        segments: Segments | Tensor | Sequence[Any],
         norm_times: int,
         **options: Any,
     ) -> None:
-        if not isinstance(norm_times, int) or norm_times < 1:
+        if not isinstance(norm_times, Integral) or norm_times < 1:
             raise ValueError(f"norm_times must be an integer of at least 1, got {norm_times}")
         super().__init__(num_features, segments, **options)
-        self.norm_times = norm_times
+        self.norm_times: int = int(norm_times)
         for name, buffer in list(self.named_buffers(recurse=False)):
-            setattr(self, name, buffer.expand(norm_times, *buffer.shape).clone())
+            setattr(self, name, buffer.expand(self.norm_times, *buffer.shape).clone())
 
     def reset_parameters(self) -> None:
         """Set the weight to 0.1, the bias to 0, and the buffers to their initial values."""
@@ -103,21 +104,21 @@ class RecurrentBN(module.LocalBN):
             raise ValueError(f"time must be at least 0, got {time}")
         return module._normalize(self, x, mask, time)
 
-    def _kept(self, time: int) -> module.Kept:
+    def _running_statistics(self, time: int) -> module.RunningStatistics:
         """Return running mean, running variance and counter of a time.
 
         In evaluation, a time that training has not reached has those of the nearest one that it
         has.
         """
-        whole = super()._kept(time)
+        whole = super()._running_statistics(time)
         row = min(time, self.norm_times - 1)
         counts = self.num_batches_tracked
         if self.training or counts is None:
-            return module.Kept(*(None if kept is None else kept[row] for kept in whole))
+            return module.RunningStatistics(*(None if t is None else t[row] for t in whole))
         distance = (torch.arange(self.norm_times, device=counts.device) - row).abs()
         nearest = torch.where(counts > 0, distance, distance + self.norm_times).argmin()
-        return module.Kept(  # index_select does not wait for a GPU
-            *(None if kept is None else kept.index_select(0, nearest.view(1))[0] for kept in whole)
+        return module.RunningStatistics(  # index_select does not wait for a GPU
+            *(None if t is None else t.index_select(0, nearest.view(1))[0] for t in whole)
         )
 
     def extra_repr(self) -> str:

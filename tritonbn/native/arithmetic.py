@@ -26,7 +26,7 @@ class Arithmetic(Protocol):
         """Return the array of a tensor; it shares its memory if possible."""
 
     def tensor(self, array: Array) -> Tensor:
-        """Return the tensor of an array, contiguous in memory."""
+        """Return the tensor of an array, contiguous in memory and not read-only."""
 
     def assign(self, tensor: Tensor, array: Array) -> None:
         """Copy an array to a tensor of any dtype."""
@@ -68,7 +68,7 @@ class _OfNumPy:
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
     def tensor(self, array: Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array))
+        return torch.from_numpy(array if array.flags.carray else array.copy())
 
     def assign(self, tensor: Tensor, array: Array) -> None:
         if tensor.dtype == torch.bfloat16:
@@ -77,10 +77,10 @@ class _OfNumPy:
             self.of(tensor)[...] = array
 
     def cast(self, array: Array, dtype: torch.dtype) -> Array:
-        return array.astype(_NUMPY[dtype], copy=False)
+        return array.astype(_DTYPES[dtype], copy=False)
 
     def stack(self, arrays: Sequence[Array], dtype: torch.dtype) -> Array:
-        stacked = np.empty((len(arrays), *arrays[0].shape), _NUMPY[dtype])
+        stacked = np.empty((len(arrays), *arrays[0].shape), _DTYPES[dtype])
         for number, array in enumerate(arrays):
             stacked[number] = array
         return stacked
@@ -160,10 +160,10 @@ class _OfPyTorch:
         return nullcontext()
 
 
-_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
-ON_CPU, ELSEWHERE = _OfNumPy(), _OfPyTorch()
+_DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
+NUMPY, PYTORCH = _OfNumPy(), _OfPyTorch()
 
 
 def arithmetic_on(device: torch.device) -> Arithmetic:
     """Return the arithmetic for tensors on a device."""
-    return ON_CPU if device.type == "cpu" else ELSEWHERE
+    return NUMPY if device.type == "cpu" else PYTORCH

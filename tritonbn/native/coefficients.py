@@ -4,25 +4,21 @@ from torch import Tensor
 
 from tritonbn.native.arithmetic import Array
 from tritonbn.native.layout import Layout
+from tritonbn.tensors import Affine
 
 _SMALL_MEAN = 4.0  # in standard deviations
 
 
 def coefficients_of(
-    layout: Layout,
-    mean: Tensor,
-    var: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-    present: Tensor | None,
+    layout: Layout, mean: Tensor, var: Tensor, affine: Affine, present: Tensor | None
 ) -> list[Tensor]:
     """Return scale, shift and, if it is needed, the center of each column."""
     arithmetic = layout.arithmetic
     with arithmetic.silent():
-        _, rstd, scale = center_and_scale(layout, mean, var, weight, eps)
+        _, rstd, scale = center_and_scale(layout, mean, var, affine)
         center, low = center_of(layout, mean, rstd)
-        shift = -low * scale if bias is None else arithmetic.of(bias) - low * scale
+        shift = low * scale
+        shift = -shift if affine.bias is None else arithmetic.of(affine.bias) - shift
         there = None if present is None else arithmetic.of(present)
         # with these neutral values x passes unchanged: x * 1 + -0.0 keeps both 0.0 and -0.0
         values = layout.spread(scale, shift, *center, present=there, neutral=(1.0, -0.0, 0.0))
@@ -30,12 +26,12 @@ def coefficients_of(
 
 
 def center_and_scale(
-    layout: Layout, mean: Tensor, var: Tensor, weight: Tensor | None, eps: float
+    layout: Layout, mean: Tensor, var: Tensor, affine: Affine
 ) -> tuple[Array, Array, Array]:
     """Return the rounded mean, rstd, and rstd times weight (C, S)."""
     arithmetic = layout.arithmetic
-    rstd = arithmetic.rsqrt(arithmetic.of(var) + eps)
-    scale = rstd if weight is None else rstd * arithmetic.of(weight)
+    rstd = arithmetic.rsqrt(arithmetic.of(var) + affine.eps)
+    scale = rstd if affine.weight is None else rstd * arithmetic.of(affine.weight)
     return arithmetic.cast(arithmetic.of(mean), layout.compute), rstd, scale
 
 

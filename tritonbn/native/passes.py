@@ -12,38 +12,37 @@ from tritonbn.native.layout import Layout, result_tiles
 from tritonbn.native.running import update
 from tritonbn.partition import Partition
 from tritonbn.pooling import Estimate, Pooling, no_estimates, no_tau
-from tritonbn.tensors import Running, Statistics, empty_like
+from tritonbn.tensors import Affine, Running, Statistics, empty_like
 
 
 def forward(
     x: Tensor,
     partition: Partition,
-    weight: Tensor | None,
-    bias: Tensor | None,
     mask: Tensor | None,
     given: tuple[Tensor, Tensor] | None,
-    eps: float,
+    affine: Affine,
+    running: Running | None,
     group: str | None,
     pooling: Pooling | None = None,
-    running: Running | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Normalize x with the statistics of the batch, or with the `given` mean and variance.
+
+    The activation is left to the caller.
 
     Parameters
     ----------
     x : Tensor, shape (N, C, *extra, *grid)
         Not empty.
     partition : Partition
-    weight, bias : Tensor, shape (C, S), or None
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
     given : (Tensor, Tensor), each of shape (C, S), or None
-    eps : float
+    affine : Affine
+    running : Running or None
+        Updated with the statistics of the batch.
     group : str or None
         Name of the process group over whose ranks the statistics are computed.
     pooling : Pooling, optional
         Levels of segments; x is normalized with the pooled statistics.
-    running : Running, optional
-        Updated with the statistics of the batch.
 
     Returns
     -------
@@ -72,7 +71,7 @@ def forward(
         mean, var, _ = estimates
         count = count if mask is None else pooling.counts(count)
     present = None if mask is None or given is not None else count > 0
-    coefficients = coefficients_of(layout, mean, var, weight, bias, eps, present)
+    coefficients = coefficients_of(layout, mean, var, affine, present)
     for tile, result in result_tiles(rows, y_rows):
         _apply(rows[tile], *coefficients, result=result)
     return y, *own, estimates
@@ -82,13 +81,9 @@ def backward(
     dy: Tensor,
     x: Tensor,
     partition: Partition,
-    weight: Tensor | None,
     mask: Tensor | None,
-    mean: Tensor,
-    var: Tensor,
-    count: Tensor,
-    eps: float,
-    batch_statistics: bool,
+    statistics: Statistics,
+    affine: Affine,
     group: str | None,
     pooling: Pooling | None = None,
     estimates: Tensor | None = None,
@@ -110,13 +105,10 @@ def backward(
     dy, x : Tensor, shape (N, C, *extra, *grid)
         Not empty.
     partition : Partition
-    weight : Tensor, shape (C, S), or None
     mask : Tensor of bool, broadcastable to (N, 1, *extra, *grid), or None
-    mean, var, count : Tensor
-        As returned by `forward`.
-    eps : float
-    batch_statistics : bool
-        Whether mean and variance depend on x.
+    statistics : Statistics
+        As returned by `forward`, or given to it.
+    affine : Affine
     group : str or None
         As given to `forward`.
     pooling : Pooling, optional
@@ -133,20 +125,22 @@ def backward(
     dtau : Tensor, shape (L - 1,)
         Empty without pooling.
     """
-    levels: list[Estimate] = []
-    own_count = count
-    if pooling is not None and batch_statistics:
-        levels = pooling.again(estimates, mean, var, count)
-        mean, var, _ = levels[0]
-        count = count if mask is None else pooling.counts(count)
     layout = Layout.of(x, partition)
     arithmetic = layout.arithmetic
+    mean, var = (t.to(layout.wide) for t in statistics[:2])
+    batch_statistics = statistics.counts is not None
+    count = own_count = mean.new_ones(()) if statistics.counts is None else statistics.counts
+    levels: list[Estimate] = []
+    if pooling is not None and batch_statistics:
+        levels = pooling.restore(estimates, mean, var, count)
+        mean, var, _ = levels[0]
+        count = count if mask is None else pooling.counts(count)
     dx = empty_like(x)
     rows, dy_rows, dx_rows = (layout.rows(t) for t in (x, dy, dx))
     mask_rows = layout.mask_rows(mask, x)
     present = None if mask is None else arithmetic.of(count) > 0
     with arithmetic.silent():
-        center, rstd, scale = center_and_scale(layout, mean, var, weight, eps)
+        center, rstd, scale = center_and_scale(layout, mean, var, affine)
         near = arithmetic.tensor(layout.spread(center)[0])
         sums = columns.gradient_sums(dy_rows, rows, mask_rows, near, dx_rows)
         dbias, dweight = layout.merge(*sums)
