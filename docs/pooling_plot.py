@@ -70,7 +70,7 @@ def draw_errors(ax: Axes) -> None:
     ax.minorticks_off()
     ax.set_ylim(0)
     ax.set_xlabel("values of each station")
-    ax.set_ylabel("error of the estimated mean")
+    ax.set_ylabel("RMSE of the estimated mean")
 
 
 def write(path: Path = PATH) -> None:
