@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tritonbn.models.context import Context
+from tritonbn.models.norm import grid_of
 from tritonbn.segments import Segments
 
 HeadName = Literal["dense", "convolution"]
@@ -152,14 +153,3 @@ def make_head(
     if segments is None:
         raise ValueError("head='dense' needs segments or (height, width) for the shape of the grid")
     return DenseHead(channels, grid_of(segments), **options)
-
-
-def grid_of(segments: Segments | Tensor | tuple[int, int]) -> tuple[int, int]:
-    """Return height and width of the grid."""
-    if isinstance(segments, Segments):
-        grid = segments.grid
-    else:
-        grid = tuple(segments.shape if isinstance(segments, Tensor) else segments)
-    if len(grid) != 2:
-        raise ValueError(f"segments must be of a grid (height, width), got {grid}")
-    return grid

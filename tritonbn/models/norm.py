@@ -70,5 +70,17 @@ def make_norm(
         raise ValueError(f"norm must be one of {', '.join(get_args(NormName))}, got {norm!r}")
     if segments is None:
         raise ValueError(f"norm={norm!r} needs segments: a Segments, ids, or (height, width)")
-    local = LocalBN(channels, segments, track_running_stats=norm != "local-batch")
-    return CellAffine(channels, local.segments.grid) if norm == "offset" else local
+    if norm == "offset":
+        return CellAffine(channels, grid_of(segments))
+    return LocalBN(channels, segments, track_running_stats=norm != "local-batch")
+
+
+def grid_of(segments: Segments | Tensor | tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of the grid."""
+    if isinstance(segments, Segments):
+        grid = segments.grid
+    else:
+        grid = tuple(segments.shape if isinstance(segments, Tensor) else segments)
+    if len(grid) != 2:
+        raise ValueError(f"segments must be of a grid (height, width), got {grid}")
+    return grid

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from tritonbn.models.convlstm_cell import ConvLSTMCell, State, joined
-from tritonbn.models.head import grid_of
 from tritonbn.models.lstm_step import lstm_step
+from tritonbn.models.norm import grid_of
 from tritonbn.models.recurrent_norm import RecurrentBN
 from tritonbn.segments import Segments
 
