@@ -5,7 +5,9 @@ import torch
 
 with torch.device("cpu"):  # PyTorch caches its factory functions here, before a test wraps one
     torch.empty(0)
-torch.set_num_threads(1)  # the tensors are so small that threads would only add overhead
+# the tensors are so small that threads would only add overhead, also in processes that tests start
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # the kernels run in the interpreter, on CPU tensors
 

@@ -15,7 +15,6 @@ OPTIONS = {
     ("torchvision", "resnet18"): {},
     ("torchvision", "mobilenet_v3_small"): {},
     ("timm", "efficientnet_b0"): {"drop_rate": 0.2, "drop_path_rate": 0.2, "bn_eps": 1e-3},
-    ("timm", "resnet26d"): {},
 }
 PACKAGES = {name: package for package, name in OPTIONS}
 NAMES = tuple(PACKAGES)
