@@ -16,27 +16,28 @@ _TILE_ROWS = 512  # longer float32 sums accumulate too much rounding error
 
 
 class Columns(NamedTuple):
-    """Number of values, mean and M2, the sum of squared deviations, of each column, as arrays.
+    """Number of values, mean and variance of each column, as arrays.
 
     Without a mask the number is the same for all columns, and an int.
     """
 
     number: int | Array
     mean: Array
-    m2: Array
+    var: Array
 
     def merge(self, other: "Columns") -> "Columns":
         """Return the statistics of both together.
 
-        The M2 of a union is the sum of the parts' M2, plus the sum of each part's count times the
-        squared distance of its mean from the common mean (Chan, Golub, LeVeque, "Updating formulae
-        and a pairwise algorithm for computing sample variances", 1979).
+        The variance of a union is the mean of the parts' variances, plus that of the squared
+        distances of their means from the common mean (Chan, Golub, LeVeque, "Updating formulae and
+        a pairwise algorithm for computing sample variances", 1979).
         """
         count = self.number + other.number
         share = other.number / (count + (count == 0))
         distance = other.mean - self.mean
-        m2 = self.m2 + other.m2 + distance * distance * (share * self.number)
-        return Columns(count, self.mean + distance * share, m2)
+        mean = self.mean + distance * share
+        var = self.var + share * (other.var - self.var + distance * distance * (1 - share))
+        return Columns(count, mean, var)
 
 
 def statistics(
@@ -53,7 +54,7 @@ def statistics(
         torch.sub(rows[tile], pivot, out=values)
         if mask_rows is None:
             mean, var = _moments(values)
-            parts.append(Columns(len(values), of(mean), of(var) * len(values)))
+            parts.append(Columns(len(values), of(mean), of(var)))
         else:
             parts.append(Columns(*(of(t) for t in _masked(values, mask_rows[tile]))))
     return reduce(Columns.merge, parts), of(pivot)
@@ -95,12 +96,13 @@ def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _masked(values: Tensor, mask_rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return number, mean and M2 of each column."""
+    """Return number, mean and variance of each column."""
     uncounted = ~mask_rows
     count = mask_rows.sum(0, dtype=values.dtype)
-    mean = values.masked_fill_(uncounted, 0.0).sum(0) / count.clamp(min=1)
-    m2 = values.sub_(mean).masked_fill_(uncounted, 0.0).square_().sum(0)
-    return count, mean, m2
+    at_least_1 = count.clamp(min=1)
+    mean = values.masked_fill_(uncounted, 0.0).sum(0) / at_least_1
+    var = values.sub_(mean).masked_fill_(uncounted, 0.0).square_().sum(0) / at_least_1
+    return count, mean, var
 
 
 def _batch_norm_sums(dy_rows: Tensor, rows: Tensor, center: Tensor) -> tuple[Tensor, Tensor]:

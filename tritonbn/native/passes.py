@@ -159,8 +159,8 @@ def backward(
     total = exact if group is None else ranks.sum_gradients(*exact, group)
     if pooling is None:
         total_dweight, total_dbias = (arithmetic.of(t) for t in total)
-        per_value = scale / arithmetic.at_least_1(arithmetic.of(count))
-        slope, constant = -per_value * rstd * total_dweight, -per_value * total_dbias
+        per_value = scale / -arithmetic.at_least_1(arithmetic.of(count))
+        slope, constant = per_value * rstd * total_dweight, per_value * total_dbias
         dtau = no_tau(x, pooling)
     else:
         given = levels, own_count, arithmetic.tensor(scale), arithmetic.tensor(rstd)
@@ -221,7 +221,7 @@ def _segment_statistics(
     rows: Tensor, mask_rows: Tensor | None, layout: Layout, memory: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and variance (C, S) and count (S,)."""
-    (counts, mean, m2), pivot = columns.statistics(rows, mask_rows, memory)
+    (counts, mean, column_var), pivot = columns.statistics(rows, mask_rows, memory)
     arithmetic, partition = layout.arithmetic, layout.partition
     with arithmetic.silent():
         column_mean = arithmetic.cast(mean, layout.wide) + pivot
@@ -232,13 +232,12 @@ def _segment_statistics(
         else:
             ((total,),) = layout.merge(counts)
         if layout.is_identity and layout.frames == 1 and isinstance(counts, int):
-            column_var = arithmetic.cast(m2, layout.wide) / counts
             segment_mean, var = layout.merge(column_mean, column_var)
         else:
             m = arithmetic.at_least_1(total)
             segment_mean = layout.merge(counts * column_mean)[0] / m
             distance = column_mean - layout.spread(segment_mean, dtype=layout.wide)[0]
-            var = layout.merge(m2 + counts * distance * distance)[0] / m
+            var = layout.merge(counts * (column_var + distance * distance))[0] / m
     return arithmetic.tensor(segment_mean), arithmetic.tensor(var), arithmetic.tensor(total)
 
 

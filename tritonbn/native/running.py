@@ -21,8 +21,9 @@ def update(
     share = running.momentum if running.share is None else arithmetic.of(running.share)
     batch_mean, batch_var, m = (arithmetic.of(t) for t in (mean, var, count))
     with arithmetic.silent():
+        share_or_0 = share * m.clip(max=1)
         if not unbiased:
             batch_var = batch_var * (m / arithmetic.at_least_1(m - 1))
         for kept, batch in ((running.mean, batch_mean), (running.var, batch_var)):
             old = arithmetic.of(kept)
-            arithmetic.assign(kept, arithmetic.where(m > 0, old + share * (batch - old), old))
+            arithmetic.assign(kept, old + share_or_0 * (batch - old))
