@@ -1,7 +1,7 @@
 """From readings in any order to a `CityData`: what all sources of readings have in common."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from rich.progress import Progress
 
+from data_prep.arguments import are_numbers
 from data_prep.checks import Impossible, warn_of_impossible_values, warn_of_scattered_times
 from data_prep.city import CityData, DataError
 from data_prep.dropped import Dropped, count_dropped
@@ -68,9 +69,9 @@ class Rules:
     def __post_init__(self) -> None:
         _ = self.period
         if not (isinstance(self.least, Real) and 0 <= self.least <= 1):
-            raise DataError(f"least must be a share between 0 and 1, got {self.least}")
+            raise DataError(f"least must be a share between 0 and 1, got {self.least!r}")
         if self.valid is not None and not _is_range(self.valid):
-            raise DataError(f"valid must be a smaller and a larger number, got {self.valid}")
+            raise DataError(f"valid must be a smaller and a larger number, got {self.valid!r}")
 
     @property
     def period(self) -> int | None:
@@ -87,10 +88,8 @@ class Rules:
         return seconds
 
 
-def _is_range(valid: Sequence[object]) -> bool:
-    if len(valid) != 2 or not all(isinstance(end, Real) for end in valid):
-        return False
-    return bool(valid[0] < valid[1])  # type: ignore[operator]
+def _is_range(valid: tuple[float, float]) -> bool:
+    return are_numbers(valid, 2) and bool(valid[0] < valid[1])
 
 
 class Table(NamedTuple):

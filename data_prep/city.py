@@ -88,6 +88,9 @@ class CityData:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from data_prep import CityData
     >>> city = CityData(
     ...     name="Antwerp",
     ...     times=np.array(["2020-07-01T10:00", "2020-07-01T11:00"], "datetime64[s]"),
@@ -121,8 +124,10 @@ class CityData:
     interval: np.timedelta64 | None = None
 
     def __post_init__(self) -> None:
+        from data_prep.grid import checked_grid
         from data_prep.validation import validate
 
+        object.__setattr__(self, "grid", checked_grid(self.grid))
         validate(self)
 
     def __repr__(self) -> str:
@@ -287,7 +292,7 @@ class CityData:
 
         Examples
         --------
-        >>> from data_prep import synthetic_city
+        >>> from data_prep import CityData, synthetic_city
         >>> dataset = synthetic_city(days=1).to_xarray()
         >>> city = CityData.from_xarray(dataset.sel(time=slice("2020-07-06T12", None)))
         >>> city.values.shape

@@ -57,20 +57,19 @@ def from_dataset(dataset: xr.Dataset) -> CityData:
         facts = dataset.attrs
         reading = dataset["reading"].transpose("time", "station")
         interval = facts.get("interval_seconds")
-        height, width = facts["grid"]
         return CityData(
             name=facts["name"],
             times=_seconds(dataset["time"]),
             stations=_stations(dataset, json.loads(facts["station_columns"])),
             values=reading.to_numpy(),
-            grid=(int(height), int(width)),
+            grid=facts["grid"],
             quantity=reading.attrs["long_name"],
             unit=reading.attrs["units"],
             synthetic=bool(facts["synthetic"]),
             report=json.loads(facts["report"]),
             interval=None if interval is None else np.timedelta64(int(interval), "s"),
         )
-    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"the dataset was not made by CityData.to_xarray: {error}") from error
 
 

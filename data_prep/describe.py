@@ -32,6 +32,7 @@ def describe(city: CityData) -> Group:
     Examples
     --------
     >>> from data_prep import synthetic_city
+    >>> from data_prep.describe import describe
     >>> from rich.console import Console
     >>> Console().print(describe(synthetic_city(days=1)))  # doctest: +ELLIPSIS
     city ...

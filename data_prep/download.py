@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import pooch  # needed for downloads only, so it is imported there
 
 RETRIES = 3
-"""How often a failed transfer is repeated."""
+"""How often a failed transfer is repeated, unless the server refuses it."""
+
+_TEMPORARY = (408, 425, 429)  # of the errors of a client, those that time mends
 
 
 def cache_folder() -> Path:
@@ -73,10 +75,18 @@ def fetch(files: "pooch.Pooch", name: str, bar: Any = False) -> Path:
                 hash_matches(temporary, checksum, strict=True, source=name)
             break
         except (ValueError, requests.RequestException) as error:
-            if not retries_left:
+            if not retries_left or _is_refused(error):
                 raise DataError(f"{name} could not be downloaded: {error}") from error
             time.sleep(1 + RETRIES - retries_left)
     return path
+
+
+def _is_refused(error: Exception) -> bool:
+    """Return whether the server would give the same answer again, such as 404 (not found)."""
+    if not isinstance(error, requests.HTTPError) or error.response is None:
+        return False
+    status = error.response.status_code
+    return 400 <= status < 500 and status not in _TEMPORARY
 
 
 def _transfer(url: str, path: Path, bar: Any) -> None:

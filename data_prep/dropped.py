@@ -26,6 +26,8 @@ def count_dropped(dropped: Dropped, reasons: Mapping[str, npt.ArrayLike]) -> npt
 
     Examples
     --------
+    >>> from collections import Counter
+    >>> from data_prep.dropped import count_dropped
     >>> dropped = Counter()
     >>> count_dropped(dropped, {"low": [True, False, False], "odd": [True, True, False]})
     array([False, False,  True])

@@ -22,6 +22,8 @@ STYLE: dict[Any, Any] = {
 }
 """Parameters of Matplotlib, for `matplotlib.rc_context`."""
 
+CSS_PIXELS_PER_INCH = 96
+PNG_DPI = 160
 COLORMAP = "viridis_r"
 NO_READINGS = "#D8D8D8"
 NAMED_STATIONS = 60

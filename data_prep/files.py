@@ -44,7 +44,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Examples
     --------
-    >>> with tempfile.TemporaryDirectory() as folder:
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from data_prep.files import atomic_path
+    >>> with TemporaryDirectory() as folder:
     ...     with atomic_path(Path(folder, "a.txt")) as path:
     ...         _ = path.write_text("complete")
     ...     Path(folder, "a.txt").read_text()
@@ -85,7 +88,10 @@ def only_writer(directory: Path) -> Iterator[None]:
 
     Examples
     --------
-    >>> with tempfile.TemporaryDirectory() as folder, only_writer(Path(folder)):
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from data_prep.files import only_writer
+    >>> with TemporaryDirectory() as folder, only_writer(Path(folder)):  # doctest: +ELLIPSIS
     ...     with only_writer(Path(folder)):
     ...         pass
     Traceback (most recent call last):

@@ -34,6 +34,7 @@ def distances_km(
 
     Examples
     --------
+    >>> from data_prep.fill import distances_km
     >>> distances_km([51.0, 52.0], [4.0, 4.0]).round(2).tolist()
     [[0.05, 111.2], [111.2, 0.05]]
     """
@@ -75,6 +76,8 @@ def idw(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from data_prep.fill import idw
     >>> distances = np.array([[0.05, 1.0, 2.0], [1.0, 0.05, 1.0], [2.0, 1.0, 0.05]])
     >>> idw(np.array([[10.0, np.nan, 20.0]]), distances)
     array([[20., 15., 10.]], dtype=float32)
@@ -110,6 +113,8 @@ def fill(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from data_prep.fill import fill
     >>> distances = np.array([[0.05, 1.0, 2.0], [1.0, 0.05, 1.0], [2.0, 1.0, 0.05]])
     >>> fill(np.array([[10.0, np.nan, 20.0]]), distances)
     array([[10., 15., 20.]], dtype=float32)

@@ -1,15 +1,45 @@
 """The grid: its size, and the cells of the stations."""
 
 import re
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_prep.arguments import are_numbers
 from data_prep.city import DataError
 
 LARGEST_LATITUDE = 85.0
 """In degrees, north and south. Towards the poles, degrees of longitude shrink to nothing."""
+
+
+def checked_grid(grid: object) -> tuple[int, int]:
+    """Return the size of a grid as two integers of Python.
+
+    Parameters
+    ----------
+    grid : (int, int)
+        Height and width in cells.
+
+    Raises
+    ------
+    DataError
+        If it is anything but two positive integers.
+
+    Examples
+    --------
+    >>> from data_prep.grid import checked_grid
+    >>> checked_grid([32, 24])
+    (32, 24)
+    """
+    if are_numbers(grid, 2, Integral):
+        height, width = (int(size) for size in grid)  # type: ignore[attr-defined]
+        if min(height, width) > 0:
+            return height, width
+    raise DataError(
+        f"grid must be two positive integers, its height and width in cells, got {grid!r}"
+    )
 
 
 def parse_grid(text: str) -> tuple[int, int]:
@@ -32,6 +62,7 @@ def parse_grid(text: str) -> tuple[int, int]:
 
     Examples
     --------
+    >>> from data_prep.grid import parse_grid
     >>> parse_grid("32x24")
     (32, 24)
     """
@@ -69,14 +100,17 @@ def cells_of(
     Raises
     ------
     DataError
-        If there is no station, a coordinate is not finite, a station is closer than 5 degrees to a
-        pole, where cells of longitude are meaningless, or there are more stations than cells.
+        If `grid` is not such, there is no station, a coordinate is not finite, a station is closer
+        than 5 degrees to a pole, where cells of longitude are meaningless, or there are more
+        stations than cells.
 
     Examples
     --------
+    >>> from data_prep.grid import cells_of
     >>> cells_of([51.0, 51.5, 52.0], [4.0, 4.0, 5.0], grid=(3, 3))
     array([0, 3, 8])
     """
+    grid = checked_grid(grid)
     cells = _cells_by_position(latitude, longitude, grid)
     if len(cells) > grid[0] * grid[1]:
         raise DataError(f"{len(cells)} stations do not fit into a grid of {grid} cells")
@@ -94,7 +128,7 @@ def cells_of(
 
 
 def unwrap_longitude(longitude: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Make longitudes continuous across the date line.
+    """Make longitudes continuous across the date line, and across Greenwich.
 
     Parameters
     ----------
@@ -105,18 +139,24 @@ def unwrap_longitude(longitude: npt.ArrayLike) -> npt.NDArray[np.float64]:
     -------
     array of float64, shape (S,)
         Unchanged, unless the shortest arc around all longitudes crosses the date line: then 360
-        degrees are added to those west of Greenwich.
+        degrees are added to those west of Greenwich. Where longitudes go from 0 to 360 degrees and
+        the arc crosses Greenwich, 360 degrees are subtracted from those beyond 180.
 
     Examples
     --------
+    >>> from data_prep.grid import unwrap_longitude
     >>> unwrap_longitude([179.95, -179.75]).tolist()
     [179.95, 180.25]
     >>> unwrap_longitude([-0.5, 0.25]).tolist()
     [-0.5, 0.25]
+    >>> unwrap_longitude([359.5, 0.25]).tolist()
+    [-0.5, 0.25]
     """
     degrees = np.asarray(longitude, np.float64)
-    around = np.where(degrees < 0, degrees + 360, degrees)
-    return around if np.ptp(around) < np.ptp(degrees) else degrees
+    east = np.where(degrees < 0, degrees + 360, degrees)
+    west = np.where(degrees > 180, degrees - 360, degrees)
+    # rounded, as adding 360 degrees changes the last digits of a distance
+    return min((degrees, east, west), key=lambda turned: round(float(np.ptp(turned)), 6))
 
 
 def shared_cells(stations: pd.DataFrame, grid: tuple[int, int] = (32, 32)) -> list[list[str]]:
@@ -137,6 +177,8 @@ def shared_cells(stations: pd.DataFrame, grid: tuple[int, int] = (32, 32)) -> li
 
     Examples
     --------
+    >>> import pandas as pd
+    >>> from data_prep.grid import shared_cells
     >>> stations = pd.DataFrame(
     ...     {"station": ["a", "b", "c"], "latitude": [51, 51.1, 52], "longitude": [4, 4, 5]}
     ... )
@@ -152,6 +194,11 @@ def _cells_by_position(
     latitude: npt.ArrayLike, longitude: npt.ArrayLike, grid: tuple[int, int]
 ) -> npt.NDArray[np.int64]:
     """Return the cell at each position; stations may share a cell."""
+    if np.shape(latitude) != np.shape(longitude):
+        raise DataError(
+            "latitude and longitude must be one finite number per station, got arrays of shape "
+            f"{np.shape(latitude)} and {np.shape(longitude)}"
+        )
     row = _scale_to_index(latitude, "latitude", grid[0])
     if (furthest := float(np.abs(latitude).max())) > LARGEST_LATITUDE:
         raise DataError(

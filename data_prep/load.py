@@ -1,5 +1,6 @@
 """The data sources by name, the formats of files, and `load_city`, which reads either."""
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -8,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.city import CityData, DataError
+from data_prep.grid import checked_grid
 from data_prep.senseurcity import read_archive, read_hourly
+from data_prep.senseurcity.download import DOI
 from data_prep.sources import IMPORTERS
 from data_prep.synthetic import synthetic_city
 from data_prep.tidy import read_tidy, readings_in
 
-_SENSEURCITY = "CC BY 4.0, Van Poppel et al. (2023), SensEURCity, doi:10.5281/zenodo.7669644"
+_SENSEURCITY = f"CC BY 4.0, Van Poppel et al. (2023), SensEURCity, doi:{DOI}"
 
 _QUICK_BYTES = 30_000_000
 
@@ -92,7 +95,9 @@ def _is_small_tidy_city(path: Path) -> bool:
 
 
 def _is_senseurcity(path: Path) -> bool:
-    return path.is_file() or any(path.glob("**/dataset/*.csv")) or any(path.glob("Antwerp_*.csv"))
+    if path.is_file():
+        return path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)
+    return any(path.glob("**/dataset/*.csv")) or any(path.glob("Antwerp_*.csv"))
 
 
 FORMATS = (
@@ -139,7 +144,8 @@ def load_city(data: str | Path, *, grid: tuple[int, int] | None = None, **option
     **options
         Further keyword arguments of the function that reads the data: ``seed`` and ``days`` of
         `synthetic_city`; ``city``, ``quantity``, ``start``, ``end`` and ``progress`` of
-        `read_archive`; ``name``, ``progress``, ``every``, ``least`` and ``valid`` of `read_tidy`.
+        `read_archive`; ``progress`` of `read_hourly`; ``name``, ``progress``, ``every``, ``least``
+        and ``valid`` of `read_tidy`.
         ``"NAME:PATH"`` takes the same options as `read_tidy`, ``bounds`` (west, south, east and
         north in degrees: other stations are left out), and those of its source:
 
@@ -168,6 +174,7 @@ def load_city(data: str | Path, *, grid: tuple[int, int] | None = None, **option
 
     Examples
     --------
+    >>> from data_prep import load_city
     >>> city = load_city("synthetic", days=1, grid=(16, 16))
     >>> city.grid, len(city.stations)
     ((16, 16), 31)
@@ -182,7 +189,7 @@ def load_city(data: str | Path, *, grid: tuple[int, int] | None = None, **option
             f"the options of {str(data)!r} are {', '.join(allowed) or 'none'}, "
             f"got {', '.join(unknown)}"
         )
-    return read(**options | ({} if grid is None else {"grid": grid}))
+    return read(**options | ({} if grid is None else {"grid": checked_grid(grid)}))
 
 
 def options_of(data: str | Path) -> list[str]:
@@ -206,6 +213,7 @@ def split_source(data: str | Path) -> tuple[str | None, Path | None]:
 
     Examples
     --------
+    >>> from data_prep.load import split_source
     >>> split_source("openaq:records")
     ('openaq', PosixPath('records'))
     >>> split_source("synthetic"), split_source("my-city")
@@ -215,12 +223,12 @@ def split_source(data: str | Path) -> tuple[str | None, Path | None]:
     """
     if isinstance(data, str):
         name, colon, rest = data.partition(":")
-        if colon and name in {*SOURCES, *IMPORTERS}:
+        if colon and rest and name in {*SOURCES, *IMPORTERS}:
             return name, Path(rest)
         if data in SOURCES:
             return data, None
     path = Path(data)
-    return "csv" if path.name.endswith((".csv", ".csv.gz")) else None, path
+    return "csv" if path.name.lower().endswith((".csv", ".csv.gz")) else None, path
 
 
 def _reader_of(data: str | Path) -> Callable[..., CityData]:
@@ -233,7 +241,7 @@ def _reader_of(data: str | Path) -> Callable[..., CityData]:
     if name is not None:
         return SOURCES[name].read
     assert path is not None
-    if not path.exists():
+    if data == "" or not path.exists():  # an empty path would be the current folder
         names = ", ".join(map(repr, SOURCES))
         with_path = ", ".join(f"{name}:PATH" for name in IMPORTERS)
         raise DataError(

@@ -12,10 +12,13 @@ from matplotlib.figure import Figure
 from data_prep.city import CityData
 from data_prep.describe import STATION_HEADINGS, city_facts, station_rows
 from data_prep.display import station_map
-from data_prep.figures import draw_calendar, draw_coverage, draw_diurnal
-
-CSS_PIXELS_PER_INCH = 96
-PNG_DPI = 160
+from data_prep.figures import (
+    CSS_PIXELS_PER_INCH,
+    PNG_DPI,
+    draw_calendar,
+    draw_coverage,
+    draw_diurnal,
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def page(city: CityData) -> str:
     Examples
     --------
     >>> from data_prep import synthetic_city
+    >>> from data_prep.page import page
     >>> page(synthetic_city(days=1))[:15]
     '<!doctype html>'
     """

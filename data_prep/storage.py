@@ -46,7 +46,6 @@ def load(directory: Path) -> CityData:
         if readings.columns.to_list() != stations["station"].to_list():
             raise ValueError("the columns of readings.parquet must be the stations")
         values = readings.to_numpy(np.float32)
-        facts["grid"] = tuple(facts["grid"])
         if (seconds := facts.pop("interval_seconds", None)) is not None:
             facts["interval"] = np.timedelta64(seconds, "s")
         return CityData(times=times, stations=stations, values=values, **facts)

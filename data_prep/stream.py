@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from data_prep.assemble import Batch
 from data_prep.city import DataError
+from data_prep.folders import files_below
 from data_prep.text import encoding_hint, number_hint
 
 BATCH_ROWS = 1 << 20
@@ -26,6 +27,7 @@ EXPECTED_FILES = (
 )
 
 _REQUIRED = ("time", "station")
+_KINDS = (".csv", ".parquet")
 _BLOCK_BYTES = 1 << 22
 _NULLS = [*pacsv.ConvertOptions().null_values, "None", "<NA>"]
 
@@ -61,10 +63,12 @@ class Readings:
         self._known = pd.Index(stations)
         self.files = [path]
         if path.is_dir():
-            self.files = sorted(file for file in path.rglob("*.*") if _is_table(file))
-        if not self.files or not path.exists():
+            self.files = [file for file in files_below(path) if _kind(file) in _KINDS]
+        if not path.exists():
             raise DataError(f"{path} does not exist; {EXPECTED_FILES}")
-        if len({file.suffix for file in self.files}) > 1:
+        if not self.files:
+            raise DataError(f"{path} has no CSV or Parquet file; {EXPECTED_FILES}")
+        if len({_kind(file) for file in self.files}) > 1:
             raise DataError(f"{path} must hold files of one format, got CSV and Parquet files")
         first = self.files[0]
         columns = self._columns(first)
@@ -86,7 +90,7 @@ class Readings:
 
     def count_rows(self) -> int | None:
         """Return the number of rows, or None if all of them would have to be read for it."""
-        if self.files[0].suffix != ".parquet":
+        if _kind(self.files[0]) != ".parquet":
             return None
         rows = 0
         for file in self.files:
@@ -129,7 +133,7 @@ class Readings:
         wanted = [*_REQUIRED, self.column]
         if station is not None:
             wanted.remove("station")
-        if file.suffix == ".parquet":
+        if _kind(file) == ".parquet":
             source: Any = pq.ParquetFile(file)
             batches = source.iter_batches(BATCH_ROWS, columns=wanted)
         else:
@@ -152,11 +156,13 @@ class Readings:
 
     def _columns(self, file: Path) -> dict[str, pa.DataType]:
         with _errors_of(file):
-            if file.suffix == ".parquet":
+            if _kind(file) == ".parquet":
                 schema = pq.read_schema(file)
             else:
                 with _open_csv(file) as reader:
                     schema = reader.schema
+            if len({*schema.names}) < len(schema.names):
+                raise DataError(f"{file} must have different columns, got {schema.names}")
             return {str(column.name): column.type for column in schema}
 
 
@@ -177,8 +183,8 @@ def _errors_of(file: Path, column: str = "") -> Iterator[None]:
         raise DataError(f"{file} cannot be read: {text}{hint}") from error
 
 
-def _is_table(file: Path) -> bool:
-    return file.suffix in (".csv", ".parquet") and file.is_file()
+def _kind(file: Path) -> str:
+    return file.suffix.lower()
 
 
 def _open_csv(

@@ -34,6 +34,7 @@ def number_hint(text: str) -> str:
 
     Examples
     --------
+    >>> from data_prep.text import number_hint
     >>> number_hint("12,5")
     "; for a decimal comma, use decimal=',' of the source csv, on the command line --decimal ,"
     >>> number_hint("1,234.5")[:40]

@@ -11,6 +11,8 @@ from data_prep.progress import progress_bar
 from data_prep.stream import EXPECTED_FILES, Readings
 from data_prep.text import encoding_hint
 
+_PLACE = ["station", "latitude", "longitude"]
+
 
 def read_tidy(
     directory: str | Path,
@@ -29,7 +31,7 @@ def read_tidy(
 
     Parameters
     ----------
-    directory : Path
+    directory : str or Path
         The folder with the two files. The readings have the columns `time` (ISO 8601), `station`
         and `value` (ug/m3); without `value`, the only other numeric column is read. The stations
         have the columns `station`, `latitude` and `longitude` (degrees); further columns are kept.
@@ -75,7 +77,10 @@ def read_tidy(
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
+    >>> import pandas as pd
+    >>> from data_prep import read_tidy
     >>> stations = pd.DataFrame({"station": ["a", "b"], "latitude": [51, 52], "longitude": [4, 5]})
     >>> times = ["2024-01-01T00:00", "2024-01-01T01:00"]
     >>> readings = pd.DataFrame({"time": times, "station": ["a", "b"], "value": [4.0, 5.0]})
@@ -117,11 +122,10 @@ def readings_in(directory: Path) -> Path:
 
 def _read_stations(path: Path) -> tuple[pd.DataFrame, set[str]]:
     """Return the table of stations, and the names that had spaces around them."""
-    required = ("station", "latitude", "longitude")
     try:
         with warnings.catch_warnings():  # a row that is longer than the header
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            stations = pd.read_csv(path, index_col=False)
+            given = pd.read_csv(path, index_col=False)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; {EXPECTED_FILES}") from error
     except UnicodeDecodeError as error:
@@ -130,25 +134,25 @@ def _read_stations(path: Path) -> tuple[pd.DataFrame, set[str]]:
         long = isinstance(error, pd.errors.ParserWarning)
         reason = "a row has more cells than the header" if long else error
         raise DataError(f"{path} cannot be read: {reason}") from error
-    if missing := [column for column in required if column not in stations]:
-        raise DataError(f"{path} must have the columns {missing}, got {[*stations]}")
-    text = pd.read_csv(path, dtype=str, na_filter=False, index_col=False)
-    given = text["station"]  # one may be called NA
-    stations["station"] = given.str.strip()
-    for column in ("latitude", "longitude"):
-        stations[column] = pd.to_numeric(stations[column], errors="coerce")
-    places = stations[["station", "latitude", "longitude"]]
-    beyond = (places["latitude"].abs() > 90) | (places["longitude"].abs() > 360)
+    if missing := [column for column in _PLACE if column not in given]:
+        raise DataError(f"{path} must have the columns {missing}, got {[*given]}")
+    if given.empty:
+        raise DataError(f"{path} must have a row for each station, got none")
+    text = pd.read_csv(path, usecols=["station"], dtype=str, na_filter=False, index_col=False)
+    given = given.assign(station=text["station"])  # one may be called NA
+    degrees = given[["latitude", "longitude"]].apply(pd.to_numeric, errors="coerce")
+    stations = given.assign(station=given["station"].str.strip(), **degrees)
+    beyond = (degrees["latitude"].abs() > 90) | (degrees["longitude"].abs() > 360)
     for wrong, expected in (
         (
-            places.isna().any(axis=1) | (places["station"] == ""),
+            degrees.isna().any(axis=1) | (stations["station"] == ""),
             "every station needs a name and a position",
         ),
         (beyond, "latitude must be within 90 and longitude within 360 degrees"),
     ):
         if wrong.any():
-            raise DataError(f"{path}: {expected}, got {places[wrong].iloc[0].to_dict()}")
+            raise DataError(f"{path}: {expected}, got {given.loc[wrong, _PLACE].iloc[0].to_dict()}")
     twice = stations["station"][stations["station"].duplicated()]
     if len(twice):
         raise DataError(f"{path}: station {twice.iloc[0]!r} occurs twice")
-    return stations, {*given[given != stations["station"]]}
+    return stations, {*given["station"][given["station"] != stations["station"]]}

@@ -64,6 +64,7 @@ def canonical_site(location: str) -> str:
 
     Examples
     --------
+    >>> from data_prep.senseurcity.device import canonical_site
     >>> canonical_site("osl-urb-sgt "), canonical_site("-")
     ('OSL_URB_SGT', '')
     """

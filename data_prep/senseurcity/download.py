@@ -14,8 +14,9 @@ from data_prep.files import atomic_path
 if TYPE_CHECKING:
     import pooch
 
-DOI = "10.5281/zenodo.7669644"
-RECORD_URL = "https://zenodo.org/api/records/7669644"
+_RECORD = 7669644
+DOI = f"10.5281/zenodo.{_RECORD}"
+RECORD_URL = f"https://zenodo.org/api/records/{_RECORD}"
 FILE = "senseurcity_data_v02.zip"
 HOURLY_URL = (
     "https://raw.githubusercontent.com/LaurentSpi/SensEURCity_Ineris/"
@@ -26,7 +27,7 @@ HOURLY_SHA256 = "994873daf39ff87385f2c0d9cf67e15845e34aec284276e1970288dce191938
 
 
 def download(
-    cache: Path | None = None, *, record_url: str = RECORD_URL, progress: bool = True
+    cache: Path | None = None, *, progress: bool = True, record_url: str = RECORD_URL
 ) -> Path:
     """Download the SensEURCity archive, unless it is in the cache with the correct checksum.
 
@@ -39,10 +40,10 @@ def download(
     cache : Path, optional
         Folder of the cache. Default: the environment variable ``TRITONBN_DATA``, otherwise the
         cache folder of the operating system.
-    record_url : str
-        Address of the record. Default: Zenodo.
     progress : bool
         Whether to show a progress bar on stderr. Default True.
+    record_url : str
+        Address of the record. Default: Zenodo.
 
     Returns
     -------

@@ -20,7 +20,9 @@ COLUMN = "PMS_PM25"
 _COLUMNS = ("date", "Location.ID", COLUMN)
 
 
-def read_hourly(path: Path | None = None, grid: tuple[int, int] = (32, 32)) -> CityData:
+def read_hourly(
+    path: str | Path | None = None, grid: tuple[int, int] = (32, 32), progress: bool = True
+) -> CityData:
     """Read `LCS_df_all.Rda`, the hourly means of the devices in Antwerp, published by INERIS.
 
     They are means of the one-minute SensEURCity readings of PM2.5 by the PMS5003 (column `5325CAT`
@@ -33,11 +35,13 @@ def read_hourly(path: Path | None = None, grid: tuple[int, int] = (32, 32)) -> C
 
     Parameters
     ----------
-    path : Path, optional
+    path : str or Path, optional
         The file. Default: it is downloaded. Reading it needs the package `rdata`:
         ``pip install 'tritonbn[hourly]'``.
     grid : (int, int)
         Height and width in cells of the grid, which spans the stations. Default ``(32, 32)``.
+    progress : bool
+        Whether to show a progress bar of the download on stderr. Default True.
 
     Returns
     -------
@@ -53,8 +57,11 @@ def read_hourly(path: Path | None = None, grid: tuple[int, int] = (32, 32)) -> C
 
     Examples
     --------
-    >>> import rdata
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
+    >>> import pandas as pd
+    >>> import rdata
+    >>> from data_prep import read_hourly
     >>> hours = pd.date_range("2020-07-01T10:00", periods=4, freq="h")
     >>> table = pd.DataFrame({"date": hours.to_numpy("datetime64[s]").astype(float)})
     >>> table["PMS_PM25"] = [5.0, 6.0, 3333.0, 7.0]
@@ -69,7 +76,7 @@ def read_hourly(path: Path | None = None, grid: tuple[int, int] = (32, 32)) -> C
            [nan]], dtype=float32)
     """
     _require_rdata()
-    path = download_hourly() if path is None else Path(path)
+    path = download_hourly(progress=progress) if path is None else Path(path)
     readings = _read_table(path)
     sites = antwerp_sites().rename(columns={"site": "station"})
     sites = sites.sort_values("station", ignore_index=True)
@@ -134,13 +141,11 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise DataError(f"{path} does not exist; expected the R file with the hourly means")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # rdata does not know the classes POSIXct and data.table
+            # rdata does not know the classes POSIXct and data.table
+            warnings.simplefilter("ignore")
             objects = rdata.read_rda(path)
-    except (
-        Exception
-    ) as error:  # the parser raises errors of many types if the bytes are not an R file
+    # the parser raises errors of many types if the bytes are not an R file
+    except Exception as error:
         raise DataError(f"{path} cannot be read as an R file: {error!r}") from error
     tables = [*objects.values()] if isinstance(objects, dict) else []
     if len(tables) != 1 or not isinstance(tables[0], pd.DataFrame):

@@ -43,7 +43,7 @@ ANTWERP_WINDOW = {"start": "2020-06-29T10:20", "end": "2021-02-17T07:18", "minut
 
 
 def read_archive(
-    path: Path | None = None,
+    path: str | Path | None = None,
     city: str = "antwerp",
     quantity: str = "OPCN3PM25",
     start: Moment | None = None,
@@ -63,7 +63,7 @@ def read_archive(
 
     Parameters
     ----------
-    path : Path, optional
+    path : str or Path, optional
         The zip, which is not unpacked, or a folder. The device files are in `dataset/`, in
         `senseurcity_data_v02/dataset/` or directly in it. Default: it is downloaded.
     city : str
@@ -91,7 +91,9 @@ def read_archive(
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
+    >>> from data_prep import read_archive
     >>> from data_prep.synthetic import write_archive
     >>> span = {"start": "2020-08-01T00:00", "end": "2020-08-01T00:59"}
     >>> with TemporaryDirectory() as folder:

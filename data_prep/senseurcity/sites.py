@@ -24,6 +24,7 @@ def antwerp_sites() -> pd.DataFrame:
 
     Examples
     --------
+    >>> from data_prep.senseurcity.sites import antwerp_sites
     >>> antwerp_sites()["class"].value_counts().to_dict()
     {'urban': 14, 'reference': 9, 'traffic': 8}
     """

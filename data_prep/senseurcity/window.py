@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def find_window(
 def _minute(moment: Moment, name: str) -> int:
     try:
         time = pd.Timestamp(moment)
-        if pd.isna(time):
+        if pd.isna(time) or isinstance(moment, Real):  # which would be nanoseconds since 1970
             raise ValueError("no time")
     except (ValueError, TypeError) as error:
         raise DataError(f"{name} must be a time like '2020-06-29 10:20', got {moment!r}") from error

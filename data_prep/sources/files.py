@@ -7,11 +7,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
 
 from data_prep.city import DataError
+from data_prep.folders import files_below
 
 LARGEST_RATIO = 200
 """How many times its size a compressed file may have when it is read."""
@@ -39,7 +40,8 @@ class File:
     @property
     def name(self) -> str:
         """The name, without folders and ``.gz``."""
-        return Path(self.member or self.path).name.removesuffix(".gz")
+        name = Path(self.member or self.path).name
+        return name[:-3] if _is_gzip(name) else name
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
@@ -56,7 +58,7 @@ class File:
                 if self.member is not None:
                     archive = stack.enter_context(zipfile.ZipFile(stream))
                     stream = self._bounded(stack.enter_context(archive.open(self.member)))
-                if (self.member or self.path.name).endswith(".gz"):
+                if _is_gzip(self.member or self.path.name):
                     stream = self._bounded(stack.enter_context(gzip.GzipFile(fileobj=stream)))
                 yield stream
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
@@ -70,6 +72,10 @@ class File:
     def _bounded(self, stream: IO[bytes] | gzip.GzipFile) -> IO[bytes]:
         limit = max(LARGEST_RATIO * self.path.stat().st_size, _SMALLEST_LIMIT)
         return io.BufferedReader(_Bounded(stream, limit, str(self)))
+
+
+def _is_gzip(name: str) -> bool:
+    return name.lower().endswith(".gz")
 
 
 class _Bounded(io.RawIOBase):
@@ -112,14 +118,19 @@ def files_of(path: Path, patterns: Sequence[str]) -> list[File]:
     if not path.exists():
         raise DataError(f"{path} does not exist")
     if path.is_dir():
-        inside = [file for entry in sorted(path.rglob("*")) for file in _unpacked(entry)]
+        inside = [file for entry in files_below(path) for file in _unpacked(entry)]
     else:
         inside = [*_unpacked(path)]
     single = len(inside) == 1 and inside[0].path == path and inside[0].member is None
-    found = [file for file in inside if any(fnmatch(file.name, pattern) for pattern in patterns)]
+    found = [file for file in inside if _matches(file.name, patterns)]
     if not found and not single:
         raise DataError(f"{path} has no file with a name such as {', '.join(patterns)}")
     return inside if single else found
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    """Return whether a name has one of the patterns, whatever its case."""
+    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _unpacked(path: Path) -> Iterator[File]:

@@ -1,13 +1,12 @@
 """Readings of many files that say in each row where their station is."""
 
 from collections import Counter
-from collections.abc import Sequence
-from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_prep.arguments import are_numbers
 from data_prep.assemble import Batch
 from data_prep.city import DataError
 from data_prep.fill import EARTH_RADIUS_KM
@@ -47,7 +46,7 @@ class Gatherer:
 
     def __init__(self, bounds: tuple[float, float, float, float] | None = None) -> None:
         if bounds is not None and not _are_bounds(bounds):
-            raise DataError(f"bounds must be west, south, east, north in degrees, got {bounds}")
+            raise DataError(f"bounds must be west, south, east, north in degrees, got {bounds!r}")
         self.dropped: Counter[str] = Counter()
         self.trimmed: set[str] = set()
         self.moved: list[str] = []
@@ -114,7 +113,8 @@ class Gatherer:
         return stations, batches[::-1]
 
     def _trim(self, given: "pd.Series[str]") -> "pd.Series[str]":
-        names = given.astype(str).str.strip()
+        given = given.fillna("").astype(str)
+        names = given.str.strip()
         self.trimmed |= {*given[names != given]}
         return names
 
@@ -132,11 +132,11 @@ class Gatherer:
         return table["latitude"].between(south, north) & across
 
 
-def _are_bounds(bounds: Sequence[object]) -> bool:
-    if len(bounds) != 4 or not all(isinstance(degrees, Real) for degrees in bounds):
+def _are_bounds(bounds: tuple[float, float, float, float]) -> bool:
+    if not are_numbers(bounds, 4):
         return False
-    west, south, east, north = map(float, bounds)  # type: ignore[arg-type]
-    return -90 <= south < north <= 90 and abs(west) <= 180 and abs(east) <= 180
+    west, south, east, north = bounds
+    return bool(-90 <= south < north <= 90 and abs(west) <= 180 and abs(east) <= 180)
 
 
 def _distances_km(here: pd.DataFrame, there: pd.DataFrame) -> npt.NDArray[np.float64]:

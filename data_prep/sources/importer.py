@@ -53,8 +53,12 @@ class Importer:
     @property
     def options(self) -> tuple[str, ...]:
         """The names of the options that this source has besides those of `read`."""
+        return tuple(option.name for option in self._options)
+
+    @property
+    def _options(self) -> list[Parameter]:
         parameters = signature(self.rows).parameters.values()
-        return tuple(p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY)
+        return [p for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
 
     def read(
         self,
@@ -73,12 +77,8 @@ class Importer:
         path = Path(path)
         every = self.every if every is None else every
         rules = Rules(every, least, valid)
-        needed = [
-            parameter.name
-            for parameter in signature(self.rows).parameters.values()
-            if parameter.kind is Parameter.KEYWORD_ONLY and parameter.default is Parameter.empty
-        ]
-        if missing := [option for option in needed if option not in options]:
+        needed = [option.name for option in self._options if option.default is Parameter.empty]
+        if missing := [option for option in needed if options.get(option) is None]:
             flags = ", ".join("--" + option.replace("_", "-") for option in missing)
             raise DataError(
                 f"reading {path} needs {', '.join(missing)}, on the command line {flags}"

@@ -43,7 +43,7 @@ class _Object:
 
 
 def download_openaq(
-    locations: Iterable[int | str],
+    locations: int | str | Iterable[int | str],
     start: str | date,
     end: str | date,
     directory: str | Path | None = None,
@@ -60,7 +60,7 @@ def download_openaq(
 
     Parameters
     ----------
-    locations : iterable of int or str
+    locations : int, str, or iterable of them
         Numbers of locations, as explore.openaq.org shows them in its addresses.
     start, end : str or date
         First and last day, such as ``"2022-05-02"``, in the local time of the locations.
@@ -89,6 +89,7 @@ def download_openaq(
 
     Examples
     --------
+    >>> from data_prep import download_openaq, load_city
     >>> folder = download_openaq([2178, 2179], "2022-05-02", "2022-05-31")  # doctest: +SKIP
     >>> city = load_city(f"openaq:{folder}")  # doctest: +SKIP
     """
@@ -116,7 +117,9 @@ def download_openaq(
     return folder
 
 
-def _check_locations(locations: Iterable[int | str]) -> list[str]:
+def _check_locations(locations: int | str | Iterable[int | str]) -> list[str]:
+    if isinstance(locations, int | str):
+        locations = [str(locations)]
     given = [str(location) for location in locations]
     if not given or not all(re.fullmatch(r"[0-9]+", location) for location in given):
         raise DataError(f"locations must be numbers of locations of OpenAQ, got {given}")

@@ -46,6 +46,8 @@ def epa_correction(pm25: Values, humidity: Values) -> Values:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from data_prep.sources.purpleair import epa_correction
     >>> epa_correction(np.array([20.0, 1000.0]), np.array([50.0, 50.0])).round(2)
     array([ 11.92, 816.44])
     """

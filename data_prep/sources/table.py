@@ -187,7 +187,7 @@ def seconds(
     if format == "ISO8601":
         located = plain.str.contains(_OFFSET, regex=True)
     else:
-        located = pd.Series("%z" in format, plain.index)
+        located = pd.Series("%z" in format.lower(), plain.index)
     if zone is None:
         _refuse(~located, cells, file, "a time with an offset from UTC")
     try:
@@ -218,6 +218,7 @@ def parse_zone(text: str) -> tzinfo:
 
     Examples
     --------
+    >>> from data_prep.sources.table import parse_zone
     >>> parse_zone("UTC+1")
     datetime.timezone(datetime.timedelta(seconds=3600))
     """

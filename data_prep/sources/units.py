@@ -28,6 +28,8 @@ def to_ug_m3(units: "pd.Series[str]") -> npt.NDArray[np.float64]:
 
     Examples
     --------
+    >>> import pandas as pd
+    >>> from data_prep.sources.units import to_ug_m3
     >>> to_ug_m3(pd.Series(["µg/m³", "mg/m3", "ppm"]))
     array([   1., 1000.,   nan])
     """

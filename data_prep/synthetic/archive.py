@@ -8,6 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
+from data_prep.arguments import whole_number
 from data_prep.city import DataError
 from data_prep.files import atomic_path
 from data_prep.senseurcity.archive import SYNTHETIC_COMMENT
@@ -47,12 +48,14 @@ def write_archive(
     Raises
     ------
     DataError
-        If `end` is not after `start`.
+        If `end` is not after `start`, or one of them is not a time, or `seed` is no whole number.
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> from data_prep import read_archive
+    >>> from data_prep.synthetic import write_archive
     >>> span = {"start": "2020-08-01T00:00", "end": "2020-08-01T00:59"}
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "archive.zip")
@@ -61,7 +64,11 @@ def write_archive(
     >>> city.values.shape
     (60, 31)
     """
-    times = pd.date_range(start, end, freq="min").to_numpy("datetime64[s]")
+    seed = whole_number(seed, "seed", 0)
+    try:
+        times = pd.date_range(start, end, freq="min").to_numpy("datetime64[s]")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"start and end must be times, got {start} and {end}: {error}") from error
     if len(times) < 2:
         raise DataError(f"end must be after start, got start {start} and end {end}")
     sites = antwerp_sites()

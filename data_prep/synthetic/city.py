@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from data_prep.city import CityData, DataError
+from data_prep.arguments import whole_number
+from data_prep.city import CityData
 from data_prep.grid import cells_of, shared_cells
 from data_prep.senseurcity.device import Device
 from data_prep.senseurcity.readings import mean_over_units
@@ -43,14 +44,16 @@ def synthetic_city(seed: int = 0, days: int = 14, grid: tuple[int, int] = (32, 3
     Raises
     ------
     DataError
-        If `days` is less than 1.
+        If `seed` is no whole number, or `days` is none of at least 1.
 
     Examples
     --------
+    >>> from data_prep import synthetic_city
     >>> city = synthetic_city(days=1)
     >>> city.name, city.values.shape
     ('Antwerp (synthetic)', (1440, 31))
     """
+    seed, days = whole_number(seed, "seed", 0), whole_number(days, "days", 1)
     start, end = period(days)
     times = pd.date_range(start, end, freq="min").to_numpy("datetime64[s]")
     sites = antwerp_sites()
@@ -84,10 +87,9 @@ def period(days: int) -> tuple[np.datetime64, np.datetime64]:
     Raises
     ------
     DataError
-        If `days` is less than 1.
+        If `days` is not a whole number of at least 1.
     """
-    if days < 1:
-        raise DataError(f"days must be at least 1, got {days}")
+    days = whole_number(days, "days", 1)
     return FIRST_MINUTE, FIRST_MINUTE + np.timedelta64(days * 1440 - 1, "m")
 
 

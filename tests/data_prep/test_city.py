@@ -118,7 +118,7 @@ def test_parts_that_do_not_fit_are_an_error(city, change, message):
     [
         (["2024-01-01T01:00:00", "2024-01-01T00:00:00"], "strictly increasing"),
         (["2024-01-01T00:00:00", "2024-01-01T00:00:00"], "strictly increasing"),
-        (["2024-01-01T00:00", "2024-01-01T01:00"], r"must be datetime64\[s\], got datetime64\[m\]"),
+        (["2024-01-01T00:00", "2024-01-01T01:00"], r"of datetime64\[s\], got datetime64\[m\]"),
     ],
 )
 def test_times_must_increase_in_seconds(city, times, message):
@@ -191,6 +191,13 @@ def test_readings_of_another_city_are_refused(city, change, message):
         ({"synthetic": "no"}, "synthetic must be a bool, got 'no'"),
         ({"grid": (2, 0)}, "grid must be two positive integers"),
         ({"grid": (2, 2.5)}, "grid must be two positive integers"),
+        ({"grid": 4}, "grid must be two positive integers, its height and width in cells, got 4"),
+        ({"grid": "8x8"}, "grid must be two positive integers"),
+        ({"times": ["2024-01-01", "2024-01-02"]}, "times must be a ndarray, got ['2024"),
+        ({"values": [[1, 2, 3], [4, 5, 6]]}, "values must be a ndarray, got [[1"),
+        ({"stations": {"station": ["a"]}}, "stations must be a DataFrame, got {"),
+        ({"interval": "1h"}, "interval must be a timedelta64 above 0, or None, got '1h'"),
+        ({"interval": np.timedelta64(0, "s")}, "interval must be a timedelta64 above 0"),
         ({"values": np.full((2, 3), np.inf, np.float32)}, "values must be finite, or NaN"),
     ],
 )
@@ -208,6 +215,37 @@ def test_stations_without_a_name_a_position_or_a_cell_are_an_error(city, column,
     stations.loc[0, column] = value
     with pytest.raises(DataError, match=r"must be a number within|must be texts"):
         replace(city, stations=stations)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("cell", [0.5, 3, 5], "cells must be whole numbers, got [0.5, 3.0, 5.0]"),
+        ("cell", pd.array([None, 3, 5], "Int64"), "cell must be a number within"),
+        ("latitude", pd.array([None, 51, 52], "Float64"), "latitude must be a number within 90"),
+        ("longitude", [4j, 4, 4], "longitude must be a number within 360"),
+    ],
+)
+def test_positions_and_cells_of_other_kinds_are_an_error(city, column, values, message):
+    with pytest.raises(DataError, match=re.escape(message)):
+        replace(city, stations=city.stations.assign(**{column: values}))
+
+
+def test_two_columns_of_one_name_are_an_error(city):
+    stations = pd.concat([city.stations, city.stations[["kind"]]], axis=1)
+    with pytest.raises(DataError, match="stations must have columns of different names"):
+        replace(city, stations=stations)
+
+
+def test_times_in_a_column_are_an_error(city):
+    with pytest.raises(DataError, match=r"one-dimensional, .* of shape \(2, 1\)"):
+        replace(city, times=city.times[:, None])
+
+
+@pytest.mark.parametrize("grid", [(np.int64(2), np.int32(3)), [2, 3], np.array([2, 3])])
+def test_a_grid_of_other_integers_becomes_one_that_can_be_saved(city, tmp_path, grid):
+    replace(city, grid=grid).save(tmp_path)
+    assert CityData.load(tmp_path).grid == (2, 3)
 
 
 def test_readings_of_other_stations_are_an_error(city, tmp_path):

@@ -144,7 +144,7 @@ def test_synthetic_writes_an_archive_that_reads_as_the_same_city(tmp_path, capsy
         (["prepare", "nowhere"], "nowhere"),
         (["prepare", "{tidy}", "--time-zone", "UTC"], "tidy has no option --time-zone"),
         (["prepare", "synthetic:{tidy}"], "synthetic is not read from files"),
-        (["synthetic", "--days", "0"], "days must be at least 1"),
+        (["synthetic", "--days", "0"], "days must be a whole number, at least 1"),
     ],
 )
 def test_an_error_is_one_line_and_leaves_nothing(

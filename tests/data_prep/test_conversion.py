@@ -92,10 +92,17 @@ def test_a_part_of_the_dataset_is_a_smaller_city(city):
     [
         (lambda dataset: xr.Dataset(), "not made by CityData.to_xarray"),
         (lambda dataset: dataset.drop_vars("latitude"), "latitude"),
-        (lambda dataset: dataset.drop_attrs(), "'grid'"),
+        (lambda dataset: dataset.drop_attrs(), "'name'"),
         (lambda dataset: dataset.astype(np.float64), "values must be float32"),
     ],
 )
 def test_another_dataset_is_one_clear_error(city, spoil, message):
     with pytest.raises(DataError, match=message):
         CityData.from_xarray(spoil(city.to_xarray()))
+
+
+@pytest.mark.parametrize(("fact", "value"), [("station_columns", "[]"), ("grid", [2.5, 3.0])])
+def test_attributes_of_other_kinds_are_an_error(city, fact, value):
+    dataset = city.to_xarray().assign_attrs({fact: value})
+    with pytest.raises(DataError, match=r"was not made by CityData\.to_xarray"):
+        CityData.from_xarray(dataset)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.city import DataError
-from data_prep.grid import cells_of, parse_grid, shared_cells
+from data_prep.grid import cells_of, checked_grid, parse_grid, shared_cells, unwrap_longitude
 from data_prep.senseurcity.sites import antwerp_sites
 
 
@@ -115,3 +115,30 @@ def test_a_grid_is_height_x_width():
 def test_anything_else_is_one_clear_error(text):
     with pytest.raises(ValueError, match=f"at least 2x2 .* such as 32x32, got '{text}'"):
         parse_grid(text)
+
+
+@pytest.mark.parametrize("grid", [8, "8x8", None, (0, 5), (4.0, 4.0), (True, 4), (4, 4, 4)])
+def test_a_grid_that_is_not_two_positive_integers_is_an_error(grid):
+    for check in (checked_grid, lambda grid: cells_of([51.0, 52.0], [4.0, 5.0], grid)):
+        with pytest.raises(DataError, match=r"grid must be two positive integers.* got ") as caught:
+            check(grid)
+        assert str(caught.value).endswith(f"got {grid!r}")
+
+
+@pytest.mark.parametrize(
+    ("longitude", "expected"),
+    [
+        ([-70.1, -70.3], [-70.1, -70.3]),  # farther apart by 2e-14 than 289.9 and 289.7
+        ([-99.1, -99.3, -99.25], [-99.1, -99.3, -99.25]),
+        ([190.0, 195.0], [190.0, 195.0]),
+        ([179.5, -179.5], [179.5, 180.5]),
+        ([359.5, 0.5], [-0.5, 0.5]),
+    ],
+)
+def test_longitudes_are_turned_only_where_that_brings_them_together(longitude, expected):
+    assert unwrap_longitude(longitude).tolist() == expected
+
+
+def test_a_latitude_without_a_longitude_is_an_error():
+    with pytest.raises(DataError, match=r"one finite number per station, .* \(3,\) and \(1,\)"):
+        cells_of([51.0, 51.5, 52.0], [4.0])

@@ -1,4 +1,5 @@
 import gzip
+import zipfile
 
 import numpy as np
 import pytest
@@ -61,9 +62,9 @@ def test_senseurcity_by_name_is_downloaded(tmp_path, monkeypatch):
 def test_the_hourly_file_is_downloaded_by_name_or_read_from_a_path(data, tmp_path, monkeypatch):
     path = tmp_path / "mine.Rda"
     path.write_bytes(gzip.compress(b"no R"))
-    monkeypatch.setattr("data_prep.senseurcity.hourly.download_hourly", lambda: path)
+    monkeypatch.setattr("data_prep.senseurcity.hourly.download_hourly", lambda progress: path)
     with pytest.raises(DataError, match=r"mine\.Rda cannot be read as an R file"):
-        load_city(data.format(path=path))
+        load_city(data.format(path=path), progress=False)
 
 
 def test_the_synthetic_city_takes_a_seed_days_and_a_grid():
@@ -86,17 +87,53 @@ def test_a_folder_without_a_known_format_is_an_error_that_lists_the_formats(tmp_
         load_city(tmp_path)
 
 
-def test_a_file_that_is_no_archive_is_named(tmp_path):
-    (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(DataError, match=r"notes\.txt"):
-        load_city(tmp_path / "notes.txt")
+@pytest.mark.parametrize("name", ["notes.txt", "readings.parquet"])
+def test_a_file_without_a_known_format_is_an_error_that_lists_the_formats(tmp_path, name):
+    (tmp_path / name).write_text("nothing")
+    with pytest.raises(DataError, match=rf"{name} has no known format; expected .*NAME:PATH"):
+        load_city(tmp_path / name)
+
+
+def test_an_archive_is_known_by_its_name_or_by_its_content(tmp_path):
+    (tmp_path / "half.ZIP").write_text("nothing")
+    with pytest.raises(DataError, match=r"half\.ZIP is not a complete zip file"):
+        load_city(tmp_path / "half.ZIP")
+    with zipfile.ZipFile(tmp_path / "content", "w") as archive:
+        archive.writestr("a.txt", "")
+    with pytest.raises(DataError, match="content is not a SensEURCity archive"):
+        load_city(tmp_path / "content")
+
+
+@pytest.mark.parametrize("name", ["R.CSV", "R.Csv.GZ"])
+def test_the_case_of_a_suffix_does_not_count(tmp_path, name):
+    text = b"time,station,lat,lon,value\n2024-01-01,a,51,4,1.5\n"
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("GZ") else text)
+    for data in (tmp_path / name, f"csv:{tmp_path}"):
+        assert load_city(data, progress=False).values.tolist() == [[1.5]]
+
+
+@pytest.mark.parametrize("data", ["", "csv:"])
+def test_an_empty_path_is_not_the_current_folder(data):
+    with pytest.raises(DataError, match=r"data must be 'synthetic', .* or the path of a file"):
+        load_city(data)
+
+
+@pytest.mark.parametrize("grid", [8, "8x8", (0, 5)])
+def test_a_wrong_grid_is_refused_before_anything_is_read(tmp_path, grid):
+    (tmp_path / "stations.csv").touch()
+    with pytest.raises(DataError, match="grid must be two positive integers"):
+        load_city(tmp_path, grid=grid)
+
+
+def test_the_grid_of_a_prepared_city_may_be_a_list(prepared):
+    assert load_city(prepared, grid=[5, 6]).grid == (5, 6)
 
 
 def test_an_unknown_option_is_an_error_that_lists_the_allowed_ones(tidy, prepared):
     for data, allowed in (
         ("synthetic", "'synthetic' are seed, days"),
         ("senseurcity", "'senseurcity' are city, quantity, start, end, progress"),
-        ("senseurcity-hourly", "'senseurcity-hourly' are none"),
+        ("senseurcity-hourly", "'senseurcity-hourly' are progress"),
         (tidy, "tidy' are name, progress, every, least, valid"),
         (prepared, "prepared' are none"),
     ):

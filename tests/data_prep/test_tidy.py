@@ -151,6 +151,13 @@ def test_timezone_of_a_parquet_column_becomes_utc(write):
         ("time,station,value\n,B,1\n", STATIONS, "time must be ISO 8601, got '' in row 1"),
         ("time,station,value\n1704067200,B,1\n", STATIONS, "ISO 8601, got '1704067200' in row 1"),
         (
+            "time,station,value,value\n2024-01-01,B,1,2\n",
+            STATIONS,
+            r"readings\.csv must have different columns, got .*'value', 'value'",
+        ),
+        (READINGS, "station,latitude,longitude\n", r"stations\.csv must have a row for each"),
+        (READINGS, STATIONS + 'E,"51,2",4.4,road\n', "a name and a position.*'E'.*'51,2'"),
+        (
             "time,station,value\n2024-01-01,X,1\n",
             STATIONS,
             r"no reading of a station in stations\.csv",
@@ -483,6 +490,8 @@ def test_means_of_periods_with_enough_readings(scattered):
         ({"every": "1.5s"}, "divides a day.*got '1.5s'"),
         ({"every": ""}, "divides a day"),
         ({"least": None}, "a share between 0 and 1, got None"),
+        ({"valid": 5}, "a smaller and a larger number, got 5"),
+        ({"valid": {0, 5}}, "a smaller and a larger number"),
         ({"valid": (0,)}, "a smaller and a larger number"),
         ({"valid": (None, 5)}, "a smaller and a larger number"),
         ({"valid": (0, 1, 2)}, "a smaller and a larger number"),
@@ -497,3 +506,27 @@ def test_means_of_periods_with_enough_readings(scattered):
 def test_wrong_rules_are_refused_before_anything_is_read(tmp_path, options, message):
     with pytest.raises(DataError, match=message):
         read_tidy(tmp_path / "nowhere", **options)
+
+
+def test_an_empty_folder_of_readings_is_not_a_missing_one(write):
+    folder = write()
+    (folder / "readings.csv").unlink()
+    (folder / "readings").mkdir()
+    with pytest.raises(DataError, match="readings has no CSV or Parquet file; expected stations"):
+        read_tidy(folder)
+
+
+def test_linked_folders_and_suffixes_in_capitals_are_read(write, tmp_path):
+    folder = write()
+    whole = read_tidy(folder)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (folder / "readings.csv").rename(elsewhere / "ALL.CSV")
+    (folder / "readings").mkdir()
+    (folder / "readings" / "linked").symlink_to(elsewhere)
+    assert_same_city(read_tidy(folder), whole)
+
+
+def test_longitudes_of_a_city_in_the_west_are_kept(write):
+    stations = "station,latitude,longitude\n007,-33.1,-70.1\nB,-33.2,-70.3\n"
+    assert read_tidy(write(stations=stations)).stations["longitude"].to_list() == [-70.1, -70.3]

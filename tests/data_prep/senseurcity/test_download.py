@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from data_prep.city import DataError
 from data_prep.download import RETRIES
-from data_prep.senseurcity.download import DOI, FILE, RECORD_URL, download
+from data_prep.senseurcity.download import FILE, download
 
 CONTENT = bytes(range(256)) * 20_000
 
@@ -23,7 +23,6 @@ class Zenodo(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.record = {
-            "doi": DOI,
             "files": [
                 {"key": "readme.pdf", "checksum": "md5:0", "links": {"self": "http://127.0.0.1:1"}},
                 {
@@ -34,6 +33,7 @@ class Zenodo(ThreadingHTTPServer):
             ],
         }
         self.broken_transfers = 0
+        self.status = 200
         self.stalls = threading.Event()
         self.continues = threading.Event()
         self.requests = []
@@ -44,6 +44,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append(self.path)
         if self.path == "/record":
             self.reply(json.dumps(self.server.record).encode())
+        elif self.server.status != 200:
+            self.send_error(self.server.status)
         elif self.path == f"/files/{FILE}/content":
             broken = self.server.broken_transfers > 0
             self.server.broken_transfers -= 1
@@ -124,6 +126,16 @@ def test_transfers_that_keep_breaking_are_an_error_and_leave_no_file(zenodo, fet
     assert zenodo.requests.count(f"/files/{FILE}/content") == 1 + RETRIES
 
 
+@pytest.mark.parametrize(
+    ("status", "transfers"), [(404, 1), (429, 1 + RETRIES), (503, 1 + RETRIES)]
+)
+def test_only_what_may_change_is_asked_for_again(zenodo, fetch, status, transfers):
+    zenodo.status = status
+    with pytest.raises(DataError, match=f"{FILE} could not be downloaded: {status}"):
+        fetch()
+    assert zenodo.requests.count(f"/files/{FILE}/content") == transfers
+
+
 def test_a_wrong_checksum_is_an_error_and_leaves_no_file(zenodo, fetch, tmp_path):
     right = zenodo.record["files"][1]["checksum"]
     zenodo.record["files"][1]["checksum"] = "md5:" + "0" * 32
@@ -197,7 +209,3 @@ def test_the_progress_bar_is_full_in_the_end(zenodo, tmp_path, monkeypatch, capf
     (task,) = bars[0].tasks
     assert (task.completed, task.total) == (len(CONTENT), len(CONTENT))
     assert capfd.readouterr().out == ""
-
-
-def test_the_address_is_that_of_the_doi():
-    assert DOI.rpartition("zenodo.")[2] == RECORD_URL.rpartition("/")[2]

@@ -222,7 +222,7 @@ def test_the_command_saves_the_city_of_a_file_given_or_downloaded(
     table, tmp_path, monkeypatch, capsys, given
 ):
     path = write(tmp_path / "made_up.Rda", LCS_df_all1=table)
-    monkeypatch.setattr("data_prep.senseurcity.hourly.download_hourly", lambda: path)
+    monkeypatch.setattr("data_prep.senseurcity.hourly.download_hourly", lambda progress: path)
     data = str(path) if given else "senseurcity-hourly"
     out = tmp_path / "out"
     assert main(["prepare", data, "--out", str(out), "--grid", "8x8"]) == 0

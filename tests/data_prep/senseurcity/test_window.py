@@ -75,7 +75,7 @@ def test_sites_that_never_run_together_are_named():
     assert len(window) == 6
 
 
-@pytest.mark.parametrize("moment", ["soon", "", "2020-13-01", "NaT"])
+@pytest.mark.parametrize("moment", ["soon", "", "2020-13-01", "NaT", 2020])
 def test_what_is_no_time_is_an_error(moment):
     with pytest.raises(DataError, match="end must be a time like '2020-06-29 10:20', got"):
         find_window(CAMPAIGN, end=moment)

@@ -277,3 +277,11 @@ def test_a_wide_table_of_other_stations(readings, tmp_path):
     readings.to_csv(tmp_path / "mine.csv")
     with pytest.raises(DataError, match=r"a column for each station \['x', 'y', 'z'\], got"):
         read(tmp_path / "mine.csv")
+
+
+def test_the_name_of_a_zone_in_the_times_counts_more_than_the_option(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "time,station,lat,lon,value\n2024-01-01 00:00 UTC,A,51,4,1\n", encoding="utf-8"
+    )
+    city = read(tmp_path, time_format="%Y-%m-%d %H:%M %Z", time_zone="UTC+5")
+    assert city.times.astype(str).tolist() == ["2024-01-01T00:00:00"]

@@ -105,7 +105,8 @@ def test_rows_that_do_not_count_have_a_reason(read, tmp_path):
         "other_unit": 2,
         "missing_code": 1,
         "missing_value": 1,
-        "no_position": 2,
+        "no_station": 1,
+        "no_position": 1,
     }
     assert city.report["rows"] == len(rows)
 
@@ -217,3 +218,15 @@ def test_a_missing_column_is_named(read, tmp_path):
         DataError, match=r"point.parquet must have the columns \['AggType'\] once, got"
     ):
         read(path)
+
+
+def test_a_row_without_a_sampling_point_does_not_count(read, tmp_path):
+    eea.write_rows(tmp_path / "a.parquet", [eea.row(0, 1.5), eea.row(1, 2.5, Samplingpoint=None)])
+    report = read(tmp_path).report
+    assert report["dropped"] == {"no_station": 1}
+    assert report["trimmed_names"] == []
+
+
+def test_an_option_that_is_none_is_missing(read, download):
+    with pytest.raises(DataError, match="needs metadata, on the command line --metadata"):
+        read(download, metadata=None)

@@ -50,6 +50,8 @@ def test_a_place_may_jitter_also_across_the_date_line():
     [
         (("", 51.0, 4.0), "no_station"),
         (("  ", 51.0, 4.0), "no_station"),
+        ((None, 51.0, 4.0), "no_station"),
+        ((np.nan, 51.0, 4.0), "no_station"),
         (("x", np.nan, 4.0), "no_position"),
         (("x", 51.0, np.nan), "no_position"),
         (("x", 0.0, 0.0), "no_position"),
@@ -93,6 +95,8 @@ def test_bounds_may_cross_the_date_line(bounds, inside):
         (float("nan"), 0.0, 1.0, 1.0),
         (1.0, 2.0, 3.0),
         (None, 0.0, 1.0, 1.0),
+        5,
+        {1.0, 2.0, 3.0, 4.0},
     ],
 )
 def test_wrong_bounds_are_refused(bounds):
@@ -114,3 +118,8 @@ def test_nothing_gives_no_station():
     _, stations, readings = gather(table())
     assert stations.empty
     assert readings == []
+
+
+def test_a_name_that_is_missing_is_not_one_that_was_trimmed():
+    gatherer, _, _ = gather(table(("a ", 51.0, 4.0), (None, 51.0, 4.0)))
+    assert gatherer.trimmed == {"a "}

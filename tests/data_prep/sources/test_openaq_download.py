@@ -286,3 +286,12 @@ def test_the_progress_bar_counts_files(bucket, fetch, tmp_path, monkeypatch):
         ("finding files", 2, 2),
         ("downloading files", 6, 6),
     ]
+
+
+@pytest.mark.parametrize("location", ["2178", 2178])
+def test_a_single_location_needs_no_list(bucket, tmp_path, location):
+    folder = download_openaq(
+        location, "2022-05-02", "2022-05-02", tmp_path, url=bucket.url, progress=False
+    )
+    found = {path.parents[2].name for path in folder.rglob("*.gz")}
+    assert found == {"locationid=2178"}

@@ -119,3 +119,9 @@ def test_an_archive_that_is_kept_still_says_that_it_is_synthetic(archive):
     city = read_archive(archive, progress=False)
     assert city.synthetic
     assert city.name == "Antwerp (synthetic)"
+
+
+def test_what_is_no_time_is_an_error_and_leaves_no_file(tmp_path):
+    with pytest.raises(DataError, match="start and end must be times, got soon and later"):
+        write_archive(tmp_path / "archive.zip", start="soon", end="later")
+    assert not any(tmp_path.iterdir())

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data_prep import DataError, read_archive, synthetic_city
+from data_prep import CityData, DataError, read_archive, synthetic_city
 from data_prep.synthetic import write_archive
 
 
@@ -39,6 +39,22 @@ def test_a_seed_gives_identical_readings_on_any_grid():
     assert not np.array_equal(synthetic_city(days=1).values, city.values, equal_nan=True)
 
 
-def test_a_period_without_a_day_is_an_error():
-    with pytest.raises(DataError, match="days must be at least 1, got 0"):
-        synthetic_city(days=0)
+@pytest.mark.parametrize("days", [0, 1.5, "3", None, True])
+def test_a_period_that_is_no_whole_number_of_days_is_an_error(days):
+    with pytest.raises(DataError, match=f"days must be a whole number, at least 1, got {days!r}"):
+        synthetic_city(days=days)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
+def test_a_seed_that_is_no_whole_number_is_an_error(seed, tmp_path):
+    with pytest.raises(DataError, match=f"seed must be a whole number, at least 0, got {seed!r}"):
+        synthetic_city(seed=seed)
+    span = {"start": "2020-07-06", "end": "2020-07-07"}
+    with pytest.raises(DataError, match="seed must be a whole number"):
+        write_archive(tmp_path / "archive.zip", seed=seed, **span)
+
+
+def test_a_city_of_numbers_of_numpy_can_be_saved(tmp_path):
+    city = synthetic_city(seed=np.int64(1), days=np.int32(1))
+    city.save(tmp_path)
+    assert CityData.load(tmp_path).report == city.report
