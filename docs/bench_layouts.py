@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from table_layouts import RIGHT, markdown
-
 from tritonbn.bench.peers import GLOBAL, LOCAL, PUBLISHED, UNBOUND, VIEW
 from tritonbn.bench.record import Record, copy_of, read_record
 from tritonbn.bench.report import copy_ratio, global_ratio, key_of, share_of_norm
+from tritonbn.tables import RIGHT, markdown
 
 RECORDS = Path(__file__).resolve().parents[1] / "benchmarks" / "records"
 Row = dict[str, Any]

@@ -8,9 +8,10 @@ import pandas as pd
 
 from tritonbn.experiment.baselines import BASELINES
 from tritonbn.experiment.networks.norms import NORMS
-from tritonbn.experiment.study.tables import PUBLISHED, Arm, Rows, interval, paired, title_of
+from tritonbn.experiment.study.tables import PUBLISHED, Arm, interval, paired, title_of
 from tritonbn.experiment.task.record import KEYS, NO_NORM
 from tritonbn.experiment.task.scores import mean_difference
+from tritonbn.tables import LEFT, RIGHT, Rows, markdown
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -21,9 +22,6 @@ MEASURES = {"sprmse": "spRMSE", "spmae": "spMAE", "skill": "skill"}
 
 TAU = "pooling"
 """The column of files that have runs with several values of tau."""
-
-LEFT, RIGHT = "---", "---:"
-"""The alignment of all columns but the first."""
 
 
 def as_measured(name: str, alignment: str) -> str:
@@ -242,19 +240,3 @@ def _stations(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _title(model: str, norm: str) -> str:
     return title_of(model) if norm == NO_NORM else f"{title_of(model)}, {norm}"
-
-
-def markdown(rows: Rows, alignment: str | Sequence[str]) -> str:
-    """Return a table whose first row is its header.
-
-    Parameters
-    ----------
-    rows : list of list of str
-    alignment : str or sequence of str
-        `LEFT` or `RIGHT`: of all columns but the first, or of each column.
-    """
-    header, *body = rows
-    if isinstance(alignment, str):
-        alignment = [LEFT, *[alignment] * (len(header) - 1)]
-    lines = [header, [*alignment], *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -24,6 +24,7 @@ from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.task.record import KEYS, NO_NORM
 from tritonbn.experiment.task.scores import MIN_READINGS
+from tritonbn.tables import LEFT, RIGHT
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -159,14 +160,14 @@ TABLES: dict[str, Callable[[], str]] = {
             ),
         ],
     ),
-    "archive": partial(layouts.as_measured, "archive", layouts.RIGHT),
-    "ranks/gloo": partial(layouts.as_measured, "ranks-gloo", layouts.RIGHT),
+    "archive": partial(layouts.as_measured, "archive", RIGHT),
+    "ranks/gloo": partial(layouts.as_measured, "ranks-gloo", RIGHT),
     **{
-        f"reliability/{part}": partial(layouts.as_measured, f"reliability/{part}", layouts.RIGHT)
+        f"reliability/{part}": partial(layouts.as_measured, f"reliability/{part}", RIGHT)
         for part in ("inputs", "kills", "disk", "pairs")
     },
-    "reliability/machine": partial(layouts.as_measured, "reliability/machine", layouts.LEFT),
-    "antwerp/suspects": partial(layouts.as_measured, "antwerp-suspects", layouts.RIGHT),
+    "reliability/machine": partial(layouts.as_measured, "reliability/machine", LEFT),
+    "antwerp/suspects": partial(layouts.as_measured, "antwerp-suspects", RIGHT),
     "cities/dense": partial(
         layouts.scores, OTHER_CITIES, ["masked", "paper"], [*DENSE, "ridge", "idw"]
     ),
@@ -198,22 +199,18 @@ TABLES: dict[str, Callable[[], str]] = {
         ["masked"],
         [(model, "pooled", other) for model in PUBLISHED for other in ("none", "global", "local")],
     ),
-    "earlier/scores": partial(layouts.as_measured, "earlier/scores", layouts.RIGHT),
-    "earlier/differences": partial(layouts.as_measured, "earlier/differences", layouts.LEFT),
-    "earlier/masked": partial(layouts.as_measured, "earlier/masked", layouts.RIGHT),
-    "earlier/unseen": partial(layouts.as_measured, "earlier/unseen", layouts.RIGHT),
-    "earlier/paper": partial(layouts.as_measured, "earlier/paper", layouts.RIGHT),
-    "earlier/paper-differences": partial(
-        layouts.as_measured, "earlier/paper-differences", layouts.LEFT
-    ),
-    "earlier/places": partial(layouts.as_measured, "earlier/places", layouts.LEFT),
-    "earlier/options-validation": partial(
-        layouts.as_measured, "earlier/options-validation", layouts.RIGHT
-    ),
-    "earlier/options-test": partial(layouts.as_measured, "earlier/options-test", layouts.LEFT),
-    "earlier/left-out": partial(layouts.as_measured, "earlier/left-out", layouts.RIGHT),
+    "earlier/scores": partial(layouts.as_measured, "earlier/scores", RIGHT),
+    "earlier/differences": partial(layouts.as_measured, "earlier/differences", LEFT),
+    "earlier/masked": partial(layouts.as_measured, "earlier/masked", RIGHT),
+    "earlier/unseen": partial(layouts.as_measured, "earlier/unseen", RIGHT),
+    "earlier/paper": partial(layouts.as_measured, "earlier/paper", RIGHT),
+    "earlier/paper-differences": partial(layouts.as_measured, "earlier/paper-differences", LEFT),
+    "earlier/places": partial(layouts.as_measured, "earlier/places", LEFT),
+    "earlier/options-validation": partial(layouts.as_measured, "earlier/options-validation", RIGHT),
+    "earlier/options-test": partial(layouts.as_measured, "earlier/options-test", LEFT),
+    "earlier/left-out": partial(layouts.as_measured, "earlier/left-out", RIGHT),
     "cpu/steps": partial(bench.cpu_steps, "cpu"),
-    "cpu/processes": partial(layouts.as_measured, "processes", layouts.RIGHT),
+    "cpu/processes": partial(layouts.as_measured, "processes", RIGHT),
     "h100/layers": partial(bench.layers, "h100", BEFORE),
     "h100/networks": partial(bench.networks, "h100", BEFORE),
     "h100/steps": partial(bench.gpu_steps, "h100"),

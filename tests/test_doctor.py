@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from tritonbn import doctor
+from tritonbn.bench import machine
 
 
 def in_a_process(first: str = "", **environment: str) -> dict[str, str]:
@@ -47,7 +48,7 @@ def test_a_package_that_is_missing_is_not_installed(monkeypatch: pytest.MonkeyPa
             raise metadata.PackageNotFoundError(package)
         return installed(package)
 
-    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(machine, "version", version)
     rows = dict(doctor.diagnose())
     assert rows["scikit-learn"] == "not installed"
     assert rows["numpy"] == installed("numpy")

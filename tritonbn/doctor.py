@@ -4,16 +4,17 @@ import os
 import platform
 import warnings
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from rich.console import Console
 
 from tritonbn.backends import choose_backend, has_triton
-from tritonbn.bench.machine import cpu_name
+from tritonbn.bench.machine import cpu_name, version_of
 
-_PACKAGES = ("tritonbn", "torch", "triton", "numpy", "pandas", "scipy", "xarray", "matplotlib")
-_OPTIONAL = ("scikit-learn", "gstools", "rdata")
+_PACKAGES = (
+    "tritonbn", "torch", "triton", "numpy", "pandas", "scipy", "xarray", "matplotlib",
+    "scikit-learn", "gstools", "rdata",
+)  # fmt: skip
 _OFFLINE_TARGET = "sm_90"
 
 
@@ -45,7 +46,7 @@ def diagnose() -> list[tuple[str, str]]:
         "tuned configurations": _tuning_cache,
         "downloaded data": _data_cache,
     }
-    versions = [(name, _version(name)) for name in (*_PACKAGES, *_OPTIONAL)]
+    versions = [(name, version_of(name)) for name in _PACKAGES]
     return [*versions, *((name, _answer(question)) for name, question in questions.items())]
 
 
@@ -77,13 +78,6 @@ def _answer(question: Callable[[], str]) -> str:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _processor() -> str:

@@ -79,3 +79,14 @@ def test_after_an_interruption_the_record_has_what_was_measured(tmp_path, monkey
         command.run_bench(options("--networks", "--record", str(path)), Console(quiet=True))
     assert [p.name for p in Path(tmp_path).iterdir()] == ["record.json"]
     assert read_record(path)["layers"]
+
+
+def test_what_uses_the_current_gpu_uses_the_one_asked_for(monkeypatch):
+    def chosen(device):
+        raise KeyboardInterrupt(device)
+
+    given = options()
+    given.device = torch.device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device", chosen)
+    with pytest.raises(KeyboardInterrupt, match="cuda:1"):
+        command.run_bench(given, Console(quiet=True))

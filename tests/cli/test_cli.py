@@ -26,6 +26,7 @@ from tritonbn.experiment.study.results import Results
         (["reproduce", "--grid", "32"], "2x2 cells as HEIGHTxWIDTH, such as 32x32, got '32'"),
         (["reproduce", "--grid", "32x1"], "got '32x1'"),
         (["reproduce", "--device", "abacus"], "this machine has no device 'abacus'"),
+        (["reproduce", "--device", "meta"], "this machine has no device 'meta'"),
         (["train", "--norm", "local"], "required: --backbone"),
         (["data", "synthetic"], "required"),
         ([*TRAIN, "--seed", "-1"], "expected a number of at least 0, got '-1'"),

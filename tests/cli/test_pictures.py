@@ -5,6 +5,7 @@ import pytest
 from cli_commands import error_of
 from matplotlib.image import imread
 
+from data_prep import load_city
 from tritonbn.cli import main
 
 
@@ -38,6 +39,17 @@ def test_map_writes_what_gis_tools_open(
     assert "has no time 1999" in error_of(["map", *place, "--time", "1999-01-01"], capsys)
 
 
+def test_map_refuses_readings_of_another_grid(
+    data: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_city(data, grid=(8, 9)).save(tmp_path / "other")
+    command = ["map", "--runs", run, "--time", "2024-01-08", "--out", tmp_path / "field"]
+    line = error_of([*command, "--data", tmp_path / "other"], capsys)
+    assert "--data must have stations, quantity and unit of the run, and its grid, 6x7" in line
+    assert "was prepared for the grid (8, 9), not (6, 7)" in line
+    assert not (tmp_path / "field").exists()
+
+
 def test_map_refuses_runs_of_other_folders(
     out: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,7 +71,7 @@ def test_map_names_what_is_not_installed_before_it_works(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tritonbn.experiment.task.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("tritonbn.experiment.extras.find_spec", lambda name: None)
     out = tmp_path / "field"
     line = error_of(["map", "--runs", run, "--time", "2024-01-08", "--out", out, option], capsys)
     assert f"{option} needs {packages}: pip install 'tritonbn[maps]'" in line

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from data_prep.city import CityData, DataError
-from tritonbn.experiment import Run, RunConfig, compare, load_run, train
-from tritonbn.experiment.networks.config import ConfigError
+from tritonbn.experiment import ConfigError, Run, RunConfig, compare, load_run, train
 from tritonbn.experiment.networks.folds import train_folds
 from tritonbn.experiment.study import runner
 from tritonbn.experiment.study.display import RunDisplay
+from tritonbn.experiment.study.results import Results
 
 MakeCity = Callable[..., CityData]
 TINY = {"steps": 4, "batch_size": 4, "validate_every": 2, "validation_times": 2, "test_times": 28}
@@ -283,6 +283,52 @@ def test_a_run_with_folds_is_loaded_whole_or_by_one_fold(city: CityData, tmp_pat
     assert {*fold.estimates()["station"]} == {*held_out}
     of_whole = whole.estimates()[whole.estimates()["station"].isin(held_out)]
     pd.testing.assert_frame_equal(fold.estimates(), of_whole.reset_index(drop=True))
+
+
+def test_a_run_whose_folder_names_options_in_another_order_is_loaded(
+    city: CityData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"design": "residual", "without": ("idw", "hour"), "steps": 2}
+    run = trained(city, tmp_path, **options)
+    folder = tmp_path / "runs" / run.config.name
+    old = folder.rename(folder.with_name(run.config.name.replace("idw+hour", "hour+idw")))
+    facts = (old / "result.json").read_text("utf-8").replace("idw+hour", "hour+idw")
+    (old / "result.json").write_text(facts, "utf-8")
+    monkeypatch.setattr("tritonbn.experiment.run.evaluate_networks", None)
+    pd.testing.assert_frame_equal(load_run(old).estimates(), run.estimates())
+    assert Results.open(tmp_path).runs()["model"][0] == "cnn-residual-without-hour+idw"
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"design": "residual"}, r"residual networks take differences below 2 for noise, .* mg/m3"),
+        ({"norm": "scaled"}, r"norm scaled takes differences below 2 for noise, .* mg/m3"),
+    ],
+)
+def test_readings_that_hardly_vary_in_their_unit_are_refused_where_they_pass_for_noise(
+    city: CityData, tmp_path: Path, choices: dict[str, Any], message: str
+) -> None:
+    other = replace(city, values=city.values / 1000, unit="mg/m3")
+    with pytest.raises(DataError, match=message):
+        trained(other, **choices)
+    plural = {f"{name}s": [value] for name, value in choices.items()}
+    with pytest.raises(DataError, match=message):
+        compare(other, directory=tmp_path, progress=False, **{**ONE, **plural}, **TINY)
+    assert not (tmp_path / "baselines").exists()
+
+
+def test_other_networks_take_any_unit(city: CityData) -> None:
+    other = replace(city, values=city.values / 1000, unit="mg/m3")
+    runs = trained(city), trained(other)
+    expected, found = (run.estimates()["estimate"].to_numpy() for run in runs)
+    np.testing.assert_allclose(found, expected / 1000, rtol=1e-3)
+
+
+@pytest.mark.parametrize("jobs", [0, -3])
+def test_a_comparison_needs_a_job(city: CityData, jobs: int) -> None:
+    with pytest.raises(ConfigError, match=f"jobs must be at least 1, got {jobs}"):
+        compare(city, jobs=jobs, progress=False, **ONE, **TINY)
 
 
 def test_a_folder_that_is_no_run_is_an_error(city: CityData, folder: Path, tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import rioxarray  # noqa: F401 - adds the accessor `rio`
 import xarray as xr
 
 from data_prep.city import DataError
+from tritonbn.experiment import extras
 from tritonbn.experiment.figures.field import draw_field
 from tritonbn.experiment.maps import field_dataset, write_dataset, write_geotiffs
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.predict import predict_field
 from tritonbn.experiment.networks.train import train_network
-from tritonbn.experiment.task import extras
 from tritonbn.experiment.views import estimate_hidden, interpolate
 
 TIMES = np.array([250, 260])

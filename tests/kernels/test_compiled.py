@@ -155,11 +155,11 @@ def output_of(script, *arguments):
 
 
 def test_the_documented_table_is_the_one_generated(records):
-    page = (Path(usage.__file__).parents[1] / "KERNELS.md").read_text(encoding="utf-8")
-    if f"Triton {triton.__version__}:" not in page:
+    text = (Path(usage.__file__).parents[1] / "KERNELS.md").read_text(encoding="utf-8")
+    if f"Triton {triton.__version__}:" not in text:
         pytest.skip(f"the table was made with another Triton than {triton.__version__}")
     usages = [usage.Usage(*(record[name] for name in usage.Usage._fields)) for record in records]
-    assert usage.markdown(usages) == page
+    assert usage.page(usages) == text
 
 
 def test_a_value_needs_at_least_its_share_of_the_loads_and_stores(records):

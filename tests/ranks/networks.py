@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from data_prep import load_city
 from tritonbn.experiment.networks.checkpoint import FILE_NAME
 from tritonbn.experiment.networks.config import ConfigError
-from tritonbn.experiment.networks.ranks import Ranks
+from tritonbn.experiment.networks.data_parallel import Ranks
 from tritonbn.experiment.networks.train import train_network
 
 

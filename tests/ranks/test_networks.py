@@ -13,9 +13,9 @@ from every_network import config_of
 from ranks import networks
 from ranks.processes import run_ranks
 
+from tritonbn.experiment.networks.data_parallel import Ranks
 from tritonbn.experiment.networks.network import Network
 from tritonbn.experiment.networks.norms import NORMS
-from tritonbn.experiment.networks.ranks import Ranks
 
 pytestmark = [
     pytest.mark.slow,

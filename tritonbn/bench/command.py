@@ -75,10 +75,12 @@ def run_bench(options: argparse.Namespace, console: Console) -> Record:
         The record.
     """
     device = options.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    record = new_record(device, command_of(options), copy_speeds_of(device))
-    copied = copy_of(record)
-    console.print(f"{words_of(record)}; a copy moves {copied:,.0f} GB/s", soft_wrap=True)
     with ExitStack() as stack:
+        if device.type == "cuda":
+            stack.enter_context(torch.cuda.device(device))  # graphs and clocks use the current one
+        record = new_record(device, command_of(options), copy_speeds_of(device))
+        copied = copy_of(record)
+        console.print(f"{words_of(record)}; a copy moves {copied:,.0f} GB/s", soft_wrap=True)
         progress = stack.enter_context(_progress(console))
         if device.type == "cuda" and has_triton():
             from tritonbn.bench.kernels import noting_tuning

@@ -21,7 +21,9 @@ from tritonbn.bench.peers import Peer
 
 _CALLS = 8
 _CACHE_BYTES = 200 << 20
+_REPLAYS = 20
 _SLOW_ROUNDS = 4
+_HOST_CALLS = 20
 
 
 class Graph:
@@ -60,13 +62,13 @@ class Graph:
         return float(start.elapsed_time(end)) / self.calls
 
 
-def interleaved(graphs: Sequence[Graph], replays: int = 20) -> list[list[float]]:
+def interleaved(graphs: Sequence[Graph]) -> list[list[float]]:
     """Return the milliseconds per call for each graph and replay; the first three are left out."""
-    rounds = [[graph.replay() for graph in graphs] for _ in range(replays + 3)]
+    rounds = [[graph.replay() for graph in graphs] for _ in range(_REPLAYS + 3)]
     return [list(times) for times in zip(*rounds[3:], strict=True)]
 
 
-def host_time(run: Callable[[int], object], calls: int = 20) -> float:
+def host_time(run: Callable[[int], object]) -> float:
     """Return the milliseconds that the CPU needs to issue a call."""
     for _ in range(5):
         run(0)
@@ -74,9 +76,9 @@ def host_time(run: Callable[[int], object], calls: int = 20) -> float:
     for _ in range(5):
         torch.cuda.synchronize()
         start = time.perf_counter()
-        for _ in range(calls):
+        for _ in range(_HOST_CALLS):
             run(0)
-        times.append(1e3 * (time.perf_counter() - start) / calls)
+        times.append(1e3 * (time.perf_counter() - start) / _HOST_CALLS)
     torch.cuda.synchronize()
     return min(times)
 

@@ -13,8 +13,13 @@ import torch
 
 from tritonbn.bench.cases import CHANNELS_LAST, Input, name_of, segments_of
 from tritonbn.kernels import launch, tuning
-from tritonbn.kernels.configs import Config, Kernel, fits_one_pass, suitable_configs
-from tritonbn.kernels.configs import suitable_kernels as kernels_for
+from tritonbn.kernels.configs import (
+    Config,
+    Kernel,
+    fits_one_pass,
+    suitable_configs,
+    suitable_kernels,
+)
 from tritonbn.kernels.offline.compiler import compiling_for
 from tritonbn.kernels.problem import Problem
 from tritonbn.kernels.scratch import Scratch
@@ -58,7 +63,7 @@ def work_of(tuned: Sequence[Case], untuned: Sequence[Case]) -> list[Work]:
     for cases, every in ((tuned, True), (untuned, False)):
         for case, segments in cases:
             problem = problem_of(case, segments)
-            for kernel in kernels_for(problem):
+            for kernel in suitable_kernels(problem):
                 kind = tuning.kind_of(kernel, problem) if every else problem
                 configs = suitable_configs(kernel, tuning.kind_of(kernel, problem))
                 work += [(kernel, kind, config) for config in configs[: None if every else 1]]

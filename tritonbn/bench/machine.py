@@ -18,13 +18,21 @@ def cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
+def version_of(package: str) -> str:
+    """Return the version of an installed package, or that it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
 def machine_of(device: torch.device) -> dict[str, Any]:
     """Return the entries of a record that describe a device and the software."""
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    try:
-        versions["triton"] = version("triton")
-    except PackageNotFoundError:
-        versions["triton"] = "not installed"
+    versions = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "triton": version_of("triton"),
+    }
     if device.type != "cuda":
         return {"device": cpu_name(), "threads": torch.get_num_threads(), "versions": versions}
     properties = torch.cuda.get_device_properties(device)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tritonbn.backends import has_triton
-from tritonbn.bench.cases import CONTIGUOUS, MAIN, Input, segments_of
+from tritonbn.bench.cases import CONTIGUOUS, MAIN, SEGMENTS, Input, segments_of
 from tritonbn.bench.segment_peers import (
     OneHotMatmul,
     PublishedLayers,
@@ -118,7 +118,7 @@ def peers(case: Input, segments: str, device: torch.device) -> list[Peer]:
 def compiled_peers(device: torch.device) -> list[Peer]:
     """Return the layers that are compared on `MAIN` after `torch.compile`."""
     found = []
-    for segments in ("single", "32 nearest", "per cell"):
+    for segments in SEGMENTS:
         candidates = [
             peer
             for peer in peers(MAIN, segments, device)

@@ -22,8 +22,8 @@ def key_of(row: Row) -> tuple[object, ...]:
     return (*row["shape"], row["dtype"], row["memory_format"], row.get("contended", False))
 
 
-def copy_ratio(row: Row, gb_per_s: float, name: str = "step") -> float:
-    """Return the time of a pass divided by that of copying the same amount of memory.
+def copy_ratio(row: Row, gb_per_s: float) -> float:
+    """Return the time of a step divided by that of copying the same amount of memory.
 
     Parameters
     ----------
@@ -31,11 +31,9 @@ def copy_ratio(row: Row, gb_per_s: float, name: str = "step") -> float:
         Of "layers" in a record.
     gb_per_s : float
         The bandwidth of a copy, reads and writes together.
-    name : str, default "step"
-        Of `PASSES`.
     """
-    bytes_moved = TRAFFIC[name] * prod(row["shape"]) * _ITEMSIZE[row["dtype"]]
-    return float(row[name]["median_us"]) / (bytes_moved / gb_per_s / 1e3)
+    bytes_moved = TRAFFIC["step"] * prod(row["shape"]) * _ITEMSIZE[row["dtype"]]
+    return float(row["step"]["median_us"]) / (bytes_moved / gb_per_s / 1e3)
 
 
 def global_ratio(row: Row, rows: Sequence[Row], name: str = "step") -> float | None:

@@ -8,6 +8,8 @@ from torch.nn.functional import one_hot
 
 from tritonbn.segments import Segments
 
+_EPS, _MOMENTUM = 1e-5, 0.1
+
 
 class PublishedLayers(nn.Module):
     """The published implementation: a slice and a batch norm layer per cell, then concatenation."""
@@ -56,9 +58,8 @@ class _PerSegment(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int, segments: Segments, eps: float, momentum: float) -> None:
+    def __init__(self, channels: int, segments: Segments) -> None:
         super().__init__()
-        self.eps, self.momentum = eps, momentum
         shape = (channels, segments.num_segments)
         self.weight = nn.Parameter(torch.ones(shape))
         self.bias = nn.Parameter(torch.zeros(shape))
@@ -70,8 +71,8 @@ class _PerSegment(nn.Module):
     @torch.no_grad()
     def _update(self, mean: Tensor, var: Tensor, samples: int) -> None:
         m = samples * self.cells
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(var * (m / (m - 1)), self.momentum)
+        self.running_mean.lerp_(mean, _MOMENTUM)
+        self.running_var.lerp_(var * (m / (m - 1)), _MOMENTUM)
 
 
 class OneHotMatmul(_PerSegment):
@@ -79,10 +80,8 @@ class OneHotMatmul(_PerSegment):
 
     member: Tensor
 
-    def __init__(
-        self, channels: int, segments: Segments, eps: float = 1e-5, momentum: float = 0.1
-    ) -> None:
-        super().__init__(channels, segments, eps, momentum)
+    def __init__(self, channels: int, segments: Segments) -> None:
+        super().__init__(channels, segments)
         member = one_hot(self.ids, segments.num_segments).float()  # (cells, S)
         self.register_buffer("member", member)
 
@@ -98,7 +97,7 @@ class OneHotMatmul(_PerSegment):
         else:
             mean, var = self.running_mean, self.running_var
             centered = values - mean @ spread
-        scale = self.weight * torch.rsqrt(var + self.eps)
+        scale = self.weight * torch.rsqrt(var + _EPS)
         y = centered * (scale @ spread) + self.bias @ spread
         return y.to(x.dtype).view(x.shape)
 
@@ -112,10 +111,8 @@ class StatsAndElemt(_PerSegment):
 
     one: Tensor
 
-    def __init__(
-        self, channels: int, segments: Segments, eps: float = 1e-5, momentum: float = 0.1
-    ) -> None:
-        super().__init__(channels, segments, eps, momentum)
+    def __init__(self, channels: int, segments: Segments) -> None:
+        super().__init__(channels, segments)
         self.register_buffer("one", torch.ones(1, dtype=torch.int32))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,16 +120,16 @@ class StatsAndElemt(_PerSegment):
         columns = x.flatten(1)
         if self.training:
             y, mean, var = _MergedColumns.apply(  # type: ignore[no-untyped-call]
-                columns, self.weight, self.bias, self.ids, self.cells, self.one, self.eps
+                columns, self.weight, self.bias, self.ids, self.cells, self.one
             )
             self._update(mean, var, len(x))
         else:
-            invstd = torch.rsqrt(self.running_var + self.eps)
+            invstd = torch.rsqrt(self.running_var + _EPS)
             weight, bias, mean, invstd = (
                 _spread(values, self.ids)
                 for values in (self.weight, self.bias, self.running_mean, invstd)
             )
-            y = torch.batch_norm_elemt(columns, weight, bias, mean, invstd, self.eps)
+            y = torch.batch_norm_elemt(columns, weight, bias, mean, invstd, _EPS)
         return y.view(x.shape)  # type: ignore[no-any-return]
 
 
@@ -146,19 +143,17 @@ class _MergedColumns(torch.autograd.Function):
         ids: Tensor,
         cells: Tensor,
         one: Tensor,
-        eps: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        column_mean, column_invstd = torch.batch_norm_stats(x, eps)
+        column_mean, column_invstd = torch.batch_norm_stats(x, _EPS)
         mean = _merge(column_mean, weight, ids) / cells
-        deviation = column_invstd.pow(-2) - eps + (column_mean - _spread(mean, ids)).square()
+        deviation = column_invstd.pow(-2) - _EPS + (column_mean - _spread(mean, ids)).square()
         var = _merge(deviation, weight, ids) / cells
-        coefficients = (weight, bias, mean, torch.rsqrt(var + eps))
+        coefficients = (weight, bias, mean, torch.rsqrt(var + _EPS))
         spread_weight, spread_bias, spread_mean, spread_invstd = (
             _spread(values, ids) for values in coefficients
         )
-        y = torch.batch_norm_elemt(x, spread_weight, spread_bias, spread_mean, spread_invstd, eps)
+        y = torch.batch_norm_elemt(x, spread_weight, spread_bias, spread_mean, spread_invstd, _EPS)
         ctx.save_for_backward(x, weight, ids, cells, one, spread_mean, spread_invstd, var)
-        ctx.eps = eps
         ctx.mark_non_differentiable(mean, var)
         return y, mean, var
 
@@ -184,7 +179,7 @@ class _MergedColumns(torch.autograd.Function):
             _spread(products / m, ids),
             one,
         )
-        return dx, products * torch.rsqrt(var + ctx.eps), dbias, None, None, None, None
+        return dx, products * torch.rsqrt(var + _EPS), dbias, None, None, None
 
 
 def _merge(columns: Tensor, like: Tensor, ids: Tensor) -> Tensor:

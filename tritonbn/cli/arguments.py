@@ -16,7 +16,7 @@ from tritonbn.experiment.networks.presets import PRESETS
 
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 
-Run = Callable[[argparse.Namespace, Console], None]
+Run = Callable[[argparse.Namespace, Console], object]
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,7 +40,7 @@ def device(text: str) -> torch.device:
     """Parse a device that this machine has."""
     try:
         found = torch.device(text)
-        torch.empty(0, device=found)
+        torch.zeros(1, device=found).item()  # which the meta device cannot do
     except (RuntimeError, AssertionError) as error:
         raise argparse.ArgumentTypeError(f"this machine has no device {text!r}") from error
     return found

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from collections.abc import Sequence
 from itertools import product
 
 import torch
@@ -13,7 +12,9 @@ from data_prep.options import grid
 from tritonbn.backends import has_triton
 from tritonbn.bench.command import add_options, run_bench
 from tritonbn.cli.arguments import Commands, add_command, at_least, device_options
-from tritonbn.experiment.study.display import text_table
+from tritonbn.tables import text_table
+
+_TARGETS = ("sm_75", "sm_80", "sm_90", "sm_100", "gfx942")
 
 
 class CannotRunError(Exception):
@@ -25,7 +26,7 @@ def add_commands(commands: Commands) -> None:
     bench = add_command(
         commands,
         "bench",
-        _bench,
+        run_bench,
         "Time LocalBN beside torch.nn.BatchNorm2d and other ways to compute the same.",
         [device_options()],
     )
@@ -40,8 +41,8 @@ def add_commands(commands: Commands) -> None:
         "--targets",
         nargs="+",
         metavar="TARGET",
-        default=["sm_75", "sm_80", "sm_90", "sm_100", "gfx942"],
-        help="GPUs, which this machine need not have (default: sm_75 sm_80 sm_90 sm_100 gfx942)",
+        default=_TARGETS,
+        help=f"GPUs, which this machine need not have (default: {' '.join(_TARGETS)})",
     )
     kernels.add_argument(
         "--markdown", action="store_true", help="print the page of the documentation"
@@ -74,10 +75,6 @@ def add_commands(commands: Commands) -> None:
     )
 
 
-def _bench(options: argparse.Namespace, console: Console) -> None:
-    run_bench(options, console)
-
-
 def _doctor(options: argparse.Namespace, console: Console) -> None:
     from tritonbn.doctor import run_doctor
 
@@ -85,82 +82,29 @@ def _doctor(options: argparse.Namespace, console: Console) -> None:
 
 
 def _kernels(options: argparse.Namespace, console: Console) -> None:
-    run_kernels(options.targets, options.markdown, console)
-
-
-def _tune(options: argparse.Namespace, console: Console) -> None:
-    shape = (options.grid, options.channels, options.batch, options.largest)
-    run_tune(*shape, options.dtype, options.layout, console)
-
-
-def run_kernels(targets: Sequence[str], as_markdown: bool, console: Console) -> None:
-    """Compile every kernel in every configuration, and print its resource usage.
-
-    Parameters
-    ----------
-    targets : sequence of str
-        GPUs, such as "sm_90", which this machine need not have.
-    as_markdown : bool
-        Whether to print the page of the documentation.
-    console : Console
-        Where to print.
-
-    Raises
-    ------
-    CannotRunError
-        If Triton is not installed or interprets the kernels, or a target is unknown.
-    """
+    """Compile every kernel in every configuration, and print its resource usage."""
     _require_triton()
     from tritonbn.kernels.offline.compiler import TARGETS
-    from tritonbn.kernels.offline.usage import Usage, compile_all, markdown, table
+    from tritonbn.kernels.offline.usage import Usage, compile_all, page, table
 
-    if unknown := [target for target in targets if target not in TARGETS]:
+    if unknown := [target for target in options.targets if target not in TARGETS]:
         raise CannotRunError(
             f"targets must be among {', '.join(TARGETS)}; got {', '.join(unknown)}"
         )
     usages: list[Usage] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Compiling", total=1.0)
-        for done, added in compile_all(targets, jobs=os.cpu_count() or 1):
+        for done, added in compile_all(options.targets, jobs=os.cpu_count() or 1):
             usages += added
             progress.update(task, completed=done)
-    if as_markdown:
-        console.file.write(markdown(usages))
+    if options.markdown:
+        console.file.write(page(usages))
     else:
         console.print(text_table(table(usages)))
 
 
-def run_tune(
-    size: tuple[int, int],
-    channels: Sequence[int],
-    batch: int,
-    largest: int,
-    dtypes: Sequence[str],
-    layouts: Sequence[str],
-    console: Console,
-) -> None:
-    """Choose the configurations of all kernels, and print them.
-
-    Parameters
-    ----------
-    size : (int, int)
-        Height and width of the grid.
-    channels : sequence of int
-    batch : int
-    largest : int
-        Cells of the largest segment.
-    dtypes : sequence of str
-        Such as "float32".
-    layouts : sequence of str
-        "contiguous" or "channels_last".
-    console : Console
-        Where to print.
-
-    Raises
-    ------
-    CannotRunError
-        If Triton is not installed or interprets the kernels, or there is no GPU.
-    """
+def _tune(options: argparse.Namespace, console: Console) -> None:
+    """Choose the configurations of all kernels, and print them."""
     _require_triton()
     if not torch.cuda.is_available():
         raise CannotRunError("tune needs a CUDA or ROCm GPU, and PyTorch sees none")
@@ -169,25 +113,24 @@ def run_tune(
     from tritonbn.kernels.problem import Problem
 
     device = torch.device("cuda", torch.cuda.current_device())
-    cells = size[0] * size[1]
-    segments = -(-cells // largest)
+    cells = options.grid[0] * options.grid[1]
     rows = [["kernel", "channels", "type", "layout", "tile", "warps"]]
-    for count, dtype, layout in product(channels, dtypes, layouts):
+    for channels, dtype, layout in product(options.channels, options.dtype, options.layout):
         problem = Problem(
-            batch,
-            1,
-            count,
-            cells,
-            segments,
-            min(largest, cells),
-            0,
-            getattr(torch, dtype),
-            layout == "channels_last",
+            batch=options.batch,
+            frames=1,
+            channels=channels,
+            cells=cells,
+            segments=-(-cells // options.largest),
+            largest=min(options.largest, cells),
+            outside=0,
+            dtype=getattr(torch, dtype),
+            channels_last=layout == "channels_last",
         )
         for kernel in suitable_kernels(problem):
             config = tuning.choose(kernel, problem, device)
             tile = f"{config.rows} x {config.columns}"
-            rows.append([kernel, str(count), dtype, layout, tile, str(config.warps)])
+            rows.append([kernel, str(channels), dtype, layout, tile, str(config.warps)])
     console.print(text_table(rows))
 
 

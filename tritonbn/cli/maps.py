@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from data_prep.city import DataError
+from data_prep.city import CityData, DataError
 from data_prep.files import atomic_path
 from data_prep.load import load_city
 from tritonbn.cli.arguments import (
@@ -17,12 +17,12 @@ from tritonbn.cli.arguments import (
     station_options,
 )
 from tritonbn.cli.study import require_writable
+from tritonbn.experiment.extras import require_maps
 from tritonbn.experiment.figures.field import draw_field
 from tritonbn.experiment.figures.html_map import html_map
 from tritonbn.experiment.figures.style import save
 from tritonbn.experiment.maps import file_stem, write_dataset, write_geotiffs
 from tritonbn.experiment.study.load import open_run
-from tritonbn.experiment.task.extras import require_maps
 from tritonbn.experiment.task.lookup import find_time
 from tritonbn.experiment.views import estimate_hidden, interpolate
 
@@ -96,7 +96,7 @@ def _map(options: argparse.Namespace, console: Console) -> None:
         raise DataError("the runs must belong to the same results folder")
     city = results.city
     if options.data is not None:
-        city = city.with_readings_of(load_city(options.data, grid=city.grid))
+        city = _with_readings(city, options.data)
     times = np.unique([find_time(city, time) for time in options.time])
     networks = [network for _, run in opened for network in run.networks]
     dataset = interpolate(networks, city, times)
@@ -116,3 +116,15 @@ def _map(options: argparse.Namespace, console: Console) -> None:
             path.write_text(page, encoding="utf-8")
     for path in written:
         console.print(f"Wrote {path}", soft_wrap=True)
+
+
+def _with_readings(city: CityData, data: str) -> CityData:
+    """Return the city of a run with other readings of its stations."""
+    try:
+        return city.with_readings_of(load_city(data, grid=city.grid))
+    except DataError as error:
+        height, width = city.grid
+        raise DataError(
+            f"--data must have stations, quantity and unit of the run, and its grid, "
+            f"{height}x{width}: {error}"
+        ) from error

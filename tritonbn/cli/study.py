@@ -24,14 +24,14 @@ from tritonbn.cli.arguments import (
 from tritonbn.experiment import RunConfig, compare, load_run, train
 from tritonbn.experiment.baselines import BASELINES
 from tritonbn.experiment.networks.config import ConfigError
+from tritonbn.experiment.networks.data_parallel import is_torchrun, ranks_of_torchrun
 from tritonbn.experiment.networks.folds import train_folds
 from tritonbn.experiment.networks.network import BACKBONES, DESIGNS, HEADS, OPTIONS
 from tritonbn.experiment.networks.norms import NORMS
-from tritonbn.experiment.networks.ranks import is_torchrun, ranks_of_torchrun
 from tritonbn.experiment.networks.scaling import SCALINGS
 from tritonbn.experiment.networks.trained import default_device
 from tritonbn.experiment.study.compare import fill_results, report_comparison
-from tritonbn.experiment.study.display import score_tables, text_table
+from tritonbn.experiment.study.display import score_tables
 from tritonbn.experiment.study.plan import Plan
 from tritonbn.experiment.study.prepare import city_of, open_results, preset_of, source_name
 from tritonbn.experiment.study.reproduce import reproduce
@@ -41,6 +41,7 @@ from tritonbn.experiment.study.tables import station_rows
 from tritonbn.experiment.study.workers import Workforce, workforce_of
 from tritonbn.experiment.task.protocol import PROTOCOLS
 from tritonbn.experiment.task.record import REFERENCE
+from tritonbn.tables import text_table
 
 _MOST_JOBS = 4  # each needs about 1 GB of memory
 _NORMS = f"normalization: {', '.join(NORMS)}"

@@ -7,7 +7,8 @@
 """
 
 from tritonbn.experiment.api import compare, load_run, train
-from tritonbn.experiment.networks.config import RunConfig
+from tritonbn.experiment.networks.checkpoint import CheckpointError
+from tritonbn.experiment.networks.config import ConfigError, RunConfig
 from tritonbn.experiment.run import Run
 
-__all__ = ["Run", "RunConfig", "compare", "load_run", "train"]
+__all__ = ["CheckpointError", "ConfigError", "Run", "RunConfig", "compare", "load_run", "train"]

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from data_prep.city import CityData
 from data_prep.files import only_writer
-from tritonbn.experiment.networks.config import RunConfig
+from tritonbn.experiment.networks.config import RunConfig, integer
 from tritonbn.experiment.networks.folds import evaluate_networks, train_folds
 from tritonbn.experiment.run import Run
 from tritonbn.experiment.study.compare import fill_results, report_comparison
@@ -94,9 +94,13 @@ def train(
     ConfigError
         If an argument, or the combination of arguments, is not allowed, such as ``fold``: a run
         has all folds of its protocol.
+    TypeError
+        If a setting is no argument of `RunConfig`.
     DataError, FolderInUseError
-        If the city has too few stations or readings, `directory` holds other results, or another
-        process writes to it.
+        If the city has too few stations or readings, or a unit that the network cannot read,
+        `directory` holds other results, or another process writes to it.
+    CheckpointError
+        If a checkpoint in `directory` is damaged or belongs to another run.
     FloatingPointError
         If the loss becomes infinite or NaN.
 
@@ -220,12 +224,18 @@ def compare(
         Before any run: if a name is unknown, a choice takes part in no run, a setting is decided
         by another argument, as ``head`` by `heads`, a library of a baseline is not installed, or
         the scheduler cannot be reached.
+    TypeError
+        Before any run: if a setting is no argument of `RunConfig`.
     DataError, FolderInUseError
-        Before any run: if the city has too few stations or readings, `directory` holds other
-        results, or another process writes to it.
+        Before any run: if the city has too few stations or readings, or a unit that a network
+        cannot read, `directory` holds other results, or another process writes to it.
+    CheckpointError
+        If a checkpoint in `directory` is damaged or belongs to another run.
     FloatingPointError
         If the loss of every run becomes infinite or NaN. If it is that of some runs, they are left
         out, and a warning names them.
+    WorkersLostError
+        If processes or workers of the cluster have ended; the same call resumes the work.
 
     Examples
     --------
@@ -243,6 +253,7 @@ def compare(
     """
     require_free(settings, OF_COMPARISON)
     scaled = (None,) if scalings is None else scalings
+    jobs = integer("jobs", jobs, least=1)
     plan = Plan(backbones, designs, heads, norms, protocols, scaled, without, baselines, seeds)
     where = None if directory is None else Path(directory)
     preset = preset_of(where, preset, "thorough")
@@ -278,6 +289,8 @@ def load_run(directory: str | Path, *, device: Device = None) -> Run:
     ------
     DataError
         If `directory` is no run.
+    CheckpointError
+        If its checkpoint is damaged.
 
     Examples
     --------

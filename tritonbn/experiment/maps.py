@@ -12,8 +12,8 @@ import tritonbn
 from data_prep.city import CityData
 from data_prep.conversion import STANDARD_NAMES
 from data_prep.files import atomic_path
+from tritonbn.experiment.extras import require_maps
 from tritonbn.experiment.task.arrays import FloatArray, IntArray
-from tritonbn.experiment.task.extras import require_maps
 from tritonbn.experiment.task.geography import cell_axes, cell_edges
 
 WGS_84 = {

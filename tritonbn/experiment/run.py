@@ -108,10 +108,11 @@ class Run:
         Returns
         -------
         DataFrame
-            ``protocol``, ``model``, ``norm`` and ``seed``. In ug/m3: ``sprmse`` and ``spmae`` (RMSE
-            and mean absolute error of each station over time, averaged over the stations),
-            ``mean_reading``, ``time_rmse`` (RMSE over the stations, averaged over time), ``bias``,
-            and ``validation_sprmse`` (the spRMSE of the validation part, to choose models by).
+            ``protocol``, ``model``, ``norm`` and ``seed``. In the unit of the readings: ``sprmse``
+            and ``spmae`` (RMSE and mean absolute error of each station over time, averaged over the
+            stations), ``mean_reading``, ``time_rmse`` (RMSE over the stations, averaged over time),
+            ``bias``, and ``validation_sprmse`` (the spRMSE of the validation part, to choose models
+            by).
             ``stations`` (how many are scored), ``r2``, ``skill`` (1 - MSE / MSE of IDW),
             ``steps``, ``seconds`` and ``device`` of the training.
 
@@ -149,6 +150,11 @@ class Run:
         -------
         DataFrame
             One row per scored reading: ``time``, ``station``, ``reading`` and ``estimate``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such part.
         """
         if part not in TESTED_PARTS:
             raise ValueError(f"part must be one of {', '.join(TESTED_PARTS)}, got {part!r}")
@@ -161,7 +167,8 @@ class Run:
         -------
         DataFrame
             ``norm``, ``seed``, ``fold``, ``step``, ``loss`` (mean since the previous validation)
-            and ``stopping_sprmse`` (in ug/m3, of stations that take part in training).
+            and ``stopping_sprmse`` (in the unit of the readings, of stations that take part in
+            training).
         """
         key = {"norm": self.config.norm, "seed": self.config.seed}
         columns = [*key, "fold", "step", "loss", "stopping_sprmse"]
@@ -216,11 +223,11 @@ class Run:
         Returns
         -------
         DataArray
-            Over latitude and longitude (the centres of the cells, in degrees, inferred from the
-            stations of the city; see `CityData.select`), in the unit of the readings. The cells of
-            stations that have a reading hold the reading, unless the next time is predicted
-            (protocol ``"paper"``). The scalar coordinate ``crs`` holds the reference system,
-            WGS 84, as the CF conventions have it; rioxarray reads it.
+            Of shape (H, W), over latitude and longitude (the centres of the cells, in degrees,
+            inferred from the stations of the city; see `CityData.select`), in the unit of the
+            readings. The cells of stations that have a reading hold the reading, unless the next
+            time is predicted (protocol ``"paper"``). The scalar coordinate ``crs`` holds the
+            reference system, WGS 84, as the CF conventions have it; rioxarray reads it.
 
         Raises
         ------

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tritonbn.experiment.baselines import Training, process
+from tritonbn.experiment.baselines import Training, gaussian_process
 
 STATIONS, TIMES, TESTS, WIDTH = 8, 200, 30, 3
 MakeField = Callable[..., tuple[Training, np.ndarray]]
@@ -12,7 +12,7 @@ MakeField = Callable[..., tuple[Training, np.ndarray]]
 @pytest.fixture(autouse=True)
 def _few_points(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the Gaussian process learn its kernel from few readings: the time grows with the cube."""
-    monkeypatch.setattr(process, "POINTS", 90)
+    monkeypatch.setattr(gaussian_process, "POINTS", 90)
 
 
 @pytest.fixture(scope="session")

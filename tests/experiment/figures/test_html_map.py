@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from data_prep import DataError
+from tritonbn.experiment import extras
 from tritonbn.experiment.figures.html_map import html_map
-from tritonbn.experiment.task import extras
 
 TIMES = np.array([250, 260])
 

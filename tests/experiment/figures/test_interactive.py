@@ -10,8 +10,8 @@ from matplotlib import colormaps
 from matplotlib.image import imread
 
 from data_prep import DataError, load_city
+from tritonbn.experiment import extras
 from tritonbn.experiment.figures import interactive
-from tritonbn.experiment.task import extras
 from tritonbn.experiment.task.geography import cell_edges
 
 

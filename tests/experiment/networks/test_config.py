@@ -97,6 +97,10 @@ def test_a_setting_that_does_not_exist_is_refused():
             "parts must be one of 6:2:2, 3:3:2:2, 9:3:4:4, 161:26:46, got '8:2:2'",
         ),
         ({**RESIDUAL, "without": ["luck"]}, "without must be one of .*, got 'luck'"),
+        (
+            {**RESIDUAL, "without": "idw"},
+            "without must be a sequence of names, got the text 'idw'",
+        ),
     ],
 )
 def test_wrong_values_are_named(wrong, message):
@@ -151,6 +155,20 @@ def test_wrong_values_are_named(wrong, message):
 def test_what_cannot_be_trained_is_refused_with_the_reason(options, message):
     with pytest.raises(ConfigError, match=message):
         RunConfig(**{"backbone": "cnn", "norm": "none", "protocol": "paper"} | options)
+
+
+def test_what_a_network_is_without_has_one_order_and_no_name_twice():
+    configs = [
+        RunConfig("cnn", "none", **RESIDUAL, without=without)
+        for without in (["idw", "hour"], ("hour", "idw"), ("hour", "idw", "hour"))
+    ]
+    assert {config.name for config in configs} == {"cnn-residual-without-idw+hour-none-masked-0"}
+    assert len({*configs}) == 1
+
+
+def test_a_preset_takes_no_text_for_a_sequence_of_names():
+    with pytest.raises(ConfigError, match="a sequence of names, got the text 'window'"):
+        RunConfig.preset("quick", "cnn", design="residual", without="window")
 
 
 def test_without_a_window_a_network_sees_one_time():

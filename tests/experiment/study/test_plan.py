@@ -134,10 +134,13 @@ def test_each_protocol_has_the_baselines_that_it_allows() -> None:
         ("baselines", BASELINES),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_known_ones(argument: str, known: list[str]) -> None:
+def test_an_unknown_name_and_a_text_are_refused(argument: str, known: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         plan_of(**{argument: [*known, "magic", "wild"]})
     assert str(caught.value) == f"{argument} must be among {', '.join(known)}; got magic, wild"
+    with pytest.raises(ConfigError) as caught:
+        plan_of(**{argument: "magic"})
+    assert str(caught.value) == f"{argument} must be a sequence of names, got the text 'magic'"
 
 
 @pytest.mark.parametrize(

@@ -140,13 +140,13 @@ def test_errors_are_told_by_hour_and_class(results: Results) -> None:
 
 
 def test_images_are_embedded_with_their_captions(results: Results, tmp_path: Path) -> None:
-    images = {f"Figure {k}": tmp_path / f"{k}.png" for k in range(2)}
-    for k, path in enumerate(images.values()):
-        save(Figure((3 + k, 2)), path)
+    images = {f"{k}.png": f"Figure {k}" for k in range(2)}
+    for k, name in enumerate(images):
+        save(Figure((3 + k, 2)), tmp_path / name)
     page = html_report(results, sections_of(results), images)
     found = re.findall(r'src="data:image/png;base64,([^"]+)" width="(\d+)" alt="([^"]+)"', page)
     assert {caption: base64.b64decode(code) for code, _, caption in found} == {
-        caption: path.read_bytes() for caption, path in images.items()
+        caption: (tmp_path / name).read_bytes() for name, caption in images.items()
     }
     assert [width for _, width, _ in found] == ["288", "384"], "96 CSS pixels an inch"
     assert "<figcaption>Figure 1</figcaption>" in page

@@ -7,7 +7,6 @@ import pytest
 from tritonbn.experiment.study.tables import (
     chosen_network,
     difference_rows,
-    markdown,
     score_rows,
     station_rows,
     summarize,
@@ -250,7 +249,3 @@ def test_station_rows_average_the_seeds_and_mark_what_was_not_scored() -> None:
         ["B", "7", "0", "-", "-", "-", "-"],
         ["A", "7", "30", "12.00", "2.50", "4.50", "1.50"],
     ]
-
-
-def test_markdown_has_a_rule_below_its_header() -> None:
-    assert markdown([["a", "b"], ["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"

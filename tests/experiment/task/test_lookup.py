@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,6 +22,14 @@ def test_a_station_is_found_by_name_and_by_cell(city: CityData) -> None:
         assert find_station(city, station["station"]) == row
         assert find_station(city, str(station["cell"])) == row
         assert find_station(city, int(station["cell"])) == row
+
+
+def test_an_integer_is_a_cell_even_if_it_is_the_name_of_another_station(city: CityData) -> None:
+    cell = int(city.cells[1])
+    names = [str(cell), *city.stations["station"][1:]]
+    city = replace(city, stations=city.stations.assign(station=names))
+    assert find_station(city, cell) == find_station(city, np.int64(cell)) == 1
+    assert find_station(city, str(cell)) == 0
 
 
 def test_an_unknown_station_is_answered_with_those_that_exist(city: CityData) -> None:
@@ -81,6 +90,7 @@ def test_a_station_without_a_test_reading_cannot_be_shown(city: CityData) -> Non
         typical_time(Fold(replace(city, values=values), "masked"), 2)
 
 
-def test_a_time_with_an_offset_is_refused(city: CityData) -> None:
-    with pytest.raises(DataError, match="without a UTC offset; got 2023-01-02T01:00Z"):
-        find_time(city, "2023-01-02T01:00Z")
+@pytest.mark.parametrize("wanted", ["2023-01-02T01:00Z", "2031-01-01T13:00+02:00"])
+def test_a_time_with_an_offset_is_refused(city: CityData, wanted: str) -> None:
+    with pytest.raises(DataError, match=re.escape(f"without a UTC offset; got {wanted}")):
+        find_time(city, wanted)

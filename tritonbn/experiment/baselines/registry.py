@@ -2,10 +2,10 @@
 
 from tritonbn.experiment.baselines.baseline import Baseline
 from tritonbn.experiment.baselines.boosting import Boosting
+from tritonbn.experiment.baselines.gaussian_process import GaussianProcess
 from tritonbn.experiment.baselines.inverse_distance import InverseDistance, OffsetInverseDistance
 from tritonbn.experiment.baselines.kriging import OrdinaryKriging
-from tritonbn.experiment.baselines.process import GaussianProcess
-from tritonbn.experiment.baselines.regression import Ridge
+from tritonbn.experiment.baselines.ridge import Ridge
 from tritonbn.experiment.baselines.simple import MeanOfOthers, Nearest, OwnMean
 
 BASELINES: dict[str, type[Baseline]] = {

@@ -8,14 +8,12 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 
 from data_prep.city import CityData
-from tritonbn.experiment.figures.style import STYLE, Figure, axes_or_new, figure_of, unit
+from tritonbn.experiment.figures.style import STYLE, Figure, unit
 
 PANEL_INCHES = 3.6
-SIZE = (5.0, 5.0)
-"""In inches, of a figure with one panel."""
 
 
-def draw_panels(titles: Sequence[str], title: str, draw: Callable[[int, Axes], object]) -> Figure:
+def draw_panels(titles: Sequence[str], title: str, draw: Callable[[int, Axes], None]) -> Figure:
     """Make a figure with a row of panels.
 
     Parameters
@@ -41,11 +39,8 @@ def draw_panels(titles: Sequence[str], title: str, draw: Callable[[int, Axes], o
 
 
 def draw_best(
-    rmse: pd.DataFrame,
-    city: CityData,
-    colors: Mapping[str, tuple[float, ...]] | None = None,
-    ax: Axes | None = None,
-) -> Figure:
+    rmse: pd.DataFrame, city: CityData, colors: Mapping[str, tuple[float, ...]], ax: Axes
+) -> None:
     """Draw on a map which network or baseline has the lowest RMSE at each station.
 
     Parameters
@@ -54,17 +49,14 @@ def draw_best(
         One row per station, one column per network or baseline.
     city : CityData
         Gives the positions of the stations.
-    colors : mapping, optional
-        Colour of each network or baseline. Default: `colors_of` those that are best somewhere.
-    ax : Axes, optional
-        Where to draw. Default: a new figure.
+    colors : mapping
+        Colour of each network or baseline that is best somewhere, such as `colors_of` them.
+    ax : Axes
+        Where to draw.
     """
     best = rmse.idxmin(axis=1)
-    colors = colors or colors_of(best)
     places = city.stations.set_index("station")[["longitude", "latitude"]]
     with rc_context(STYLE):
-        new = ax is None
-        ax = axes_or_new(ax, SIZE)
         for name, stations in best.groupby(best):
             at = places.loc[stations.index]
             color = colors[str(name)]
@@ -75,9 +67,6 @@ def draw_best(
         ax.set_aspect(1 / np.cos(np.radians(places["latitude"].mean())))
         ax.locator_params(nbins=3)
         ax.ticklabel_format(useOffset=False)
-        if new:
-            figure_of(ax).legend(loc="outside lower center", ncols=2, frameon=False)
-    return figure_of(ax)
 
 
 def colors_of(names: pd.Series) -> dict[str, tuple[float, ...]]:
@@ -87,9 +76,7 @@ def colors_of(names: pd.Series) -> dict[str, tuple[float, ...]]:
     return {str(name): tuple(color) for name, color in zip(ordered, palette, strict=True)}
 
 
-def draw_distances(
-    rmse: pd.DataFrame, distances: pd.Series, city: CityData, ax: Axes | None = None
-) -> Figure:
+def draw_distances(rmse: pd.DataFrame, distances: pd.Series, city: CityData, ax: Axes) -> None:
     """Draw the RMSE at each station against the distance to the nearest visible station.
 
     Parameters
@@ -100,21 +87,17 @@ def draw_distances(
         In km, by station.
     city : CityData
         Gives the unit.
-    ax : Axes, optional
-        Where to draw. Default: a new figure.
+    ax : Axes
+        Where to draw.
     """
     with rc_context(STYLE):
-        ax = axes_or_new(ax, SIZE)
         for name in rmse:
             ax.scatter(distances[rmse.index], rmse[name], s=24, alpha=0.8, label=str(name))
         ax.set(xlabel="nearest visible station (km)", ylabel=f"RMSE ({unit(city)})", ylim=(0, None))
         ax.legend(frameon=False, fontsize=9)
-    return figure_of(ax)
 
 
-def draw_calibration(
-    estimates: Mapping[str, pd.DataFrame], city: CityData, ax: Axes | None = None
-) -> Figure:
+def draw_calibration(estimates: Mapping[str, pd.DataFrame], city: CityData, ax: Axes) -> None:
     """Draw the mean reading against the mean estimate in twenty groups of equal size.
 
     Parameters
@@ -123,11 +106,10 @@ def draw_calibration(
         Title, and columns `reading` and `estimate`, of each network or baseline.
     city : CityData
         Gives the unit.
-    ax : Axes, optional
-        Where to draw. Default: a new figure.
+    ax : Axes
+        Where to draw.
     """
     with rc_context(STYLE):
-        ax = axes_or_new(ax, SIZE)
         for title, table in estimates.items():
             groups = pd.qcut(table["estimate"], 20, duplicates="drop")
             means = table.groupby(groups, observed=True)[["estimate", "reading"]].mean()
@@ -136,4 +118,3 @@ def draw_calibration(
         ax.plot([low, high], [low, high], color="grey", lw=1, zorder=0)
         ax.set(xlabel=f"estimate ({unit(city)})", ylabel=f"reading ({unit(city)})", aspect="equal")
         ax.legend(frameon=False, fontsize=9)
-    return figure_of(ax)

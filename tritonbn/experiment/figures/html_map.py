@@ -12,17 +12,15 @@ from matplotlib.colors import Normalize, to_hex
 from matplotlib.ticker import MaxNLocator
 
 from data_prep.city import CityData
+from tritonbn.experiment.extras import require_maps
 from tritonbn.experiment.figures.graticule import graticule
-from tritonbn.experiment.figures.map import BACKGROUND, COLORMAP, HIDDEN_COLOR, common_scale
+from tritonbn.experiment.figures.map import BACKGROUND, COLORMAP, GREY, HIDDEN_COLOR, common_scale
 from tritonbn.experiment.figures.style import label, unit
 from tritonbn.experiment.task.arrays import BoolArray, FloatArray, IntArray
-from tritonbn.experiment.task.extras import require_maps
 from tritonbn.experiment.task.geography import cell_edges
 
 if TYPE_CHECKING:
     import folium
-
-GREY = "#808080"
 
 STYLE = f"""\
 .folium-map {{ background: {BACKGROUND}; }}

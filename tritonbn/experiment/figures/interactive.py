@@ -11,11 +11,11 @@ from matplotlib.colors import Normalize, to_hex
 from matplotlib.image import imsave
 
 from data_prep.city import CityData
+from tritonbn.experiment.extras import require_maps
 from tritonbn.experiment.figures.graticule import graticule
-from tritonbn.experiment.figures.map import COLORMAP, common_scale
+from tritonbn.experiment.figures.map import COLORMAP, GREY, common_scale
 from tritonbn.experiment.figures.style import unit
 from tritonbn.experiment.task.arrays import BoolArray, FloatArray
-from tritonbn.experiment.task.extras import require_maps
 from tritonbn.experiment.task.geography import cell_edges
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 PIXELS_PER_CELL = 16
 """So many that a browser, which smooths pictures, shows cells with sharp edges."""
-
-GREY = "#808080"
 
 
 def make_map(city: CityData, time: int, field: FloatArray, held_out: BoolArray) -> "ipyleaflet.Map":

@@ -18,6 +18,7 @@ COLORMAP = "viridis_r"
 
 HIDDEN_COLOR = "#D81B60"
 BACKGROUND = "#EFEFEF"
+GREY = "#808080"
 
 PANEL_INCHES = 3.5
 """Width of a panel with labels."""
@@ -128,9 +129,8 @@ class CityMap:
         """Write cell number and reading beside the cell of each station, where there is space."""
         size = self._label_size(6, 4, 2, self.everywhere)
         labels = np.full_like(self.places, np.inf)
-        for station in [
-            *np.argsort(self.cells)
-        ] * 4:  # several passes, as labels push each other aside
+        # several passes, as labels push each other aside
+        for station in [*np.argsort(self.cells)] * 4:
             taken = np.concatenate(
                 [np.delete(self.places, station, 0), np.delete(labels, station, 0)]
             )

@@ -4,13 +4,11 @@ from io import BytesIO
 from pathlib import Path
 
 from matplotlib import figure as matplotlib_figure
-from matplotlib.axes import Axes
 
 from data_prep.city import CityData
+from data_prep.figures import PNG_DPI as PNG_DPI
 from data_prep.figures import STYLE as STYLE
 from data_prep.files import atomic_path
-
-PNG_DPI = 160
 
 
 class Figure(matplotlib_figure.Figure):
@@ -20,18 +18,6 @@ class Figure(matplotlib_figure.Figure):
         with BytesIO() as buffer:
             self.savefig(buffer, format="png", dpi=100)
             return buffer.getvalue()
-
-
-def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the given axes, or those of a new figure of a size in inches."""
-    return ax if ax is not None else Figure(size, layout="constrained").subplots()
-
-
-def figure_of(ax: Axes) -> Figure:
-    """Return the figure that axes belong to."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure  # type: ignore[return-value]
 
 
 def label(city: CityData) -> str:

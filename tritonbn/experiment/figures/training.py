@@ -9,13 +9,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from data_prep.city import CityData
-from tritonbn.experiment.figures.style import STYLE, Figure, axes_or_new, figure_of, label, unit
+from tritonbn.experiment.figures.style import STYLE, Figure, label, unit
 
 
 def draw_training(
     history: pd.DataFrame,
     city: CityData,
-    colors: Mapping[str, str] | None = None,
+    colors: Mapping[str, str],
     ax: Axes | None = None,
 ) -> Figure:
     """Draw the validation spRMSE of one or several runs over their training steps.
@@ -27,17 +27,17 @@ def draw_training(
         and fold.
     city : CityData
         Gives name and unit.
-    colors : mapping, optional
-        Colour of each norm. Default: those of Matplotlib.
+    colors : mapping
+        Colour of each norm.
     ax : Axes, optional
         Where to draw. Default: a new figure.
     """
-    colors = colors or {}
     with rc_context(STYLE):
         new = ax is None
-        ax = axes_or_new(ax, (6, 4))
+        if ax is None:
+            ax = Figure((6, 4), layout="constrained").subplots()
         for (norm, *_), run in history.groupby(["norm", "seed", "fold"], sort=False):
-            ax.plot(run["step"], run["stopping_sprmse"], color=colors.get(str(norm)))
+            ax.plot(run["step"], run["stopping_sprmse"], color=colors[str(norm)])
         ax.grid(alpha=0.3)
         if (history["stopping_sprmse"] > 0).any():
             ax.set_yscale("log")
@@ -50,7 +50,9 @@ def draw_training(
                 ylabel=f"spRMSE ({unit(city)})",
                 title=f"Validation during training, {label(city)}",
             )
-    return figure_of(ax)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure  # type: ignore[return-value]
 
 
 def draw_training_panels(

@@ -23,7 +23,25 @@ Tensors = dict[str, Tensor]
 
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be read, or belongs to another run; the message says why."""
+    """A checkpoint cannot be read, or belongs to another run; the message says why.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from data_prep import load_city
+    >>> from tritonbn.experiment import CheckpointError, load_run, train
+    >>> city = load_city("synthetic", days=7, grid=(8, 8))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = train(city, "cnn", directory=folder, steps=2, test_times=40, progress=False)
+    ...     there = Path(folder, "runs", run.config.name)
+    ...     _ = (there / "checkpoint.safetensors").write_bytes(b"damaged")
+    ...     try:
+    ...         load_run(there)
+    ...     except CheckpointError:
+    ...         print("train this run again")
+    train this run again
+    """
 
 
 @dataclass(frozen=True)
@@ -46,8 +64,8 @@ class Checkpoint:
         State of the NumPy generator that draws the batches.
     history : list of dict
         For every validation so far: ``step``, ``loss`` (mean since the previous validation) and
-        ``stopping_sprmse`` (in ug/m3, of stations that take part in training). Residual networks
-        have an entry for step 0, which has no loss.
+        ``stopping_sprmse`` (in the unit of the readings, of stations that take part in training).
+        Residual networks have an entry for step 0, which has no loss.
     seconds : float
         Time spent in training, including that before an interruption.
     """
@@ -153,9 +171,8 @@ def identity(city: CityData) -> dict[str, Any]:
     A checkpoint of an earlier version has fewer of these facts; it is compared by those.
     """
     readings = hashlib.sha256(np.ascontiguousarray(city.times).tobytes())
-    one_nan = np.where(
-        city.observed, city.values, np.float32(np.nan)
-    )  # NaN has several bit patterns
+    # NaN has several bit patterns
+    one_nan = np.where(city.observed, city.values, np.float32(np.nan))
     readings.update(one_nan.tobytes())
     return {
         "stations": city.stations["station"].to_list(),

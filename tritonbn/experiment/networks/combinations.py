@@ -1,7 +1,9 @@
-"""Which networks can be trained with which norms under which protocols."""
+"""Which networks can be trained with which norms under which protocols, on which cities."""
 
 from importlib.util import find_spec
 
+from data_prep.city import CityData, DataError
+from tritonbn.experiment.networks.encoding import MIN_STD
 from tritonbn.experiment.networks.network import DESIGNS, Network
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.task.protocol import PROTOCOLS
@@ -42,3 +44,24 @@ def refusal(network: Network, norm: str, protocol: str) -> str:
     if NORMS[norm].by_station and network.design == "published" and head != "dense":
         return f"norm {norm} needs an unbounded output, which the {head} head does not have"
     return ""
+
+
+def require_variation(city: CityData, network: Network, norm: str) -> None:
+    """Raise `DataError` if a network would take almost all differences of the readings for noise.
+
+    Residual networks and the norms by station are made for readings of the size of ug/m3; see
+    `MIN_STD`. The other networks read any unit.
+    """
+    if network.design == "residual":
+        what = "residual networks take"
+    elif NORMS[norm].by_station:
+        what = f"norm {norm} takes"
+    else:
+        return
+    readings = city.values[city.observed]
+    std = float(readings.std()) if len(readings) else 0.0
+    if 0 < std < MIN_STD / 4:
+        raise DataError(
+            f"{what} differences below {MIN_STD:g} for noise, but the standard deviation of all "
+            f"readings of {city.name} is {std:.2g} {city.unit}; give them in another unit"
+        )

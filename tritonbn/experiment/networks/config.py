@@ -21,7 +21,15 @@ MAY_BE_NONE = ("patience", "test_times", "validation_times")
 
 
 class ConfigError(ValueError):
-    """A choice or a setting is not allowed; the message says what is."""
+    """A choice or a setting is not allowed; the message says what is.
+
+    Examples
+    --------
+    >>> from tritonbn.experiment import RunConfig
+    >>> RunConfig.preset("quick", "cnn", steps=0)
+    Traceback (most recent call last):
+    tritonbn.experiment.networks.config.ConfigError: steps must be at least 1, got 0
+    """
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,8 @@ class RunConfig:
         What follows the normalization. Default ``"dense"``; residual networks have
         ``"convolution"``.
     without : sequence of str
-        Keys of `OPTIONS`: what a residual network is trained without. Default: nothing.
+        Keys of `OPTIONS`, in any order: what a residual network is trained without. Default:
+        nothing.
     seed : int
         Decides the initial weights and the batches. Default 0.
     fold : int
@@ -189,11 +198,11 @@ class RunConfig:
         chosen = dict(settings_of(preset, backbone, norm, design, head, protocol, without))
         if scaling is not None:
             chosen["scaling"] = scaling
-        choices: dict[str, Any] = {"design": design, "head": head, "without": tuple(without)}
+        choices: dict[str, Any] = {"design": design, "head": head, "without": without}
         return cls(backbone, norm, protocol, **choices, seed=seed, fold=fold, **(chosen | settings))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "without", tuple(self.without))
+        require_sequence("without", self.without)
         for name, allowed in (
             ("backbone", BACKBONES),
             ("norm", NORMS),
@@ -205,6 +214,7 @@ class RunConfig:
             _require(name, getattr(self, name), allowed)
         for option in self.without:
             _require("without", option, OPTIONS)
+        object.__setattr__(self, "without", tuple(name for name in OPTIONS if name in self.without))
         for name, least in (
             ("seed", 0),
             ("fold", 0),
@@ -277,6 +287,12 @@ def integer(name: str, value: object, least: int) -> int:
     if value < least:
         raise ConfigError(f"{name} must be at least {least}, got {value}")
     return int(value)
+
+
+def require_sequence(name: str, names: object) -> None:
+    """Raise `ConfigError` if a text is given in place of a sequence of names."""
+    if isinstance(names, str):
+        raise ConfigError(f"{name} must be a sequence of names, got the text {names!r}")
 
 
 def _require(name: str, value: str, allowed: Collection[str]) -> None:

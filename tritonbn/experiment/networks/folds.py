@@ -8,8 +8,8 @@ import torch
 
 from data_prep.city import CityData
 from tritonbn.experiment.networks.config import RunConfig
+from tritonbn.experiment.networks.data_parallel import Ranks
 from tritonbn.experiment.networks.predict import OnProgress, evaluate
-from tritonbn.experiment.networks.ranks import Ranks
 from tritonbn.experiment.networks.train import OnStep, train_network
 from tritonbn.experiment.networks.trained import TrainedNetwork
 from tritonbn.experiment.task.parts import TESTED_PARTS

@@ -8,13 +8,13 @@ from typing import Any
 from data_prep.city import CityData
 from tritonbn.experiment.networks.levels import of_places, of_places_and_clusters
 from tritonbn.experiment.task.windows import Windows
-from tritonbn.models.norm import Norm as Layer
+from tritonbn.models.norm import Norm
 from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
 
 
 @dataclass(frozen=True)
-class Norm:
+class Normalization:
     """A normalization, or a control without one.
 
     Parameters
@@ -47,7 +47,7 @@ class Norm:
 
     title: str
     color: str
-    layer: Layer = "none"
+    layer: Norm = "none"
     segments: Callable[[CityData], Segments] | None = None
     levels: Callable[[Windows], list[Segments]] | None = None
     options: Callable[[tuple[int, int]], Mapping[str, Any]] = field(default=lambda grid: {})
@@ -61,7 +61,7 @@ class Norm:
         """Whether it is a form of local normalization."""
         return self.layer in ("local", "local-batch") or self.levels is not None
 
-    def layer_for(self, windows: Windows, pooling: float) -> Layer:
+    def layer_for(self, windows: Windows, pooling: float) -> Norm:
         """Return the layer for a training, with `pooling` if it has several levels."""
         if self.levels is None:
             return self.layer
@@ -69,30 +69,30 @@ class Norm:
 
 
 NORMS = {
-    "none": Norm("no normalization", "#999999"),
-    "global": Norm("global normalization", "#E69F00", "global"),
-    "local": Norm("local normalization", "#0072B2", "local"),
-    "local-nearest": Norm(
+    "none": Normalization("no normalization", "#999999"),
+    "global": Normalization("global normalization", "#E69F00", "global"),
+    "local": Normalization("local normalization", "#0072B2", "local"),
+    "local-nearest": Normalization(
         "local, by nearest station",
         "#56B4E9",
         "local",
         segments=lambda city: Segments.nearest(city.cells.tolist(), city.grid),
     ),
-    "local-stations": Norm(
+    "local-stations": Normalization(
         "local, stations and rest",
         "#009E73",
         "local",
         segments=lambda city: Segments.stations(city.cells.tolist(), city.grid),
     ),
-    "local-after": Norm(
+    "local-after": Normalization(
         "local, after the activation",
         "#F0E442",
         "local",
         options=lambda grid: {"norm_after": True},
         backbones=("cnn", "cnn-lstm"),
     ),
-    "local-batch": Norm("local, batch statistics", "#332288", "local-batch"),
-    "recurrent": Norm(
+    "local-batch": Normalization("local, batch statistics", "#332288", "local-batch"),
+    "recurrent": Normalization(
         "local, in the recurrence too",
         "#5D3A00",
         "local",
@@ -100,25 +100,25 @@ NORMS = {
         backbones=("convlstm",),
         recurrent=True,
     ),
-    "pooled": Norm(
+    "pooled": Normalization(
         "local, drawn to stations and grid",
         "#882255",
         levels=of_places,
     ),
-    "pooled-clusters": Norm(
+    "pooled-clusters": Normalization(
         "local, drawn to stations, clusters, grid",
         "#999933",
         levels=of_places_and_clusters,
         clusters=True,
     ),
-    "offset": Norm("gain and offset, no norm.", "#CC79A7", "offset"),
-    "embedding": Norm(
+    "offset": Normalization("gain and offset, no norm.", "#CC79A7", "offset"),
+    "embedding": Normalization(
         "station embedding, no norm.",
         "#D55E00",
         options=lambda grid: {"embedding": grid},
         backbones=("cnn", "cnn-lstm"),
     ),
-    "scaled": Norm("station scaling, no norm.", "#000000", by_station=True),
+    "scaled": Normalization("station scaling, no norm.", "#000000", by_station=True),
 }
 """The normalizations by name. Controls without one are ``"offset"``, ``"embedding"`` and
 ``"scaled"``. The colours are Okabe and Ito's palette, an indigo, a wine red, an olive and

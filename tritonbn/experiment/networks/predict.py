@@ -124,9 +124,8 @@ def batches(
     """Yield the rows of each batch; its samples hide the same station and are spread over time.
 
     Otherwise a network that uses the statistics of the batch could infer the hidden readings from
-    the other samples. The
-    batches of such a network have the same size on every device, because its estimates depend on
-    the size, and a single sample is repeated.
+    the other samples. The batches of such a network have the same size on every device, because its
+    estimates depend on the size, and a single sample is repeated.
 
     Parameters
     ----------

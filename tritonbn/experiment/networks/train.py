@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from data_prep.city import CityData
 from tritonbn.experiment.networks.allocator import keep_freed_memory
 from tritonbn.experiment.networks.checkpoint import Checkpoint, identity
+from tritonbn.experiment.networks.combinations import require_variation
 from tritonbn.experiment.networks.config import RunConfig
+from tritonbn.experiment.networks.data_parallel import Ranks
 from tritonbn.experiment.networks.encoding import Encoding
 from tritonbn.experiment.networks.predict import estimate
-from tritonbn.experiment.networks.ranks import Ranks
 from tritonbn.experiment.networks.recipe import Recipe
 from tritonbn.experiment.networks.recipes import recipe_of
 from tritonbn.experiment.networks.scaling import Scaler
@@ -42,7 +43,8 @@ class StepInfo:
     loss : float
         Of the batch of this step.
     stopping_sprmse : float or None
-        In ug/m3, of stations that take part in training; None if this step does not validate.
+        In the unit of the readings, of stations that take part in training; None if this step does
+        not validate.
     """
 
     fold: int
@@ -96,10 +98,12 @@ def train_network(
     ConfigError
         If there are more processes than samples in a batch.
     DataError
-        If the city has too few stations or readings to train on.
+        If the city has too few stations or readings to train on, or its readings hardly vary in
+        their unit.
     FloatingPointError
         If the loss is not finite.
     """
+    require_variation(city, config.network, config.norm)
     device = device or default_device()
     ranks = ranks or Ranks()
     directory = directory if ranks.is_first else None
@@ -120,7 +124,7 @@ def train_network(
     model = recipe.network(fold, device)
     parallel = ranks.parallel(model, config.batch_size)
     optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, weight_decay=recipe.weight_decay
+        model.parameters(), config.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     rng = np.random.default_rng(config.seed)
 

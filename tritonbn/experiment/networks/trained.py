@@ -29,8 +29,8 @@ class TrainedNetwork:
         From the unit of the readings to the scale of the network.
     history : list of dict
         For every validation: ``step``, ``loss`` (mean since the previous validation) and
-        ``stopping_sprmse`` (in ug/m3, of stations that take part in training). Residual networks
-        have an entry for step 0, which has no loss.
+        ``stopping_sprmse`` (in the unit of the readings, of stations that take part in training).
+        Residual networks have an entry for step 0, which has no loss.
     steps : int
         Steps taken; fewer than `config.steps` after early stopping.
     seconds : float

@@ -6,8 +6,9 @@ from functools import partial
 import pandas as pd
 
 from data_prep.city import CityData
-from tritonbn.experiment.study.tables import Rows, arm_title
+from tritonbn.experiment.study.tables import arm_title
 from tritonbn.experiment.task.scores import classes, concentrations, hours, rmse_by
+from tritonbn.tables import Rows
 
 
 def breakdown_rows(estimates: pd.DataFrame, city: CityData) -> Rows:

@@ -6,6 +6,7 @@ import torch
 from rich.console import Console
 
 from data_prep.city import DataError
+from tritonbn.experiment.networks.combinations import require_variation
 from tritonbn.experiment.study.display import RunDisplay, score_tables
 from tritonbn.experiment.study.figures import COMPARISON, TRAINING, save_figures
 from tritonbn.experiment.study.plan import Plan
@@ -46,9 +47,15 @@ def fill_results(
 
     Raises
     ------
+    DataError
+        Before any run, if the readings hardly vary in their unit, for a network that takes small
+        differences for noise.
     FloatingPointError
-        If this holds for all runs of the plan.
+        If the loss of all runs of the plan has become infinite or NaN.
     """
+    runs = plan.runs()
+    for network, norm, *_ in runs:
+        require_variation(results.city, network, norm)
     missing = [pair for pair in plan.baselines_by_protocol() if not results.has_baseline(*pair)]
     if missing:
         with RunDisplay(len(missing), console, lambda: score_tables(results.runs())) as display:
@@ -61,11 +68,11 @@ def fill_results(
             protocol,
             design=network.design,
             head=network.head,
+            scaling=network.scaling,
             without=network.without,
             seed=seed,
-            **({} if network.scaling is None else {"scaling": network.scaling}),
         )
-        for network, norm, protocol, seed in plan.runs()
+        for network, norm, protocol, seed in runs
     ]
     if configs:
         try:

@@ -18,25 +18,12 @@ from rich.table import Table
 
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.train import StepInfo
-from tritonbn.experiment.study.tables import Rows, score_rows
+from tritonbn.experiment.study.tables import score_rows
 from tritonbn.experiment.task.protocol import PROTOCOLS
+from tritonbn.tables import text_table
 
 NOT_SHOWN = ("RMSE of a time", "spMAE", "bias", "R2")
 """Columns of scores that do not fit a terminal."""
-
-
-def text_table(rows: Rows, title: str | None = None) -> Table:
-    """Lay out a table for a terminal; columns of numbers are aligned to the right."""
-    header, *body = rows
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for column, heading in enumerate(header):
-        numeric = all(
-            row[column].strip("+-").replace(".", "").isdigit() or row[column] == "-" for row in body
-        )
-        table.add_column(heading, justify="right" if numeric else "left")
-    for row in body:
-        table.add_row(*row)
-    return table
 
 
 def score_tables(runs: pd.DataFrame) -> list[Table]:

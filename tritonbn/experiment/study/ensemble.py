@@ -6,7 +6,6 @@ from data_prep.city import CityData
 from tritonbn.experiment.baselines import BASELINES
 from tritonbn.experiment.study.tables import (
     Arm,
-    Rows,
     best_baseline,
     interval,
     is_ablation,
@@ -17,6 +16,7 @@ from tritonbn.experiment.study.tables import (
 )
 from tritonbn.experiment.task.record import NO_NORM
 from tritonbn.experiment.task.scores import MIN_READINGS, mean_difference, station_scores
+from tritonbn.tables import Rows
 
 
 def mean_estimates(estimates: pd.DataFrame) -> pd.DataFrame:

@@ -148,7 +148,7 @@ def nearest_visible(city: CityData, protocol: str) -> DoubleArray:
     return np.asarray(np.where(hidden, np.inf, distances).min(axis=1), np.float64)
 
 
-def _panels(results: Results, title: str, draw: Callable[[int, Axes], object]) -> Figure:
+def _panels(results: Results, title: str, draw: Callable[[int, Axes], None]) -> Figure:
     """Make a figure with one panel for each protocol."""
     titles = [f"protocol {protocol}" for protocol in _protocols(results)]
     return draw_panels(titles, f"{title}, {label(results.city)}", draw)

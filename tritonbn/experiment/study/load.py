@@ -8,7 +8,7 @@ from data_prep.city import DataError
 from tritonbn.experiment.networks.checkpoint import FILE_NAME
 from tritonbn.experiment.networks.trained import load_network
 from tritonbn.experiment.run import Run
-from tritonbn.experiment.study.results import Results
+from tritonbn.experiment.study.results import RESULT, Results, read_record
 from tritonbn.experiment.task.record import REFERENCE
 
 
@@ -44,8 +44,7 @@ def open_run(directory: Path, device: torch.device | None = None) -> tuple[Resul
     results = Results.open(around[0])
     networks = [load_network(fold, results.city, device) for fold in folds or [directory]]
     config = networks[0].config
-    whole = directory.resolve() == results.run_directory(config).resolve()
-    record = results.record(config) if whole and results.is_finished(config) else None
+    record = read_record(directory) if (directory / RESULT).exists() else None
     known = results.has_baseline(REFERENCE, config.protocol)
     reference = results.reference(config.protocol) if known else None
     return results, Run(results.city, config, networks, record=record, reference=reference)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tritonbn.experiment.baselines import BASELINES, baselines_of
 from tritonbn.experiment.networks.combinations import refusal
-from tritonbn.experiment.networks.config import ConfigError, integer
+from tritonbn.experiment.networks.config import ConfigError, integer, require_sequence
 from tritonbn.experiment.networks.network import BACKBONES, DESIGNS, HEADS, OPTIONS, Network
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.networks.scaling import SCALINGS
@@ -64,6 +64,7 @@ class Plan:
             ("without", self.without, OPTIONS),
             ("baselines", self.baselines or (), BASELINES),
         ):
+            require_sequence(name, chosen)
             if unknown := [str(value) for value in chosen if value not in allowed]:
                 known = ", ".join(value for value in allowed if value)
                 raise ConfigError(f"{name} must be among {known}; got {', '.join(unknown)}")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
+from data_prep.figures import CSS_PIXELS_PER_INCH
 from data_prep.files import atomic_path
 from tritonbn.experiment.baselines import BASELINES
 from tritonbn.experiment.figures.style import PNG_DPI, label, unit
@@ -21,7 +22,6 @@ from tritonbn.experiment.study.tables import (
     PUBLISHED_PROTOCOL,
     difference_rows,
     is_ablation,
-    markdown,
     score_rows,
     station_rows,
     suspicious_stations,
@@ -29,13 +29,13 @@ from tritonbn.experiment.study.tables import (
 )
 from tritonbn.experiment.task.parts import PARTS
 from tritonbn.experiment.task.protocol import PROTOCOLS
+from tritonbn.tables import markdown
 
 PUBLISHED_NOTE = (
     "Published: the published spRMSE of Antwerp. Its code computes the RMSE of one random sample "
     "of each batch and averages them, which is a mean absolute error: compare it with spMAE."
 )
 ENSEMBLE_NOTE = "Ensembles (the mean of the estimates of all seeds) and the best baseline:"
-CSS_PIXELS_PER_INCH = 96
 SYNTHETIC_NOTE = "The readings are synthetic: they were generated, not measured."
 
 
@@ -152,7 +152,7 @@ def markdown_report(results: Results, sections: Sequence[Mapping[str, Any]]) -> 
 
 
 def html_report(
-    results: Results, sections: Sequence[Mapping[str, Any]], images: Mapping[str, Path]
+    results: Results, sections: Sequence[Mapping[str, Any]], images: Mapping[str, str]
 ) -> str:
     """Format everything as one HTML page that needs no other file.
 
@@ -162,8 +162,8 @@ def html_report(
         The results folder.
     sections : sequence of mapping
         From `sections_of`.
-    images : mapping of str to Path
-        Caption and PNG of each figure.
+    images : mapping of str to str
+        PNG in the folder, and the caption, of each figure.
     """
     template = files("tritonbn.experiment.study").joinpath("report.html.jinja").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -173,7 +173,7 @@ def html_report(
         facts=facts(results),
         sections=sections,
         ensemble_note=ENSEMBLE_NOTE,
-        images=[Image.read(path, caption) for caption, path in images.items()],
+        images=[Image.read(results.directory / name, text) for name, text in images.items()],
         versions=results.facts["versions"],
     )
 
@@ -189,11 +189,10 @@ def write_report(results: Results, images: Mapping[str, str]) -> None:
         PNG in that folder, and the caption, of each figure.
     """
     results.write_tables()
-    captions = {caption: results.directory / name for name, caption in images.items()}
     sections = sections_of(results)
     pages = {
         "table.md": markdown_report(results, sections),
-        "report.html": html_report(results, sections, captions),
+        "report.html": html_report(results, sections, images),
     }
     for name, text in pages.items():
         with atomic_path(results.directory / name) as path:

@@ -22,6 +22,9 @@ from tritonbn.experiment.task.record import COLUMNS, KEYS, NO_NORM, REFERENCE, R
 CONFIG = "config.json"
 """The file that makes a folder a results folder; it is written last."""
 
+RESULT = "result.json"
+"""The file that makes the folder of a run or a baseline complete; it is written last."""
+
 FORMAT = 6
 """Of the folder; raised whenever older results must not be mixed with new ones."""
 
@@ -96,11 +99,11 @@ class Results:
 
     def is_finished(self, config: RunConfig) -> bool:
         """Whether a run has been trained and tested in all of its folds."""
-        return (self.run_directory(config) / "result.json").exists()
+        return (self.run_directory(config) / RESULT).exists()
 
     def has_baseline(self, name: str, protocol: str) -> bool:
         """Whether a baseline has been tested."""
-        return (self._baseline_directory(name, protocol) / "result.json").exists()
+        return (self._baseline_directory(name, protocol) / RESULT).exists()
 
     def baseline(self, name: str, protocol: str) -> dict[str, Any]:
         """Test a baseline, unless this has been done before.
@@ -119,14 +122,14 @@ class Results:
         """
         directory = self._baseline_directory(name, protocol)
         if self.has_baseline(name, protocol):
-            return read_json(directory / "result.json")
+            return read_json(directory / RESULT)
         like = self.config("cnn", "none", protocol)
         return self.add(evaluate_baseline(name, self.city, protocol, like.test_times, like.parts))
 
     def reference(self, protocol: str) -> Record:
         """Return what `REFERENCE` estimated; test it if this has not been done before."""
         self.baseline(REFERENCE, protocol)
-        return _read_record(self._baseline_directory(REFERENCE, protocol))
+        return read_record(self._baseline_directory(REFERENCE, protocol))
 
     def add(self, record: Record) -> dict[str, Any]:
         """Write what a run or a baseline estimated, and return its row of `runs`."""
@@ -142,12 +145,8 @@ class Results:
                 record.estimates[part].to_parquet(path, index=False)
         with atomic_path(directory / "stations.csv") as path:
             record.stations(self.city).to_csv(path, index=False)
-        write_json(directory / "result.json", {**row, "history": record.history})
+        write_json(directory / RESULT, {**row, "history": record.history})
         return row
-
-    def record(self, config: RunConfig) -> Record:
-        """Read what a finished run estimated."""
-        return _read_record(self.run_directory(config))
 
     def runs(self) -> pd.DataFrame:
         """Return one row per finished run and tested baseline.
@@ -191,7 +190,7 @@ class Results:
         found = [
             (read_json(path), path.parent)
             for kind in ("runs", "baselines")
-            for path in self.directory.glob(f"{kind}/*/result.json")
+            for path in self.directory.glob(f"{kind}/*/{RESULT}")
         ]
         return sorted(found, key=lambda pair: _order(pair[0]))
 
@@ -209,11 +208,12 @@ def _order(result: Mapping[str, Any]) -> tuple[object, ...]:
     )
 
 
-def _read_record(directory: Path) -> Record:
-    facts = read_json(directory / "result.json")
+def read_record(directory: Path) -> Record:
+    """Read what a finished run or a tested baseline estimated, given its folder."""
+    facts = read_json(directory / RESULT)
     estimates = {part: _read_estimates(directory, part) for part in FILES}
     names = (*KEYS, "steps", "seconds", "device", "history")
-    with _intact(directory / "result.json"):
+    with _intact(directory / RESULT):
         return Record(**{name: facts[name] for name in names}, estimates=estimates)
 
 

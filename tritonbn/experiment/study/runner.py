@@ -17,8 +17,8 @@ from data_prep.city import CityData
 from data_prep.files import atomic_path
 from tritonbn.experiment.networks.checkpoint import FILE_NAME
 from tritonbn.experiment.networks.config import RunConfig
+from tritonbn.experiment.networks.data_parallel import Ranks
 from tritonbn.experiment.networks.folds import evaluate_networks, train_folds
-from tritonbn.experiment.networks.ranks import Ranks
 from tritonbn.experiment.networks.train import StepInfo
 from tritonbn.experiment.study.display import RunDisplay, score_tables
 from tritonbn.experiment.study.results import Results

@@ -1,6 +1,6 @@
 """The tables of scores as text, and what they say about local normalization."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from tritonbn.experiment.networks.network import Network
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.task.record import NO_NORM
 from tritonbn.experiment.task.scores import MIN_READINGS, mean_difference
+from tritonbn.tables import Rows
 
 PUBLISHED_PROTOCOL = "paper"
 
@@ -39,9 +40,6 @@ OTHERS = tuple(name for name, norm in NORMS.items() if not norm.local)
 
 Arm = tuple[str, str]
 """A network or baseline, and its norm."""
-
-Rows = list[list[str]]
-"""A table as text, the header first."""
 
 
 def title_of(model: str) -> str:
@@ -283,10 +281,3 @@ def _number(value: float) -> str:
     if pd.isna(value):
         return "-"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Format a table as Markdown."""
-    header, *body = rows
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

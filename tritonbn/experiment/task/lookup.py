@@ -1,5 +1,7 @@
 """Find a station by name or cell number, and a time by its ISO 8601 text."""
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 
@@ -17,8 +19,8 @@ def find_station(city: CityData, station: str | int | None = None) -> int:
     ----------
     city : CityData
     station : str or int, optional
-        The name, or the cell number as an integer or as text. Default: cell 621 if a station
-        stands there, else the station with the most readings.
+        The cell number as an integer; or as text the name, else the cell number. Default: cell
+        621 if a station stands there, else the station with the most readings.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def find_station(city: CityData, station: str | int | None = None) -> int:
         if str(CASE_STUDY_CELL) in cells:
             return cells.index(str(CASE_STUDY_CELL))
         return int(city.observed.sum(axis=0).argmax())
-    for known in (names, cells):
+    for known in (cells,) if isinstance(station, Integral) else (names, cells):
         if str(station) in known:
             return known.index(str(station))
     there = ", ".join(f"{cell} {name}" for cell, name in zip(cells, names, strict=True))
@@ -62,22 +64,23 @@ def find_time(city: CityData, time: str) -> int:
     Raises
     ------
     DataError
-        If the city does not have this time.
+        If the time has a UTC offset, or the city does not have it.
     """
     first, last = city.times[[0, -1]]
+    absent = DataError(f"{city.name} has no time {time}; its times are from {first} to {last}")
     try:
         stamp = pd.to_datetime(time, format="ISO8601")
-        (found,) = np.flatnonzero(city.times == stamp.tz_localize(None).to_datetime64())
     except ValueError as error:
-        raise DataError(
-            f"{city.name} has no time {time}; its times are from {first} to {last}"
-        ) from error
+        raise absent from error
     if stamp.tzinfo is not None:
         raise DataError(
             f"a time must be in the time zone of the data, such as {first}, without a UTC offset; "
             f"got {time}"
         )
-    return int(found)
+    found = np.flatnonzero(city.times == stamp.to_datetime64())
+    if not len(found):
+        raise absent
+    return int(found[0])
 
 
 def require_reading(city: CityData, time: int, station: int) -> None:

@@ -12,6 +12,7 @@ from tritonbn.kernels.configs import Config
 from tritonbn.kernels.offline.cases import Case, compile_cases
 from tritonbn.kernels.offline.compiler import TARGETS, Compiled
 from tritonbn.kernels.offline.sass import disassemble, repeated_instructions
+from tritonbn.tables import LEFT, RIGHT, Rows, markdown
 
 _COUNTED = "sm_90"
 _PARTS = 16  # parts of the work per target, each compiled by one task of the process pool
@@ -81,7 +82,7 @@ def per_value(case: Case, compiled: Compiled) -> float | None:
     return repeated_instructions(disassemble(compiled.cubin)) * 32 * warps / (rows * columns)
 
 
-def table(usages: Iterable[Usage]) -> list[list[str]]:
+def table(usages: Iterable[Usage]) -> Rows:
     """Return headings and rows: the maxima over all layouts, masks and activations.
 
     Instructions are those of sm_90, if it is among the targets.
@@ -107,9 +108,10 @@ def table(usages: Iterable[Usage]) -> list[list[str]]:
     return rows
 
 
-def markdown(usages: Iterable[Usage]) -> str:
+def page(usages: Iterable[Usage]) -> str:
     """Return the page KERNELS.md."""
-    headings, *rows = table(usages)
+    rows = table(usages)
+    alignment = [LEFT] * 3 + [RIGHT] * (len(rows[0]) - 3)
     lines = [
         "# Registers and memory of the kernels",
         "",
@@ -122,8 +124,6 @@ def markdown(usages: Iterable[Usage]) -> str:
         "or of the whole kernel if it has none, for each value of the tile on sm_90, without mask",
         "and activation in contiguous memory.",
         "",
-        f"| {' | '.join(headings)} |",
-        f"| {' | '.join(['---'] * 3 + ['---:'] * (len(headings) - 3))} |",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        markdown(rows, alignment),
     ]
     return "\n".join(lines) + "\n"

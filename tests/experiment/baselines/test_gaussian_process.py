@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tritonbn.experiment.baselines.gaussian_process import TIMES, GaussianProcess, fit_kernel
 from tritonbn.experiment.baselines.plane import east_north_km
-from tritonbn.experiment.baselines.process import TIMES, GaussianProcess, fit_kernel
 from tritonbn.experiment.baselines.simple import MeanOfOthers
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from data_prep.city import DataError
 from data_prep.fill import distances_km
-from tritonbn.experiment.baselines.regression import Ridge
+from tritonbn.experiment.baselines.ridge import Ridge
 
 
 @pytest.mark.parametrize("horizon", [0, 1])
