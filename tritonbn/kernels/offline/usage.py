@@ -122,7 +122,8 @@ def page(usages: Iterable[Usage]) -> str:
         "layouts, with and without mask and activation, compiled for 64 channels and a 32x32 grid.",
         "float16 uses the same tiles as bfloat16. The instructions are those of the longest loop,",
         "or of the whole kernel if it has none, for each value of the tile on sm_90, without mask",
-        "and activation in contiguous memory.",
+        "and activation in contiguous memory; in float64 only what needs the most registers is",
+        "compiled.",
         "",
         markdown(rows, alignment),
     ]
