@@ -2,6 +2,8 @@
 
 import warnings
 from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +54,19 @@ def warn_of_impossible_values(found: Impossible, readings: int, city: CityData) 
         f"{found.number:,} of {readings:,} readings of {city.name} are impossible for "
         f"{city.quantity} in {city.unit}: {examples}. If they are codes for missing readings, "
         "prepare the city with valid=(-50, 1000), on the command line --valid=-50:1000",
+        DataWarning,
+        stacklevel=2,
+    )
+
+
+def warn_of_unknown_stations(names: Collection[str], stations: Path) -> None:
+    """Warn of names in the readings that the table of stations does not have."""
+    if not names:
+        return
+    shown = ", ".join(sorted(names)[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    warnings.warn(
+        f"{stations} does not have {len(names):,} of the stations in the readings, which are left "
+        f"out: {shown}",
         DataWarning,
         stacklevel=2,
     )

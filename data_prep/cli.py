@@ -22,6 +22,7 @@ from data_prep.sources.openaq_download import download_openaq
 from data_prep.synthetic import synthetic_city, write_archive
 from data_prep.synthetic.city import period
 from data_prep.termination import STATUS, TerminatedError, sigterm_raises
+from data_prep.tidy import tables_in
 
 Run = Callable[[argparse.Namespace, Console], None]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -243,6 +244,10 @@ def _save(read: Callable[[], CityData], directory: Path, console: Console) -> No
     """Read a city, save it and describe it."""
     if directory.exists() and not directory.is_dir():
         raise DataError(f"--out must be a folder, but {directory} is a file")
+    if tables := tables_in(directory):
+        raise DataError(
+            f"{directory} holds tables to read ({', '.join(tables)}); give another --out"
+        )
     city = read()
     city.save(directory)
     console.print(describe(city))

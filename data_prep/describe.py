@@ -12,7 +12,16 @@ from data_prep.city import CityData
 
 _Lines = Callable[[str, Any], Iterable[tuple[str, str]]]
 
-STATION_HEADINGS = ("station", "cell", "latitude", "longitude", "coverage", "median", "p99")
+STATION_HEADINGS = (
+    "station",
+    "cell",
+    "latitude",
+    "longitude",
+    "coverage",
+    "median",
+    "99th percentile",
+)
+_NAMES = dict.fromkeys(("averaged", "averaged_over_units"), "rows averaged with others")
 TEXT_COLUMNS = 4
 """So many of them are aligned to the left."""
 
@@ -58,7 +67,7 @@ def city_facts(city: CityData) -> Iterator[tuple[str, str]]:
     yield "span", _span(city)
     yield "coverage", _coverage(city.observed)
     yield "median", _quantile(city.values, 0.5)
-    yield "p99", _quantile(city.values, 0.99)
+    yield "99th percentile", _quantile(city.values, 0.99)
     yield from _report_lines(city.report)
 
 
@@ -104,7 +113,7 @@ def _report_lines(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield names and values of the report; details of single devices are left out."""
     special: dict[str, _Lines] = {"window": _window_lines, "shared_cells": _shared_cells_lines}
     for key, value in report.items():
-        name = key.replace("_", " ")
+        name = _NAMES.get(key, key.replace("_", " "))
         try:
             yield from special[key](name, value)
         except (AttributeError, KeyError, TypeError, ValueError):  # it may come from elsewhere

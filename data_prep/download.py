@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -76,9 +77,32 @@ def fetch(files: "pooch.Pooch", name: str, bar: Any = False) -> Path:
             break
         except (ValueError, requests.RequestException) as error:
             if not retries_left or _is_refused(error):
-                raise DataError(f"{name} could not be downloaded: {error}") from error
+                message = f"{name} could not be downloaded: {error}"
+                raise transfer_error(files.get_url(name), error, message) from error
             time.sleep(1 + RETRIES - retries_left)
     return path
+
+
+def transfer_error(url: str, error: Exception, message: str) -> DataError:
+    """Return the error of a failed transfer, which says so if the server was not reached.
+
+    Parameters
+    ----------
+    url : str
+    error : Exception
+        What was raised.
+    message : str
+        What to say if the server was reached.
+    """
+    if not isinstance(error, requests.ConnectionError):
+        return DataError(message)
+    cause: BaseException = error
+    while before := cause.__cause__ or cause.__context__:
+        cause = before
+    return DataError(
+        f"{urlsplit(url).netloc} cannot be reached ({getattr(cause, 'strerror', None) or cause}). "
+        "If you have the data, give their path: --data PATH, or --data NAME:PATH"
+    )
 
 
 def _is_refused(error: Exception) -> bool:

@@ -106,7 +106,7 @@ def only_writer(directory: Path) -> Iterator[None]:
     except Timeout:
         raise FolderInUseError(
             f"{directory} is in use by another process; wait until it has ended, or choose "
-            "another folder"
+            "another folder with --out"
         ) from None
     try:
         yield
@@ -122,9 +122,12 @@ def only_writer(directory: Path) -> Iterator[None]:
 def _new_file(path: Path) -> tuple[int, Path]:
     """Make a temporary file that is locked, since it is in use."""
     while True:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=f"{_MARK}{path.suffix}", dir=path.parent
-        )
+        try:
+            handle, name = tempfile.mkstemp(
+                prefix=f".{path.name}.", suffix=f"{_MARK}{path.suffix}", dir=path.parent
+            )
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         _lock(handle)
         if os.fstat(handle).st_nlink:
             return handle, Path(name)

@@ -245,7 +245,8 @@ def _reader_of(data: str | Path) -> Callable[..., CityData]:
         names = ", ".join(map(repr, SOURCES))
         with_path = ", ".join(f"{name}:PATH" for name in IMPORTERS)
         raise DataError(
-            f"data must be {names}, {with_path} or the path of a file or folder, got {str(data)!r}"
+            f"{str(data)!r} does not exist; expected {names}, {with_path} or the path of a file or "
+            "folder"
         )
     for format_ in FORMATS:
         if format_.matches(path):

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_prep.city import DataError
 from data_prep.grid import parse_grid
-from data_prep.load import options_of
+from data_prep.load import FORMATS, options_of, split_source
 
 Option = tuple[str, Callable[[str], Any], str, str]
 
@@ -50,8 +50,16 @@ def given_options(options: argparse.Namespace, data: str) -> dict[str, Any]:
     allowed = options_of(data)
     if unknown := [name for name in given if name not in allowed]:
         flags = ", ".join("--" + name.replace("_", "-") for name in unknown)
-        raise DataError(f"{data} has no option {flags}")
+        raise DataError(f"{data}{_format_of(data)} has no option {flags}")
     return given
+
+
+def _format_of(data: str) -> str:
+    """Return what the format of a path is, between commas; nothing for a source."""
+    name, path = split_source(data)
+    if name is not None or path is None:
+        return ""
+    return next(f", {format_.help}," for format_ in FORMATS if format_.matches(path))
 
 
 def grid(text: str) -> tuple[int, int]:
@@ -90,9 +98,14 @@ _GROUPS: dict[str, tuple[Option, ...]] = {
         ("--every", str, "PERIOD", "average over periods: 15min, 1h, 1d, ...; or none"),
         ("--least", float, "SHARE", "of the readings of a period that it needs (default: 0.75)"),
         ("--valid", _numbers(":", "MIN:MAX"), "MIN:MAX", "such as 0:1000, or --valid=-50:1000"),
-        ("--bounds", bounds, "W,S,E,N", "a box in degrees, such as --bounds=-5,40,10,60"),
     ),
     "options of single sources": (
+        (
+            "--bounds",
+            bounds,
+            "W,S,E,N",
+            "NAME:PATH: a box in degrees, such as --bounds=-5,40,10,60",
+        ),
         ("--time-zone", str, "ZONE", "eea, csv: UTC, an offset such as UTC+1, or a name"),
         ("--metadata", Path, "FILE", "eea: the table of the sampling points"),
         ("--sensors", Path, "FILE", "purpleair: the table of the sensors"),

@@ -27,8 +27,8 @@ def save(city: CityData, directory: Path) -> None:
     with (
         only_writer(directory),
         atomic_path(directory / "city.json") as facts_path,  # replaced last
-        atomic_path(directory / "stations.parquet") as stations_path,
         atomic_path(directory / "readings.parquet") as readings_path,
+        atomic_path(directory / "stations.parquet") as stations_path,  # first: see `tables_in`
     ):
         readings.to_parquet(readings_path, index=False)
         city.stations.to_parquet(stations_path, index=False)
@@ -38,6 +38,13 @@ def save(city: CityData, directory: Path) -> None:
 
 def load(directory: Path) -> CityData:
     """Read a city from the folder that `save` wrote."""
+    if not directory.exists():
+        raise DataError(f"{directory} does not exist; expected the folder of a prepared city")
+    if not (directory / "city.json").exists():
+        raise DataError(
+            f"{directory} does not hold a prepared city; prepare it first: "
+            f"tritonbn data prepare {directory} --out ..."
+        )
     try:
         facts = json.loads((directory / "city.json").read_text(encoding="utf-8"))
         readings = pd.read_parquet(directory / "readings.parquet")

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from data_prep.assemble import Batch
 from data_prep.city import DataError
 from data_prep.folders import files_below
-from data_prep.text import encoding_hint, number_hint
+from data_prep.text import csv_hint, encoding_hint, number_hint
 
 BATCH_ROWS = 1 << 20
 """The largest number of rows of a batch of Parquet."""
@@ -76,8 +76,13 @@ class Readings:
         required = [
             name for name in _REQUIRED if name != "station" or self._folder_station(first) is None
         ]
-        if missing := [name for name in required if name not in names]:
-            raise DataError(f"{first} must have the columns {missing}, got {names}")
+        if not {*required} <= {*names}:
+            hint = csv_hint(
+                "for other names or separators", self._table_of(first), " and --columns"
+            )
+            raise DataError(
+                f"{first} must have the columns {', '.join(required)} and value, got {names}{hint}"
+            )
         others = [name for name in names if name not in _REQUIRED]
         numeric = [name for name in others if _may_be_numeric(columns[name])]
         candidates = ["value"] if "value" in names else numeric
@@ -94,7 +99,7 @@ class Readings:
             return None
         rows = 0
         for file in self.files:
-            with _errors_of(file):
+            with self._errors_of(file):
                 rows += int(pq.read_metadata(file).num_rows)
         return rows
 
@@ -109,7 +114,7 @@ class Readings:
         """
         for file in self.files:
             rows = 0
-            with _errors_of(file, self.column):
+            with self._errors_of(file, self.column):
                 for time, station, value in self._read(file):
                     values = value.to_numpy(zero_copy_only=False)
                     yield Batch(_seconds(time, file, rows), self._numbers_of(station), values)
@@ -155,7 +160,7 @@ class Readings:
         return None
 
     def _columns(self, file: Path) -> dict[str, pa.DataType]:
-        with _errors_of(file):
+        with self._errors_of(file):
             if _kind(file) == ".parquet":
                 schema = pq.read_schema(file)
             else:
@@ -165,22 +170,24 @@ class Readings:
                 raise DataError(f"{file} must have different columns, got {schema.names}")
             return {str(column.name): column.type for column in schema}
 
+    @contextmanager
+    def _errors_of(self, file: Path, column: str = "") -> Iterator[None]:
+        """Say in one sentence what is wrong with a file."""
+        try:
+            yield
+        except (OSError, KeyError, UnicodeError, pa.ArrowException) as error:
+            text = str(error)
+            if "conversion error to double" in text or "parse string" in text:
+                given = text.split("'")[1] if "'" in text else ""
+                hint = number_hint(given, self._table_of(file))
+                raise DataError(f"{file}: {column} must hold numbers: {text}{hint}") from error
+            not_utf_8 = "utf8" in text.lower().replace("-", "") or "\0" in text
+            hint = f"; {encoding_hint(file, self._table_of(file))}" if not_utf_8 else ""
+            raise DataError(f"{file} cannot be read: {text}{hint}") from error
 
-@contextmanager
-def _errors_of(file: Path, column: str = "") -> Iterator[None]:
-    """Say in one sentence what is wrong with a file."""
-    try:
-        yield
-    except (OSError, KeyError, UnicodeError, pa.ArrowException) as error:
-        text = str(error)
-        if "conversion error to double" in text or "parse string" in text:
-            given = text.split("'")[1] if "'" in text else ""
-            raise DataError(
-                f"{file}: {column} must hold numbers: {text}{number_hint(given)}"
-            ) from error
-        not_utf_8 = "utf8" in text.lower().replace("-", "") or "\0" in text
-        hint = f"; {encoding_hint(file)}" if not_utf_8 else ""
-        raise DataError(f"{file} cannot be read: {text}{hint}") from error
+    def _table_of(self, file: Path) -> Path:
+        """Return the table of which a hint tells: all files of CSV, or the one of Parquet."""
+        return file if _kind(file) == ".parquet" else self.path
 
 
 def _kind(file: Path) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from data_prep.assemble import Rules, city_of, tabulate
+from data_prep.checks import warn_of_unknown_stations
 from data_prep.city import CityData, DataError
 from data_prep.progress import progress_bar
 from data_prep.stream import EXPECTED_FILES, Readings
-from data_prep.text import encoding_hint
+from data_prep.text import csv_hint, encoding_hint
 
 _PLACE = ["station", "latitude", "longitude"]
 
@@ -67,7 +68,8 @@ def read_tidy(
     Warns
     -----
     DataWarning
-        If readings are impossible, such as 9999 ug/m3, or the stations read at different times.
+        If readings are impossible, such as 9999 ug/m3, the stations read at different times, or
+        `stations.csv` lacks some.
 
     Raises
     ------
@@ -100,6 +102,7 @@ def read_tidy(
         table = tabulate(readings.batches, len(stations), rules, bar, readings.count_rows())
     if not len(table.times):
         raise DataError(f"{readings.path} has no reading of a station in stations.csv")
+    warn_of_unknown_stations(readings.unknown, directory / "stations.csv")
     return city_of(
         table,
         stations,
@@ -120,8 +123,16 @@ def readings_in(directory: Path) -> Path:
     return [*found, directory / "readings.csv"][0]
 
 
+def tables_in(directory: Path) -> list[str]:
+    """Return the names of the tables of a tidy city in a folder; a prepared city has none."""
+    prepared = (directory / "stations.parquet").exists()
+    names = ["stations.csv", "readings.csv"] + ["readings.parquet"] * (not prepared)
+    return [name for name in names if (directory / name).exists()]
+
+
 def _read_stations(path: Path) -> tuple[pd.DataFrame, set[str]]:
     """Return the table of stations, and the names that had spaces around them."""
+    readings = readings_in(path.parent)  # for hints
     try:
         with warnings.catch_warnings():  # a row that is longer than the header
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -129,13 +140,16 @@ def _read_stations(path: Path) -> tuple[pd.DataFrame, set[str]]:
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist; {EXPECTED_FILES}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} cannot be read: {encoding_hint(path)}") from error
+        raise DataError(f"{path} cannot be read: {encoding_hint(path, readings)}") from error
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
         long = isinstance(error, pd.errors.ParserWarning)
         reason = "a row has more cells than the header" if long else error
         raise DataError(f"{path} cannot be read: {reason}") from error
-    if missing := [column for column in _PLACE if column not in given]:
-        raise DataError(f"{path} must have the columns {missing}, got {[*given]}")
+    if not {*_PLACE} <= {*given}:
+        hint = csv_hint("for other names or separators", readings)
+        raise DataError(
+            f"{path} must have the columns station, latitude and longitude, got {[*given]}{hint}"
+        )
     if given.empty:
         raise DataError(f"{path} must have a row for each station, got none")
     text = pd.read_csv(path, usecols=["station"], dtype=str, na_filter=False, index_col=False)

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import requests
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_prep.city import DataError
-from data_prep.download import fetch, open_cache
+from data_prep.download import fetch, open_cache, transfer_error
 from data_prep.files import atomic_path
+from data_prep.progress import progress_bar
 
 if TYPE_CHECKING:
     import pooch
@@ -106,15 +105,8 @@ def download_hourly(
 
 def _fetch(files: "pooch.Pooch", name: str, progress: bool) -> Path:
     """Return the path of a file, which is downloaded if it is missing or has another checksum."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not progress,
-    ) as bar:
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    with progress_bar(progress, *columns) as bar:
         return fetch(files, name, _Bar(bar, name))
 
 
@@ -126,7 +118,8 @@ def _look_up(record_url: str) -> tuple[str, str]:
         files = {file["key"]: file for file in response.json()["files"]}
         return files[FILE]["checksum"], files[FILE]["links"]["self"]
     except (requests.RequestException, KeyError, TypeError) as error:
-        raise DataError(f"{record_url} does not describe {FILE}: {error!r}") from error
+        message = f"{record_url} does not describe {FILE}: {error!r}"
+        raise transfer_error(record_url, error, message) from error
 
 
 class _Bar:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_prep.checks import warn_of_unknown_stations
 from data_prep.city import DataError
 from data_prep.dropped import Dropped
 from data_prep.sources.columns import factor_of, find_columns, require_columns
@@ -22,6 +23,7 @@ DELIMITERS = (",", ";", "\t", "|")
 Numbers = Callable[["pd.Series[str]", File], npt.NDArray[np.float64]]
 
 _STATIONS = "stations.csv"
+_TIME_HINT = "; give --time-format, such as %d.%m.%Y %H:%M (time_format in Python)"
 _HEAD_BYTES = 1 << 16
 
 
@@ -40,6 +42,7 @@ def _rows(
 ) -> Rows:
     zone = parse_zone(time_zone)
     known: dict[Path, pd.DataFrame] = {}
+    unknown: dict[Path, set[str]] = {}
 
     if decimal == thousands:
         raise DataError(f"decimal and thousands must differ, got {decimal!r} for both")
@@ -59,17 +62,27 @@ def _rows(
         for table in read_csv(file, None, delimiter=_delimiter(file, encoding), encoding=encoding):
             found = find_columns(table.columns, columns or {}, file)
             require_columns(found, ["time"], table.columns, file)
-            times = seconds(table[found["time"]], file, format=time_format, zone=zone)
+            times = seconds(
+                table[found["time"]], file, format=time_format, zone=zone, hint=_TIME_HINT
+            )
             if places is not None and not {"station", "value"} & {*found}:
-                others = [name for name in table if name not in (*places.index, found["time"])]
+                others = [str(name) for name in table if name not in (*places.index, found["time"])]
                 dropped["unknown_station"] += len(others) * len(table)
+                unknown.setdefault(path, set()).update(others)
                 yield from _wide(table, times, places, file, number)
                 continue
             rows = _long(table, found, times, places, file, number)
+            if places is not None:
+                names = {*rows["station"].str.strip()} - {"", *places.index}
+                unknown.setdefault(path, set()).update(names)
+            else:
+                _require_degrees(table, found, rows, file, decimal)
             if "value" not in (columns or {}):
                 factor = factor_of(found["value"], file)
                 rows["value"] = convert(rows["value"].to_numpy(), factor)
             yield rows
+    for path, names in unknown.items():
+        warn_of_unknown_stations(names, path)
 
 
 def _long(
@@ -93,6 +106,15 @@ def _long(
         pairs = zip(rows["latitude"], rows["longitude"], strict=True)
         rows["station"] = [f"{latitude:.5f},{longitude:.5f}" for latitude, longitude in pairs]
     return rows if places is None else _located(rows, places)
+
+
+def _require_degrees(
+    table: pd.DataFrame, found: dict[str, str], rows: pd.DataFrame, file: File, decimal: str
+) -> None:
+    """Raise `DataError` for text in a coordinate that has no number, also if text is missing."""
+    for axis in ("latitude", "longitude"):
+        if rows[axis].isna().all():
+            numbers(table[found[axis]], file, decimal=decimal)
 
 
 def _wide(

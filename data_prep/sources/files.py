@@ -116,7 +116,7 @@ def files_of(path: Path, patterns: Sequence[str]) -> list[File]:
         If there is no such file, or an archive is damaged.
     """
     if not path.exists():
-        raise DataError(f"{path} does not exist")
+        raise DataError(f"there is no file or folder {str(path)!r}")
     if path.is_dir():
         inside = [file for entry in files_below(path) for file in _unpacked(entry)]
     else:

@@ -16,7 +16,7 @@ import requests
 from requests.adapters import HTTPAdapter, Retry
 
 from data_prep.city import DataError
-from data_prep.download import RETRIES, cache_folder, fetch, open_cache
+from data_prep.download import RETRIES, cache_folder, fetch, open_cache, transfer_error
 from data_prep.progress import progress_bar
 from data_prep.sources.files import File
 from data_prep.sources.gather import Gatherer
@@ -186,7 +186,8 @@ def _get_xml(session: requests.Session, url: str, query: dict[str, str]) -> Elem
             raise ValueError("the list has a document type declaration")
         return ElementTree.fromstring(text)
     except (requests.RequestException, ValueError, ElementTree.ParseError) as error:
-        raise DataError(f"{url} does not list {query['prefix']}: {error}") from error
+        message = f"{url} does not list {query['prefix']}: {error}"
+        raise transfer_error(url, error, message) from error
 
 
 def _is_inside(first: _Object, bounds: tuple[float, float, float, float], url: str) -> bool:

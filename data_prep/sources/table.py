@@ -162,7 +162,12 @@ def numbers(
 
 
 def seconds(
-    cells: "pd.Series[str]", file: File, *, format: str = "ISO8601", zone: tzinfo | None = None
+    cells: "pd.Series[str]",
+    file: File,
+    *,
+    format: str = "ISO8601",
+    zone: tzinfo | None = None,
+    hint: str = "",
 ) -> npt.NDArray[np.int64]:
     """Convert times to seconds since 1970 in UTC.
 
@@ -176,6 +181,8 @@ def seconds(
         As for `pandas.to_datetime`. Default: ISO 8601.
     zone : tzinfo, optional
         The time zone of times without an offset. Default: an offset is needed.
+    hint : str
+        The end of the message about a cell of another format. Default: none.
 
     Raises
     ------
@@ -194,7 +201,7 @@ def seconds(
         times = pd.to_datetime(plain, format=format, errors="coerce", utc=True)
     except ValueError as error:
         raise DataError(f"{format!r} is not a format of times: {error}") from error
-    _refuse(times.isna(), cells, file, f"a time of the format {format}")
+    _refuse(times.isna(), cells, file, f"a time of the format {format}", lambda given: hint)
     if zone not in (None, UTC):
         local = times.dt.tz_localize(None).dt.tz_localize(zone, nonexistent="NaT", ambiguous="NaT")
         times = times.where(located, local.dt.tz_convert(UTC))

@@ -142,7 +142,10 @@ def test_synthetic_writes_an_archive_that_reads_as_the_same_city(tmp_path, capsy
         (["senseurcity", "{archive}", "--start", "soon"], "start must be a time like"),
         (["senseurcity", "{archive}", "--start", "2021-01-01"], "no minute in which"),
         (["prepare", "nowhere"], "nowhere"),
-        (["prepare", "{tidy}", "--time-zone", "UTC"], "tidy has no option --time-zone"),
+        (
+            ["prepare", "{tidy}", "--time-zone", "UTC"],
+            "a folder readings), has no option --time-zone",
+        ),
         (["prepare", "synthetic:{tidy}"], "synthetic is not read from files"),
         (["synthetic", "--days", "0"], "days must be a whole number, at least 1"),
     ],
@@ -167,6 +170,31 @@ def test_out_must_be_a_folder(archive, tmp_path, capsys):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["stations.csv", "readings.csv", "readings.parquet"])
+def test_out_must_not_hold_tables_to_read(archive, tmp_path, capsys, name):
+    (tmp_path / name).write_text("mine")
+    assert main(["senseurcity", archive, "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path} holds tables to read ({name}); give another --out\n"
+    )
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_prepared_city_may_be_written_anew_also_where_a_write_was_killed(archive, tmp_path):
+    out = tmp_path / "out"
+    assert main(["senseurcity", archive, "--out", str(out)]) == 0
+    (out / "city.json").unlink()
+    assert main(["senseurcity", archive, "--out", str(out)]) == 0
+    assert main(["senseurcity", archive, "--out", str(out)]) == 0
+
+
+def test_bounds_are_an_option_of_single_sources(capsys):
+    with pytest.raises(SystemExit):
+        main(["prepare", "--help"])
+    own = capsys.readouterr().out.partition("options of single sources:")[2]
+    assert "--bounds W,S,E,N" in own
+
+
 def test_describe_writes_a_page(tidy, tmp_path, capsys):
     out, html = str(tmp_path / "out"), tmp_path / "new" / "city.html"
     assert main(["prepare", tidy, "--out", out]) == 0
@@ -182,7 +210,12 @@ def test_describe_writes_a_page(tidy, tmp_path, capsys):
 
 def test_describe_wants_a_prepared_city(tmp_path, capsys):
     assert main(["describe", str(tmp_path)]) == 2
-    assert "does not hold a prepared city" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path} does not hold a prepared city; prepare it first: "
+        f"tritonbn data prepare {tmp_path} --out ...\n"
+    )
+    assert main(["describe", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere does not exist; expected the folder of a" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

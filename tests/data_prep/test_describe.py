@@ -52,7 +52,7 @@ def test_the_facts_of_a_city():
         "span 2024-01-01 00:00:00 to 2024-01-05 04:00:00: 101 times, 60 min apart",
         f"coverage {(101 + 51) / 202:.1%}",
         f"median {np.nanmedian(values):.2f}",
-        f"p99 {np.nanpercentile(values, 99):.2f}",
+        f"99th percentile {np.nanpercentile(values, 99):.2f}",
     ]
     assert "a 2 51.25000 4.00000 100.0% 51.00 100.00" in text
     assert "b [old] 5 51.50000 4.12500 50.5% 26.00 50.50" in text
@@ -83,13 +83,13 @@ def test_times_between_the_steps_are_not_absent():
 
 def test_a_city_without_a_reading_is_described():
     text = lines(make([[NAN], [NAN]]))
-    assert text[4:7] == ["coverage 0.0%", "median -", "p99 -"]
+    assert text[4:7] == ["coverage 0.0%", "median -", "99th percentile -"]
     assert "a 2 51.25000 4.00000 0.0% - -" in text
 
 
 def test_a_city_without_times_is_described():
     text = lines(make(np.zeros((0, 2))))
-    assert text[3:7] == ["span no times", "coverage -", "median -", "p99 -"]
+    assert text[3:7] == ["span no times", "coverage -", "median -", "99th percentile -"]
     assert "a 2 51.25000 4.00000 - - -" in text
 
 
@@ -102,6 +102,7 @@ def test_synthetic_readings_are_labelled(synthetic):
 def test_the_report_is_told_without_the_details_of_devices():
     report = {
         "rows": 12345,
+        "averaged": 7,
         "source": "archive.zip",
         "dropped": {"flagged": 1000, "missing_value": 2},
         "missing_columns": {"Antwerp_4043A7": "OPCN3PM25_flag"},
@@ -124,6 +125,7 @@ def test_the_report_is_told_without_the_details_of_devices():
     }
     assert lines(make([[1]], report=report))[7:-3] == [
         "rows 12,345",
+        "rows averaged with others 7",
         "source archive.zip",
         "dropped flagged: 1,000, missing_value: 2",
         "missing columns Antwerp_4043A7: OPCN3PM25_flag",

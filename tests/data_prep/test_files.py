@@ -86,11 +86,25 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     assert raised.value.filename == str(path)
 
 
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_the_file(tmp_path, monkeypatch):
+    def refuse(**options):
+        name = f"{tmp_path}/.table.csv.x.partial.csv"
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    with pytest.raises(PermissionError) as raised, atomic_path(tmp_path / "table.csv"):
+        pass
+    assert raised.value.filename == str(tmp_path / "table.csv")
+
+
 def test_a_folder_has_one_writer_until_it_ends_or_is_killed(tmp_path):
     folder = tmp_path / "results"
     process = hold(f"only_writer(Path({str(folder)!r}))")
     with (
-        pytest.raises(FolderInUseError, match="results is in use by another process"),
+        pytest.raises(
+            FolderInUseError,
+            match=r"results is in use by another process; .* another folder with --out",
+        ),
         only_writer(folder),
     ):
         pass

@@ -76,7 +76,8 @@ def test_the_synthetic_city_takes_a_seed_days_and_a_grid():
 
 def test_a_path_that_does_not_exist_is_an_error_that_lists_the_names(tmp_path):
     with pytest.raises(
-        DataError, match=r"'senseurcity-hourly', .*openaq:PATH.* or the path .* got .*nowhere"
+        DataError,
+        match=r"nowhere' does not exist; expected 'synthetic', .*openaq:PATH.* or the path of",
     ):
         load_city(tmp_path / "nowhere")
 
@@ -114,7 +115,9 @@ def test_the_case_of_a_suffix_does_not_count(tmp_path, name):
 
 @pytest.mark.parametrize("data", ["", "csv:"])
 def test_an_empty_path_is_not_the_current_folder(data):
-    with pytest.raises(DataError, match=r"data must be 'synthetic', .* or the path of a file"):
+    with pytest.raises(
+        DataError, match=r"' does not exist; expected 'synthetic', .* or the path of a file"
+    ):
         load_city(data)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from data_prep.city import CityData, DataError, DataWarning
+from data_prep.cli import main
 from data_prep.fill import distances_km, idw
 from data_prep.tidy import read_tidy
 
@@ -133,12 +134,13 @@ def test_timezone_of_a_parquet_column_becomes_utc(write):
         (
             "time,value\n2024-01-01,1\n",
             STATIONS,
-            r"readings\.csv must have the columns \['station'\]",
+            r"must have the columns time, station and value, got \['time', 'value'\]; for other "
+            r"names or .*, read it as csv:.*/readings\.csv with --stations .*\.csv and --columns",
         ),
         (
             READINGS,
             "station,lat,lon\nB,1,2\n",
-            r"stations\.csv must have .*'latitude', 'longitude'",
+            r"stations\.csv must have the columns station, latitude and longitude, .*'lat'.* csv:",
         ),
         ("time,station\n2024-01-01,B\n", STATIONS, r"a single numeric column besides.*got \[\]"),
         (
@@ -333,13 +335,13 @@ def test_odd_columns_of_parquet(write, table, message):
 def test_text_that_is_not_utf_8(write):
     folder = write()
     (folder / "readings.csv").write_bytes(b"time,station,value\n2024-01-01,Z\xfcrich,1\n")
-    with pytest.raises(DataError, match="try encoding='latin-1'"):
+    with pytest.raises(DataError, match=r"read it as csv:.* --encoding latin-1"):
         read_tidy(folder)
     (folder / "readings.csv").write_text(READINGS, encoding="utf-16")
-    with pytest.raises(DataError, match="try encoding='utf-16'"):
+    with pytest.raises(DataError, match=r"read it as csv:.* --encoding utf-16"):
         read_tidy(folder)
     (folder / "stations.csv").write_text(STATIONS, encoding="utf-16")
-    with pytest.raises(DataError, match=r"stations\.csv cannot be read: .*encoding='utf-16'"):
+    with pytest.raises(DataError, match=r"stations\.csv cannot be read: .* --encoding utf-16"):
         read_tidy(folder)
 
 
@@ -379,6 +381,7 @@ def test_impossible_readings_are_a_warning_and_can_be_left_out(write, code):
     ):
         assert read_tidy(folder).observed.sum() == 7
     with warnings.catch_warnings(action="error"):
+        warnings.filterwarnings("default", ".* does not have 1 of the stations")
         assert read_tidy(folder, valid=(-10, 1000)).observed.sum() == 5
 
 
@@ -395,6 +398,7 @@ def test_readings_are_kept_as_they_are_without_a_period(write):
 
 def test_periods_raise_no_warning_of_a_library(write):
     with warnings.catch_warnings(action="error"):
+        warnings.simplefilter("default", DataWarning)
         read_tidy(write(), every="1d", least=0)
 
 
@@ -422,16 +426,39 @@ def test_names_that_differ_only_in_spaces_are_one(write):
 @pytest.mark.parametrize(
     ("value", "hint"),
     [
-        ('"12,5"', "decimal=','"),
-        ('"1,234.5"', "thousands=','"),
-        ('"1,234"', "thousands=','"),
-        ("<2", "text='missing'"),
+        ('"12,5"', "--decimal ,"),
+        ('"1,234.5"', "--thousands ,"),
+        ('"1,234"', "--thousands ,"),
+        ("<2", "--text missing"),
     ],
 )
-def test_a_number_in_another_notation_is_refused_with_the_option_that_reads_it(write, value, hint):
+def test_a_number_in_another_notation_is_refused_with_the_option_that_reads_it(
+    write, tmp_path, value, hint
+):
+    folder = tmp_path / "Kleinstadt"
     text = value.strip('"')
-    with pytest.raises(DataError, match=rf"value must hold numbers.*'{text}'.*{hint}"):
+    with pytest.raises(DataError, match=rf"value must hold numbers.*'{text}'.*{hint}") as raised:
         read_tidy(write(f"time,station,value\n2024-01-01,B,{value}\n"))
+    command = str(raised.value).partition(", read it as ")[2]
+    assert command == f"csv:{folder}/readings.csv with --stations {folder}/stations.csv {hint}"
+    data, _, *options = command.split()
+    arguments = ["prepare", data, *options, "--out", str(tmp_path / "out")]
+    assert main(arguments) == (2 if value == "<2" else 0)  # its only reading is missing
+
+
+def test_text_in_parquet_has_no_hint_of_the_source_that_reads_csv(write):
+    folder = write()
+    table = {"time": ["2024-01-01"], "station": ["B"], "value": ["12,5"]}
+    pd.DataFrame(table).to_parquet(folder / "readings.parquet")
+    with pytest.raises(DataError, match="value must hold numbers") as raised:
+        read_tidy(folder)
+    assert "csv" not in str(raised.value)
+
+
+def test_stations_that_the_table_lacks_are_a_warning_that_names_them(write):
+    rows = "".join(f"2024-01-01,{name},1\n" for name in "BVWXYZ")
+    with pytest.warns(DataWarning, match=r"csv does not have 5 of the stations .* V, W, X, \.\.\."):
+        read_tidy(write(f"time,station,value\n{rows}"))
 
 
 def test_stations_on_both_sides_of_the_date_line_are_neighbours(write):

@@ -6,6 +6,7 @@ import pytest
 from source_files.to_map import assert_becomes_a_map
 
 from data_prep import DataError, load_city
+from data_prep.city import DataWarning
 
 STATIONS = pd.DataFrame(
     {
@@ -115,7 +116,8 @@ def test_positions_in_a_table_beside_the_readings(long, readings, tmp_path, wide
 def test_an_unknown_station_has_no_position(long, tmp_path):
     STATIONS[:2].to_csv(tmp_path / "stations.csv", index=False)
     long.drop(columns=["latitude", "longitude"]).to_csv(tmp_path / "mine.csv", index=False)
-    city = read(tmp_path / "mine.csv")
+    with pytest.warns(DataWarning, match=r"csv does not have 1 of the stations in .* out: NA$"):
+        city = read(tmp_path / "mine.csv")
     assert city.stations["station"].to_list() == ["North", "South"]
     assert city.report["dropped"] == {"no_position": HOURS}
     assert city.report["rows"] == 3 * HOURS
@@ -133,11 +135,11 @@ def test_many_files_compressed_and_with_other_delimiters(long, readings, tmp_pat
     ("write", "options", "message"),
     [
         ({"decimal": ",", "sep": ";"}, {"decimal": ","}, r"got '[\d]+,\d' in row 1; .*decimal=','"),
-        ({"encoding": "utf-16"}, {"encoding": "utf-16"}, "try encoding='utf-16'"),
+        ({"encoding": "utf-16"}, {"encoding": "utf-16"}, "use encoding='utf-16'"),
         (
             {"date_format": "%d/%m/%Y %H:%M"},
             {"time_format": "%d/%m/%Y %H:%M"},
-            "time must be a time of the format ISO8601, got '01/01/2024 00:00' in row 1",
+            r"of the format ISO8601, got '01/01/2024 00:00' in row 1; give --time-format, such as",
         ),
     ],
 )
@@ -155,7 +157,7 @@ def test_other_notations_are_refused_with_the_option_that_reads_them(
 def test_latin_1(long, tmp_path):
     long = long.replace({"station": {"North": "Zürich"}})
     long.to_csv(tmp_path / "mine.csv", index=False, encoding="latin-1")
-    with pytest.raises(DataError, match="try encoding='latin-1'"):
+    with pytest.raises(DataError, match="use encoding='latin-1'"):
         read(tmp_path)
     assert "Zürich" in read(tmp_path, encoding="latin-1").stations["station"].to_list()
     with pytest.raises(
@@ -259,7 +261,8 @@ def test_an_unknown_unit_is_refused_unless_the_column_is_given(tmp_path):
 def test_columns_of_a_wide_table_without_a_station_are_counted(readings, tmp_path):
     STATIONS[:2].to_csv(tmp_path / "stations.csv", index=False)
     readings.to_csv(tmp_path / "mine.csv")
-    report = read(tmp_path / "mine.csv").report
+    with pytest.warns(DataWarning, match=r"csv does not have 1 of the stations in .* out: NA$"):
+        report = read(tmp_path / "mine.csv").report
     assert report["dropped"] == {"unknown_station": HOURS}
     assert report["rows"] == 3 * HOURS
 
@@ -285,3 +288,11 @@ def test_the_name_of_a_zone_in_the_times_counts_more_than_the_option(tmp_path):
     )
     city = read(tmp_path, time_format="%Y-%m-%d %H:%M %Z", time_zone="UTC+5")
     assert city.times.astype(str).tolist() == ["2024-01-01T00:00:00"]
+
+
+def test_a_decimal_comma_in_the_coordinates_is_refused_also_where_text_is_missing(tmp_path):
+    rows = "2024-01-01;A;51,2;4,4;5\n2024-01-02;A;51,2;4,4;<2\n"
+    (tmp_path / "a.csv").write_text(f"time;station;lat;lon;value\n{rows}")
+    with pytest.raises(DataError, match=r"lat must be a number, got '51,2' .*--decimal ,"):
+        read(tmp_path, text="missing")
+    assert read(tmp_path, text="missing", decimal=",").values[0, 0] == 5
