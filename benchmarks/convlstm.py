@@ -6,7 +6,7 @@ milliseconds, of repetitions in turn, for sequences of 12 times and of a single 
 channel, 64 filters and a 32x32 grid; on a GPU, if there is one, otherwise on the CPU.
 """
 
-import sys
+import argparse
 import time
 from collections.abc import Callable
 from statistics import median
@@ -51,7 +51,7 @@ def milliseconds(step: Callable[[], object], device: str) -> float:
     return float(start.elapsed_time(end))
 
 
-def main(batch: int = 8) -> None:
+def measure(batch: int) -> None:
     """Measure and print the table."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtypes = (torch.float32, torch.bfloat16) if device == "cuda" else (torch.float32,)
@@ -76,5 +76,12 @@ def main(batch: int = 8) -> None:
             print(f"| {length} | {name} | {ours:.1f} | {usual:.1f} | {usual / ours:.2f} |")
 
 
+def main() -> None:
+    """Measure a batch of the size asked for."""
+    parser = argparse.ArgumentParser(description="Compare the ConvLSTM cell with the usual one.")
+    parser.add_argument("batch", type=int, nargs="?", default=8, help="samples (default: 8)")
+    measure(parser.parse_args().batch)
+
+
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()

@@ -16,8 +16,8 @@ it is measured:
   estimate, the mean of all training readings (`-`: never).
 """
 
+import argparse
 import csv
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from data_prep.city import CityData
+from data_prep.city import CityData, DataError
 from data_prep.load import load_city
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.recipes import recipe_of
@@ -117,9 +117,8 @@ def score_of_constant(city: CityData) -> float:
     return city_sprmse(estimates, city, min_readings=1)
 
 
-def main(data: str, out: str) -> None:
+def measure(city: CityData, out: Path) -> None:
     """Measure every change with one city, and write the table."""
-    city = load_city(data)
     constant = score_of_constant(city)
     print(f"the mean of all training readings: {constant:.2f}")
     rows = [NAMES]
@@ -141,9 +140,21 @@ def main(data: str, out: str) -> None:
         row = [name, f"{before:.2g}", str(active[AT_STEP - 1]), f"{min(scores):.2f}", learns]
         print(*row, sep="  ", flush=True)
         rows.append(row)
-        with Path(out).open("w", newline="", encoding="utf-8") as file:
+        with out.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
 
 
+def main() -> None:
+    """Measure one city."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("data", help="as for tritonbn train --data")
+    parser.add_argument("out", type=Path, help="CSV file to write")
+    options = parser.parse_args()
+    try:
+        measure(load_city(options.data), options.out)
+    except (DataError, OSError) as error:
+        parser.exit(2, f"error: {error}\n")
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -40,6 +40,12 @@ def test_versions_are_those_of_the_installed_packages() -> None:
         assert rows[package] == metadata.version(package)
 
 
+@pytest.mark.parametrize(("threads", "words"), [(1, "1 thread of"), (2, "2 threads of")])
+def test_threads_are_counted(threads: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert dict(doctor.diagnose())["processor"].endswith(f", {words} PyTorch")
+
+
 def test_a_package_that_is_missing_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = metadata.version
 

@@ -2,7 +2,16 @@
 
 import sys
 
-from tritonbn.cli import main
+
+def main() -> int:
+    """Run the command; Ctrl-C while its modules are imported is one line, too."""
+    try:
+        from tritonbn.cli import main as run
+    except KeyboardInterrupt:
+        print("tritonbn: interrupted", file=sys.stderr)
+        return 130
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

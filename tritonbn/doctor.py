@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from tritonbn.backends import choose_backend, has_triton
-from tritonbn.bench.machine import cpu_name, version_of
+from tritonbn.bench.machine import counted, cpu_name, version_of
 
 _PACKAGES = (
     "tritonbn", "torch", "triton", "numpy", "pandas", "scipy", "xarray", "matplotlib",
@@ -81,7 +81,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _processor() -> str:
-    return f"{cpu_name()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads of PyTorch"
+    cores = counted(os.cpu_count() or 1, "core")
+    return f"{cpu_name()}, {cores}, {counted(torch.get_num_threads(), 'thread')} of PyTorch"
 
 
 def _gpus() -> str:

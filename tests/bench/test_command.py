@@ -81,6 +81,14 @@ def test_after_an_interruption_the_record_has_what_was_measured(tmp_path, monkey
     assert read_record(path)["layers"]
 
 
+def test_a_record_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(command, "copy_speeds_of", None)
+    with pytest.raises(IsADirectoryError):
+        command.run_bench(options("--record", str(tmp_path)), Console(quiet=True))
+
+
 def test_what_uses_the_current_gpu_uses_the_one_asked_for(monkeypatch):
     def chosen(device):
         raise KeyboardInterrupt(device)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tritonbn.bench.record import copy_of, new_record, read_record, write_record
+from tritonbn.bench.record import copy_of, new_record, read_record, require_writable, write_record
 from tritonbn.bench.report import copy_ratio, global_ratio, share_of_norm
 
 RECORDS = sorted((Path(__file__).parents[2] / "benchmarks" / "records").glob("*.json"))
@@ -33,6 +33,19 @@ def test_a_record_that_cannot_be_written_leaves_the_old_one(tmp_path):
     with pytest.raises(TypeError):
         write_record({"layers": [torch.float32]}, path)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.json", "old")]
+
+
+def test_a_record_that_could_not_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for path, error in (
+        (tmp_path, IsADirectoryError),
+        (tmp_path / "file" / "a.json", NotADirectoryError),
+    ):
+        with pytest.raises(error) as caught:
+            require_writable(path)
+        assert caught.value.filename == str(path)
+    require_writable(tmp_path / "folder" / "a.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_another_file_is_no_record(tmp_path):

@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from cli_commands import TRAIN, error_of
 
+from tritonbn import __main__
 from tritonbn.cli import main
+from tritonbn.experiment.networks.presets import PRESETS
 from tritonbn.experiment.study.results import Results
 
 
@@ -111,9 +114,9 @@ def test_results_of_another_version_are_refused(
     del facts["format"]
     (tmp_path / "old" / "config.json").write_text(json.dumps(facts), "utf-8")
     command = [*TRAIN, "--data", str(data), "--grid", "6x7", "--out", str(tmp_path / "old")]
-    assert "it was made by another version (format None, this version reads" in error_of(
-        command, capsys
-    )
+    line = error_of(command, capsys)
+    assert "old was made by another version of tritonbn (format None, this one reads" in line
+    assert line.endswith("; choose another folder (--out)\n")
 
 
 def test_a_station_or_time_that_does_not_exist_is_an_error(
@@ -143,9 +146,33 @@ def test_results_of_another_preset_are_refused(
 ) -> None:
     command = ["reproduce", "--data", data, "--out", out, "--preset", "paper"]
     assert (
-        "preset is quick in the folder, but paper was requested; choose another directory"
+        "preset is quick in the folder, but paper was requested; choose another folder (--out)"
         in error_of(command, capsys)
     )
+
+
+@pytest.mark.parametrize("place", [".", "data"], ids=["folder", "its data"])
+def test_a_folder_of_data_does_not_become_one_of_results(
+    place: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = shutil.copytree(data, tmp_path / "mine" / place)
+    before = {path: path.read_bytes() for path in mine.iterdir()}
+    line = error_of([*TRAIN, "--data", mine, "--out", tmp_path / "mine"], capsys)
+    assert "mine holds data, not results; choose another folder (--out)" in line
+    assert {path: path.read_bytes() for path in mine.iterdir()} == before
+
+
+def test_a_refused_command_does_not_decide_the_preset_of_the_next_one(
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(PRESETS, "paper", PRESETS["quick"])
+    place = ["--data", str(data), "--grid", "4x4", "--out", str(tmp_path)]
+    assert "no station NOPE" in error_of(["reproduce", "--station", "NOPE", *place], capsys)
+    assert main([*TRAIN, "--preset", "paper", *place]) == 0
+    assert f"{tmp_path}: preset paper\n" in capsys.readouterr().out
 
 
 def test_out_that_is_a_file_is_an_error(
@@ -207,6 +234,29 @@ def test_ctrl_c_says_how_to_resume(
     shown = capsys.readouterr().err
     assert shown == "tritonbn: interrupted; the same command resumes the work\n"
     assert main(command) == 0
+
+
+def test_ctrl_c_promises_nothing_where_nothing_resumes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tritonbn.doctor.run_doctor", interrupt)
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err == "tritonbn: interrupted\n"
+
+
+def test_ctrl_c_during_the_imports_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "tritonbn.cli", Interrupted("tritonbn.cli"))
+    assert __main__.main() == 130
+    assert capsys.readouterr().err == "tritonbn: interrupted\n"
 
 
 def test_a_bug_shows_its_traceback(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

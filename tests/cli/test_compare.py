@@ -90,7 +90,14 @@ def test_compare_names_a_baseline_that_it_does_not_know(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--protocols", "paper", "--designs", "residual"], "protocol paper hides none"),
+        (
+            ["--protocols", "paper", "--designs", "residual"],
+            "no run under protocol paper uses designs 'residual': residual networks learn from",
+        ),
+        (
+            ["--designs", "published", "--without", "idw"],
+            "uses without 'idw': that needs designs residual",
+        ),
         (
             ["--protocols", "unseen", "--without", "context"],
             "no run under protocol unseen uses without 'context'",

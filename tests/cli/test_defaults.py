@@ -1,4 +1,5 @@
 import argparse
+import re
 from inspect import Parameter, signature
 from typing import Any
 
@@ -8,7 +9,7 @@ from tritonbn.cli import _parser
 from tritonbn.experiment import RunConfig, compare, train
 
 REQUIRED = {"train": ["--backbone", "cnn"], "compare": []}
-ONLY_THE_COMMAND = {"run", "data", "grid", "out"}
+ONLY_THE_COMMAND = {"run", "resumes", "data", "grid", "out"}
 ONLY_PYTHON = {"city", "directory", "progress", "settings"}
 """Of these, `directory` is `--out`: a command always has a results folder."""
 DIFFERENT = {"jobs"}
@@ -44,3 +45,20 @@ def test_reproduce_trains_the_networks_of_the_publication() -> None:
     options = options_of("reproduce")
     assert (options.protocols, options.head, options.scaling) == (["paper"], "dense", None)
     assert (options.seeds, options.jobs, options.station) == (1, None, None)
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        (["train"], ["backbone", "design", "head", "protocol"]),
+        (["tune"], ["grid", "channels", "batch"]),
+    ],
+)
+def test_the_help_of_an_option_is_more_than_its_default(
+    command: list[str], names: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        options_of(*command, "--help")
+    shown = " ".join(capsys.readouterr().out.split())
+    for name in names:
+        assert re.search(rf"--{name} \S+( \[\S+ \.\.\.\])? (?!default|-)\w", shown), name

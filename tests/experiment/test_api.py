@@ -131,7 +131,8 @@ def test_an_interrupted_run_resumes_from_its_checkpoint(
     [
         (
             {"preset": "paper"},
-            "preset is quick in the folder, but paper was requested; choose another directory",
+            "preset is quick in the folder, but paper was requested; "
+            r"choose another folder \(--out\)",
         ),
         (
             {"steps": 5},

@@ -109,7 +109,7 @@ def test_torchrun(tmp_path):
     assert "SIGKILL" in restarted.stderr or "exitcode: -9" in restarted.stderr
     assert history_in(killed) == history_in(plain)
     again = torchrun("never", plain, *TRAIN)
-    assert "All 1 runs are finished; there is nothing to train." in again.stdout
+    assert "The run is finished; there is nothing to train." in again.stdout
 
 
 def test_an_error_of_the_first_process_is_one_line(tmp_path):

@@ -22,7 +22,7 @@ from tritonbn.bench.machine import words_of
 from tritonbn.bench.measure import copy_speeds_of, measure
 from tritonbn.bench.networks import measure_network, networks
 from tritonbn.bench.peers import Peer, compiled_peers, peers
-from tritonbn.bench.record import Record, copy_of, new_record, write_record
+from tritonbn.bench.record import Record, copy_of, new_record, require_writable, write_record
 from tritonbn.bench.report import growth_table, layers_table, networks_table
 
 Rows = list[dict[str, Any]]
@@ -73,7 +73,14 @@ def run_bench(options: argparse.Namespace, console: Console) -> Record:
     -------
     dict
         The record.
+
+    Raises
+    ------
+    OSError
+        Before any measurement, if the record cannot be written.
     """
+    if options.record is not None:
+        require_writable(options.record)
     device = options.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with ExitStack() as stack:
         if device.type == "cuda":

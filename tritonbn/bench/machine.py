@@ -18,6 +18,11 @@ def cpu_name() -> str:
     return names[0] if names else platform.machine()
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with a regular noun, such as ``1 core`` and ``2 cores``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def version_of(package: str) -> str:
     """Return the version of an installed package, or that it is not installed."""
     try:
@@ -52,7 +57,7 @@ def words_of(record: dict[str, Any]) -> str:
     record : dict
         With the entries of `machine_of`.
     """
-    threads = f", {record['threads']} threads" if "threads" in record else ""
+    threads = f", {counted(record['threads'], 'thread')}" if "threads" in record else ""
     versions = record["versions"]
     return (
         f"{record['device']}{threads}; Python {versions['python']}, torch {versions['torch']}, "

@@ -1,8 +1,10 @@
 """Records of what was measured: JSON files that are written completely or not at all."""
 
+import errno
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -61,6 +63,17 @@ def read_record(path: Path) -> Record:
     if not isinstance(record, dict) or any(name not in record for name in needed):
         raise ValueError(f"{path} is no record of tritonbn bench, which has {', '.join(needed)}")
     return {"models": [], "growth": [], "tuning": [], **record}
+
+
+def require_writable(path: Path) -> None:
+    """Raise an `OSError` that names the file if it cannot be written; the file is left as it is."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "Is a directory")
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_record(record: Record, path: Path) -> None:

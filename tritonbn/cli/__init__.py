@@ -33,13 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after SIGTERM.
     """
     options = _parser().parse_args(arguments)
+    resuming = "; the same command resumes the work" if getattr(options, "resumes", False) else ""
     try:
         with sigterm_raises(), short_warnings("tritonbn: warning"):
             options.run(options, Console(markup=False, emoji=False))
     except TerminatedError:
-        return _complain("terminated; the same command resumes the work", STATUS)
+        return _complain(f"terminated{resuming}", STATUS)
     except KeyboardInterrupt:
-        return _complain("interrupted; the same command resumes the work", 130)
+        return _complain(f"interrupted{resuming}", 130)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         place = f": {error.filename}" if error.filename else ""

@@ -67,7 +67,7 @@ def device_options() -> Parser:
 
 
 def study_options() -> Parser:
-    """Return a parent parser with the options of a results folder."""
+    """Return a parent parser for commands that fill a results folder, and resume this work."""
     parser = Parser(add_help=False, parents=[device_options()])
     names = "; ".join(f"{name}: {source.help}" for name, source in SOURCES.items())
     parser.add_argument(
@@ -82,7 +82,7 @@ def study_options() -> Parser:
         "--preset",
         choices=PRESETS,
         help="quick: minutes on two cores; thorough: scores every time of the test; paper: the "
-        "published sizes (default: that of the results folder, otherwise quick; for compare: "
+        "published sizes (default: that of the results folder; for a new folder quick, for compare "
         "thorough)",
     )
     parser.add_argument(
@@ -91,6 +91,7 @@ def study_options() -> Parser:
         help="height and width in cells (default: 32x32, or that of a prepared city)",
     )
     parser.add_argument("--out", type=Path, help="the results folder (default: results/<data>)")
+    parser.set_defaults(resumes=True)
     return parser
 
 

@@ -50,9 +50,15 @@ def add_commands(commands: Commands) -> None:
     tune = add_command(
         commands, "tune", _tune, "Choose the configurations of the kernels ahead of time."
     )
-    tune.add_argument("--grid", type=grid, default=(32, 32), help="default: 32x32")
-    tune.add_argument("--channels", type=at_least(1), nargs="+", required=True)
-    tune.add_argument("--batch", type=at_least(1), default=128, help="default: 128")
+    tune.add_argument(
+        "--grid", type=grid, default=(32, 32), help="height and width in cells (default: 32x32)"
+    )
+    tune.add_argument(
+        "--channels", type=at_least(1), nargs="+", required=True, help="one or several numbers"
+    )
+    tune.add_argument(
+        "--batch", type=at_least(1), default=128, help="samples of a batch (default: 128)"
+    )
     tune.add_argument(
         "--largest",
         type=at_least(1),

@@ -45,6 +45,9 @@ from tritonbn.tables import text_table
 
 _MOST_JOBS = 4  # each needs about 1 GB of memory
 _NORMS = f"normalization: {', '.join(NORMS)}"
+_DESIGN = "published, or residual: networks designed for interpolation"
+_HEAD = "dense layers over the whole grid, as in the published figure, or a convolution alone"
+_PROTOCOL = "which stations are hidden, and when"
 _SCALING = "which reading is scaled to 1 (default: that of the preset)"
 
 
@@ -75,15 +78,14 @@ def _add_reproduce(commands: Commands) -> None:
         nargs="+",
         choices=PROTOCOLS,
         default=["paper"],
-        help="which stations are hidden, and when (default: paper)",
+        help=f"{_PROTOCOL} (default: paper)",
     )
     parser.add_argument("--seeds", type=at_least(1), default=1, help="number of seeds (default: 1)")
     parser.add_argument(
         "--head",
         choices=HEADS,
         default="dense",
-        help="dense layers over the whole grid, as in the published figure (default), or a "
-        "convolution alone",
+        help=f"{_HEAD} (default: dense)",
     )
     parser.add_argument("--scaling", choices=SCALINGS, help=_SCALING)
     _add_jobs(parser)
@@ -99,9 +101,9 @@ def _add_compare(commands: Commands) -> None:
     )
     for name, choices, help in (
         ("backbones", BACKBONES, "backbones of the networks"),
-        ("designs", DESIGNS, "published, or residual: networks designed for interpolation"),
+        ("designs", DESIGNS, _DESIGN),
         ("norms", NORMS, _NORMS),
-        ("protocols", PROTOCOLS, "which stations are hidden, and when"),
+        ("protocols", PROTOCOLS, _PROTOCOL),
     ):
         default = default_of(compare, name)
         parser.add_argument(
@@ -149,14 +151,22 @@ def _add_train(commands: Commands) -> None:
     parser = add_command(
         commands, "train", _train, "Train and test one network.", [study_options()]
     )
-    parser.add_argument("--backbone", choices=BACKBONES, required=True)
+    parser.add_argument(
+        "--backbone", choices=BACKBONES, required=True, help="backbone of the network"
+    )
     norm, design = default_of(train, "norm"), default_of(train, "design")
     parser.add_argument(
         "--norm", choices=NORMS, metavar="NORM", default=norm, help=f"{_NORMS} (default: {norm})"
     )
-    parser.add_argument("--design", choices=DESIGNS, default=design, help=f"default: {design}")
-    parser.add_argument("--head", choices=HEADS, help="default: dense; convolution if residual")
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="default: paper; masked if residual")
+    parser.add_argument(
+        "--design", choices=DESIGNS, default=design, help=f"{_DESIGN} (default: {design})"
+    )
+    parser.add_argument(
+        "--head", choices=HEADS, help=f"{_HEAD} (default: dense; convolution if residual)"
+    )
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, help=f"{_PROTOCOL} (default: paper; masked if residual)"
+    )
     parser.add_argument("--scaling", choices=SCALINGS, help=_SCALING)
     parser.add_argument(
         "--without",
@@ -204,7 +214,7 @@ def _reproduce(options: argparse.Namespace, console: Console) -> None:
         baselines=[REFERENCE],
         seeds=options.seeds,
     )
-    with _opened(options, options.protocols, "quick") as results:
+    with _opened(options, options.protocols, "quick", console) as results:
         reproduce(results, plan, options.station, _workforce(options), options.device, console)
         _print_scores(results, console)
 
@@ -222,7 +232,7 @@ def _compare(options: argparse.Namespace, console: Console) -> None:
         baselines=options.baselines,
         seeds=options.seeds,
     )
-    with _opened(options, options.protocols, "thorough") as results:
+    with _opened(options, options.protocols, "thorough", console) as results:
         fill_results(results, plan, _workforce(options), options.device, console)
         report_comparison(results)
         _print_scores(results, console)
@@ -237,7 +247,7 @@ def _train(options: argparse.Namespace, console: Console) -> None:
     with ranks_of_torchrun(options.device) as (ranks, device), ExitStack() as stack:
         if ranks.is_first:
             try:
-                results = stack.enter_context(_opened(options, [protocol], "quick"))
+                results = stack.enter_context(_opened(options, [protocol], "quick", console))
                 config = results.config(*network, **choices)
             except Exception:
                 ranks.share(None)  # the other processes end silently
@@ -255,7 +265,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     stations = pd.concat([run.stations(), idw.stations(run.city)])
     scores = pd.DataFrame([run.row(), idw.scores(run.city, idw.estimates["test"])])
     console.print(text_table(station_rows(stations), f"RMSE at each station, {run.city.unit}"))
-    console.print(*score_tables(scores), sep="\n")
+    console.print(*score_tables(scores, run.city), sep="\n")
 
 
 def _require_one_process() -> None:
@@ -268,9 +278,9 @@ def _require_one_process() -> None:
 
 @contextmanager
 def _opened(
-    options: argparse.Namespace, protocols: Sequence[str], preset: str
+    options: argparse.Namespace, protocols: Sequence[str], preset: str, console: Console
 ) -> Iterator[Results]:
-    """Open or create the results folder that the options name, and be its only writer."""
+    """Open or create the results folder that the options name, say so, and be its only writer."""
     name = Path(options.data).resolve().name.removesuffix(".zip").removesuffix(".Rda")
     directory = options.out or Path("results", name)
     require_writable(directory)
@@ -278,7 +288,9 @@ def _opened(
         preset = preset_of(directory, options.preset, preset)
         city = city_of(directory, options.data, options.grid)
         source = source_name(options.data)
-        yield open_results(directory, city, protocols, preset=preset, data=source)
+        results = open_results(directory, city, protocols, preset=preset, data=source)
+        console.print(f"{directory}: preset {preset}", soft_wrap=True)
+        yield results
 
 
 def require_writable(directory: Path) -> None:
@@ -291,5 +303,5 @@ def require_writable(directory: Path) -> None:
 
 
 def _print_scores(results: Results, console: Console) -> None:
-    console.print(*score_tables(results.runs()), sep="\n")
+    console.print(*score_tables(results.runs(), results.city), sep="\n")
     console.print(f"The report is {results.directory / 'report.html'}", soft_wrap=True)

@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from data_prep.city import CityData
 from tritonbn.experiment.figures.comparison import draw_best, draw_calibration, draw_distances
 from tritonbn.experiment.figures.style import Figure, save
-from tritonbn.experiment.figures.training import draw_training
+from tritonbn.experiment.figures.training import draw_training, draw_training_panels
 
 
 def best(city: CityData, ax: Axes) -> None:
@@ -81,3 +81,24 @@ assert "matplotlib.pyplot" not in sys.modules
 def test_a_figure_is_saved_with_160_dots_an_inch(tmp_path: Path) -> None:
     save(Figure((3, 2)), tmp_path / "figure.png")
     assert imread(tmp_path / "figure.png").shape[:2] == (320, 480)
+
+
+@pytest.mark.parametrize("scores", [(5.3, 6.7), (4.0, 18.0), (1.2, 80.0)])
+def test_values_can_be_read_from_the_axes_that_training_curves_share(
+    city: CityData, scores: tuple[float, float]
+) -> None:
+    low, high = scores
+    run = {"norm": "local", "seed": 0, "fold": 0, "step": [2, 4], "protocol": "masked"}
+    histories = pd.concat(
+        pd.DataFrame({**run, "model": model, "stopping_sprmse": [high, low * factor]})
+        for model, factor in (("cnn-dense", 1.1), ("cnn-residual", 1.0))
+    )
+    titles = {"cnn-dense": "CNN", "cnn-residual": "residual CNN"}
+    figure = draw_training_panels(histories, city, titles, {"local": "black"})
+    figure.draw_without_rendering()
+    left, right = figure.axes
+    assert left.get_ylim() == right.get_ylim()
+    for ax in figure.axes:
+        labels = ax.get_yticklabels(which="both")
+        shown = {label.get_text() for label in labels if low <= label.get_position()[1] <= high}
+        assert len(shown - {""}) >= 2

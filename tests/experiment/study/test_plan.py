@@ -167,12 +167,17 @@ def test_an_unknown_name_and_a_text_are_refused(argument: str, known: list[str])
             "do not use context, so it cannot be left out",
         ),
         (
+            {"designs": ["residual"], "heads": None, "protocols": ["paper"]},
+            "no run under protocol paper uses designs 'residual': residual networks learn from "
+            "hidden stations; protocol paper hides none",
+        ),
+        (
             {"without": ["idw"]},
-            "no run under protocol masked uses without 'idw': no network of this comparison has it",
+            "no run under protocol masked uses without 'idw': that needs designs residual",
         ),
         (
             {"designs": ["residual"]},
-            "no run under protocol masked uses heads 'dense': no network of this comparison has it",
+            "no run under protocol masked uses heads 'dense': that needs designs published",
         ),
         (
             {"heads": ["dense", "convolution"], "norms": ["scaled"]},
@@ -181,8 +186,7 @@ def test_an_unknown_name_and_a_text_are_refused(argument: str, known: list[str])
         ),
         (
             {"designs": ["residual"], "heads": None, "scalings": [None, "percentile"]},
-            "no run under protocol masked uses scalings 'percentile': no network of this "
-            "comparison has it",
+            "no run under protocol masked uses scalings 'percentile': that needs designs published",
         ),
         (
             {"backbones": ["cnn", "cnn-lstm"], "heads": ["convolution"]},
@@ -209,6 +213,12 @@ def test_a_choice_that_takes_part_in_no_run_is_refused(
     with pytest.raises(ConfigError) as caught:
         plan_of(**choices)
     assert str(caught.value) == message
+
+
+def test_a_norm_without_its_library_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tritonbn.experiment.networks.combinations.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="uses norms 'pooled-clusters': norm pooled-clusters nee"):
+        plan_of(norms=["pooled-clusters"])
 
 
 def test_a_missing_library_is_named_before_any_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,9 @@ def data(make_city: MakeCity, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return quick(tmp_path_factory.mktemp("out"), data)
+    results = quick(tmp_path_factory.mktemp("out"), data)
+    results.baseline("mean", "paper")
+    return results
 
 
 def test_the_prepared_city_is_kept(data: Path, made: Results, tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ def test_the_prepared_city_is_kept(data: Path, made: Results, tmp_path: Path) ->
 def test_a_folder_with_other_results_is_refused(
     data: Path, made: Results, changed: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(DataError, match=f"{message}; choose another directory"):
+    with pytest.raises(DataError, match=rf"{message}; choose another folder \(--out\)"):
         opened(made.directory, **{"data": str(data), **changed})
 
 
@@ -67,13 +69,28 @@ def test_a_folder_with_results_of_other_readings_is_refused(
 ) -> None:
     city = make_city()
     city.save(tmp_path / "data")
-    quick(tmp_path / "out", tmp_path / "data")
+    quick(tmp_path / "out", tmp_path / "data").baseline("mean", "paper")
     quick(tmp_path / "out", tmp_path / "data")
     replace(city, values=city.values + 1).save(tmp_path / "data")
     with pytest.raises(
         DataError, match=r"out holds results of a city with different readings; choose another"
     ):
         quick(tmp_path / "out", tmp_path / "data")
+
+
+def test_a_folder_without_any_run_is_created_anew(
+    make_city: MakeCity, data: Path, tmp_path: Path
+) -> None:
+    make_city(grid=(7, 8)).save(tmp_path / "other")
+    quick(tmp_path / "out", tmp_path / "other")
+    again = opened(tmp_path / "out", str(data), preset="paper")
+    assert (again.preset, again.city.grid) == ("paper", (5, 6))
+
+
+def test_another_programs_folder_is_not_created_anew(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", "utf-8")
+    with pytest.raises(DataError, match="is not a results folder of tritonbn"):
+        quick(tmp_path, data)
 
 
 def alone_in_validation(city: CityData) -> CityData:

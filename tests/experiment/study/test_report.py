@@ -9,7 +9,12 @@ import pytest
 
 from data_prep.city import CityData
 from tritonbn.experiment.figures.style import Figure, save
-from tritonbn.experiment.study.report import html_report, markdown_report, sections_of
+from tritonbn.experiment.study.report import (
+    html_report,
+    markdown_report,
+    sections_of,
+    words_of_seeds,
+)
 from tritonbn.experiment.study.results import Results
 
 MakeCity = Callable[..., CityData]
@@ -60,7 +65,7 @@ class Finished(Results):
 @pytest.fixture
 def results(make_city: MakeCity, tmp_path: Path) -> Results:
     city = make_city(times=300, stations=3)
-    city = replace(city, stations=city.stations.assign(station=NAMES))
+    city = replace(city, name="Antwerp", stations=city.stations.assign(station=NAMES))
     facts = {
         "data": "/somewhere/else",
         "preset": "quick",
@@ -78,12 +83,12 @@ def both_pages(results: Results) -> tuple[str, str]:
 def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
     text, page = both_pages(results)
     for protocol in ("paper", "masked"):
-        assert f"Protocol {protocol} (seeds: 0, 1)" in text
-        assert f"Protocol {protocol} (seeds: 0, 1)" in page
+        assert f"Protocol {protocol} (seeds 0 to 1)" in text
+        assert f"Protocol {protocol} (seeds 0 to 1)" in page
     for row in (
-        "CNN_(dense) local 14.15 11.60 0.71 4.44 2.22 -1.50 0.90 0.12 8.88 2",
+        "CNN_(dense) local 11.60 0.71 4.44 14.15 2.22 -1.50 0.90 0.12 8.88 2",
         "CNN_(dense) local 6.00 0.71 4.44 2.22 -1.50 0.90 0.12 8.88 2",
-        "IDW - 7.77 - 4.44 2.22 -1.50 0.90 0.12 8.88 -",
+        "IDW - 7.77 - 4.44 - 2.22 -1.50 0.90 0.12 8.88 -",
         "CNN_(dense) local IDW +0.00 -",
         "CNN_(dense) local 2 2.50 1.00 +0.00 -",
     ):
@@ -92,10 +97,32 @@ def test_every_protocol_has_its_table_in_both_pages(results: Results) -> None:
         assert "".join(f"<td>{cell}</td>" for cell in cells) in page
 
 
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [
+        ([], "no network"),
+        ([0], "seed 0"),
+        ([0, 1, 2, 3, 4], "seeds 0 to 4"),
+        ([0, 3], "seeds 0, 3"),
+    ],
+)
+def test_seeds_are_listed(seeds: list[int], words: str) -> None:
+    assert words_of_seeds(seeds) == words
+
+
+def test_published_scores_are_those_of_antwerp(results: Results) -> None:
+    other = replace(results, city=replace(results.city, name="Ghent"))
+    for page, of_other in zip(both_pages(results), both_pages(other), strict=True):
+        assert "Published: " in page
+        assert "14.15" in page
+        assert "Published: " not in of_other
+        assert "14.15" not in of_other
+
+
 def test_both_pages_say_what_the_scores_are_made_of(results: Results) -> None:
     for page in both_pages(results):
         for fact in (
-            "Testville (/somewhere/else)",
+            "Antwerp (/somewhere/else)",
             "3 stations in 5 x 6 cells",
             "300 times from 2023-01-01 00:00 to 2023-01-13 11:00",
             f"{1 - results.city.observed.mean():.1%} missing",
@@ -122,7 +149,7 @@ def test_only_synthetic_readings_are_called_so(results: Results) -> None:
     made_up = replace(results, city=replace(results.city, synthetic=True))
     for page, of_made_up in zip(both_pages(results), both_pages(made_up), strict=True):
         assert "synthetic" not in page
-        assert "Testville (synthetic)" in of_made_up
+        assert "Antwerp (synthetic)" in of_made_up
         assert "The readings are synthetic" in of_made_up
 
 

@@ -1,9 +1,14 @@
+import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from data_prep.city import CityData
+from tritonbn.experiment.study.display import score_tables
 from tritonbn.experiment.study.tables import (
     chosen_network,
     difference_rows,
@@ -73,15 +78,29 @@ def test_means_and_deviations_are_over_seeds() -> None:
         assert summary.loc[key, "seeds"] == len(scores)
 
 
-def test_published_figures_stand_beside_those_of_their_protocol() -> None:
-    header, *rows = score_rows(runs_of("paper"))
+def test_published_figures_stand_beside_spmae_for_their_city_and_protocol(city: CityData) -> None:
+    antwerp = replace(city, name="Antwerp")
+    header, *rows = score_rows(runs_of("paper"), antwerp)
+    assert header[header.index("published") + 1] == "spMAE"
     published = [row[header.index("published")] for row in rows]
     assert published == ["16.64", "14.00", "13.70", "18.66", "15.96", "14.15", "-", "-"]
-    assert "published" not in score_rows(runs_of("masked"))[0]
+    assert "published" not in score_rows(runs_of("masked"), antwerp)[0]
+    assert "published" not in score_rows(runs_of("paper"), city)[0]
 
 
-def test_baselines_have_no_seeds() -> None:
-    header, *rows = score_rows(runs_of("masked"))
+def test_a_terminal_of_80_columns_shows_spmae_beside_published_figures(city: CityData) -> None:
+    for name, beside in (("Antwerp", "published"), ("Testville", "skill")):
+        console = Console(file=io.StringIO(), width=80)
+        console.print(*score_tables(runs_of("paper"), replace(city, name=name)))
+        shown = console.file.getvalue()
+        assert "…" not in shown
+        assert len(shown.splitlines()) == 1 + 4 + len(SCORES), "no row is wrapped"
+        assert beside in shown
+        assert ("spMAE" in shown) == (name == "Antwerp")
+
+
+def test_baselines_have_no_seeds(city: CityData) -> None:
+    header, *rows = score_rows(runs_of("masked"), city)
     named = dict(zip(header, rows[-2], strict=True))
     assert (named["model"], named["spRMSE"], named["spMAE"]) == ("IDW", "4.00", "2.00")
     assert (named["sd"], named["seeds"], named["skill"]) == ("-", "-", "0.00")
@@ -89,15 +108,15 @@ def test_baselines_have_no_seeds() -> None:
     assert rows[0][header.index("seeds")] == "3"
 
 
-def test_a_single_seed_has_no_deviation() -> None:
-    header, *rows = score_rows(runs_of("paper", seeds=1))
+def test_a_single_seed_has_no_deviation(city: CityData) -> None:
+    header, *rows = score_rows(runs_of("paper", seeds=1), city)
     assert {row[header.index("sd")] for row in rows} == {"-"}
 
 
 def test_verdicts_say_where_local_is_better_and_where_worse() -> None:
     convlstm, cnn, best = verdicts(runs_of("masked"), stations_of())
     words = (
-        r"ConvLSTM \(dense\): local \(3\.\d\d\) is better than none \(.*\), "
+        r"ConvLSTM \(dense\): local \(3\.\d\d\) is better than none \([\d.]*\) and "
         r"better than global \(.*\)\."
     )
     assert re.fullmatch(words, convlstm)

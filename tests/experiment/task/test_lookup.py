@@ -59,9 +59,23 @@ def test_a_time_is_found_in_iso_8601(make_city: MakeCity) -> None:
     assert find_time(city, "2023-01-02") == 24
 
 
-@pytest.mark.parametrize("wanted", ["2023-01-02T05:30", "2031-01-01", "yesterday"])
-def test_a_time_that_the_city_lacks_is_an_error(city: CityData, wanted: str) -> None:
-    with pytest.raises(DataError, match=f"no time {wanted}; its times are from 2023-01-01"):
+@pytest.mark.parametrize(
+    ("wanted", "nearest"), [("2023-01-02T05:40", "2023-01-02T06"), ("2031-01-01", "2023-01-13T11")]
+)
+def test_a_time_that_the_city_lacks_is_answered_with_the_nearest(
+    city: CityData, wanted: str, nearest: str
+) -> None:
+    message = (
+        f"no time {wanted}; its times are from 2023-01-01T00:00:00 to 2023-01-13T11:00:00, every "
+        f"60 min; the nearest is {nearest}:00:00"
+    )
+    with pytest.raises(DataError, match=message):
+        find_time(city, wanted)
+
+
+@pytest.mark.parametrize("wanted", ["yesterday", ""])
+def test_a_text_that_is_no_time_is_an_error(city: CityData, wanted: str) -> None:
+    with pytest.raises(DataError, match=f"'{wanted}' is not a time; expected ISO 8601, such as 20"):
         find_time(city, wanted)
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogFormatter, LogLocator
 
 from data_prep.city import CityData
 from tritonbn.experiment.figures.style import STYLE, Figure, label, unit
@@ -41,9 +41,9 @@ def draw_training(
         ax.grid(alpha=0.3)
         if (history["stopping_sprmse"] > 0).any():
             ax.set_yscale("log")
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
             ax.yaxis.set_major_formatter("{x:g}")
-            ax.yaxis.set_minor_formatter("")
+            ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(0.4, 0.4)))  # in decades
         if new:
             ax.set(
                 xlabel="training step",
@@ -86,13 +86,16 @@ def draw_training_panels(
             (max(6.0, 1 + 4 * len(titles)), 1.2 + 2.8 * len(protocols)), layout="constrained"
         )
         figure.suptitle(f"Validation during training, {label(city)}")
-        axes = figure.subplots(len(protocols), len(titles), sharex="col", squeeze=False)
+        axes = figure.subplots(
+            len(protocols), len(titles), sharex="col", sharey=True, squeeze=False
+        )
         for row, protocol in zip(axes, protocols, strict=True):
             for ax, (model, title) in zip(row, titles.items(), strict=True):
                 here = (histories["protocol"] == protocol) & (histories["model"] == model)
                 ax.set_visible(here.any())
                 draw_training(histories[here], city, colors, ax)
                 ax.set_title(f"{title}, protocol {protocol}")
+                ax.tick_params("y", which="both", labelleft=True)  # the first one may be invisible
             row[0].set_ylabel(f"spRMSE ({unit(city)})")
         for ax in axes[-1]:
             ax.set_xlabel("training step")

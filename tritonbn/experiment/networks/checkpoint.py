@@ -139,14 +139,15 @@ class Checkpoint:
             checkpoint = cls(config=config, scaler=scaler, **groups, **facts)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{path} is not a checkpoint of this version of tritonbn: {error}"
+                f"{path} is not a checkpoint of this version of tritonbn: {error}; delete the "
+                "folder of the run and train again"
             ) from error
         here = identity(city)
         differ = [name for name, fact in checkpoint.city.items() if here.get(name) != fact]
         if differ:
             raise CheckpointError(
                 f"{path} was trained on a city whose {' and '.join(differ)} differ from those of "
-                f"{city.name}; choose another directory, or the data and grid of that training"
+                f"{city.name}; choose another folder (--out), or the data and grid of that training"
             )
         return checkpoint
 
@@ -161,7 +162,7 @@ class Checkpoint:
         if differ:
             raise CheckpointError(
                 f"{Path(directory) / FILE_NAME} belongs to another run: {'; '.join(differ)}; "
-                f"choose another directory or remove it"
+                f"choose another folder (--out) or remove it"
             )
 
 

@@ -22,7 +22,7 @@ def refusal(network: Network, norm: str, protocol: str) -> str:
     if backbone not in design.backbones or (backbone == "cnn-lstm" and head != "dense"):
         return f"there is no {network.title}; choose another design or head for {backbone}"
     if network.design != "residual" and network.without:
-        return f"only residual networks accept without, got {', '.join(network.without)}"
+        return f"without needs the design residual, got {network.design}"
     if network.design == "residual" and network.scaling is not None:
         return "residual networks standardize each sample by itself; scaling is for published ones"
     if network.design == "residual" and not PROTOCOLS[protocol].hides:

@@ -58,7 +58,9 @@ def fill_results(
         require_variation(results.city, network, norm)
     missing = [pair for pair in plan.baselines_by_protocol() if not results.has_baseline(*pair)]
     if missing:
-        with RunDisplay(len(missing), console, lambda: score_tables(results.runs())) as display:
+        with RunDisplay(
+            len(missing), console, lambda: score_tables(results.runs(), results.city)
+        ) as display:
             for name, protocol in missing:
                 _test_baseline(results, name, protocol, display)
     configs = [

@@ -16,25 +16,28 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from data_prep.city import CityData
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.train import StepInfo
 from tritonbn.experiment.study.tables import score_rows
 from tritonbn.experiment.task.protocol import PROTOCOLS
 from tritonbn.tables import text_table
 
-NOT_SHOWN = ("RMSE of a time", "spMAE", "bias", "R2")
+NOT_SHOWN = ("RMSE of a time", "bias", "R2")
 """Columns of scores that do not fit a terminal."""
 
 
-def score_tables(runs: pd.DataFrame) -> list[Table]:
+def score_tables(runs: pd.DataFrame, city: CityData) -> list[Table]:
     """Lay out the main scores of finished runs, one table per protocol."""
     tables = []
     for protocol, here in runs.groupby("protocol", sort=False):
-        rows = score_rows(here)
+        rows = score_rows(here, city)
+        # published scores stand beside spMAE, in place of what fits without them
+        hidden = (*NOT_SHOWN, *(("skill", "seeds") if "published" in rows[0] else ("spMAE",)))
         shown = [
             column
             for column in zip(*rows, strict=True)
-            if column[0] not in NOT_SHOWN and {*column[1:]} != {"-"}
+            if column[0] not in hidden and {*column[1:]} != {"-"}
         ]
         fitting = [[*row] for row in zip(*shown, strict=True)]
         tables.append(text_table(fitting, f"spRMSE, protocol {protocol}"))
@@ -118,10 +121,11 @@ class RunDisplay:
         if self._is_live:
             self._show_scores()
         else:
+            steps = f"{result['steps']} steps in " if result["steps"] else ""  # baselines have none
             self._console.print(
                 f"{note} {name}: spRMSE {result['sprmse']:.2f} (validation "
                 f"{result['validation_sprmse']:.2f}), skill against IDW {result['skill']:.2f}; "
-                f"{result['steps']} steps in {result['seconds']:.0f} s"
+                f"{steps}{result['seconds']:.0f} s"
             )
 
     def leave_out(self, name: str, reason: Exception) -> None:

@@ -60,7 +60,7 @@ def ensemble_rows(estimates: pd.DataFrame, city: CityData) -> Rows:
         rmse[arm] = table.loc[table["readings"] >= MIN_READINGS, ["rmse"]].T
     sprmse = sprmse_of(rmse)
     baseline = best_baseline(sprmse)
-    rows = [["model", "normalization", "runs", "spRMSE of the ensemble"]]
+    rows = [["model", "norm", "runs", "spRMSE of the ensemble"]]
     if baseline:
         rows[0] += [f"/ {title_of(baseline)}", "difference of RMSE", "95 % interval"]
     for model, norm in rmse:

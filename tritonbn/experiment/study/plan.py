@@ -132,19 +132,15 @@ class Plan:
             "without": {option for network, *_ in runs for option in network.without},
         }
         protocols = " and ".join(self.protocols)
-        combinations = [*product(self.networks, self.norms, self.protocols)]
-        for name, those in used.items():
-            for value in getattr(self, name) or () if combinations else ():
-                if value is not None and value not in those:
-                    reasons = [
-                        refusal(*combination)
-                        for combination in combinations
-                        if value in (*_names(combination[0]), combination[1])
-                    ]
-                    reason = next(filter(None, reasons), "no network of this comparison has it")
-                    raise ConfigError(
-                        f"no run under protocol {protocols} uses {name} {value!r}: {reason}"
-                    )
+        absent = [
+            (name, value, self._reason(name, value))
+            for name, those in used.items()
+            for value in (getattr(self, name) or () if self.networks and self.norms else ())
+            if value is not None and value not in those
+        ]
+        if absent:  # if one choice rules out others, it is the one that the reason names
+            name, value, reason = next((one for one in absent if one[1] in one[2]), absent[0])
+            raise ConfigError(f"no run under protocol {protocols} uses {name} {value!r}: {reason}")
         tested = {name for name, _ in self.baselines_by_protocol()}
         if unused := [name for name in self.baselines or () if name not in tested]:
             raise ConfigError(
@@ -153,6 +149,16 @@ class Plan:
             )
         if not runs and not tested:
             raise ConfigError("there is nothing to compare: no network and no baseline is chosen")
+
+    def _reason(self, name: str, value: str) -> str:
+        """Say why no run has a value of a choice."""
+        reasons = [
+            refusal(network, norm, protocol)
+            for network, norm, protocol in product(self.networks, self.norms, self.protocols)
+            if value in (*_names(network), norm)
+        ]
+        design = "residual" if name == "without" else "published"
+        return reasons[0] if reasons else f"that needs designs {design}"
 
 
 def _names(network: Network) -> tuple[str, ...]:

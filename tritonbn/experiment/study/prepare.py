@@ -30,7 +30,8 @@ def city_of(directory: Path, data: str, grid: tuple[int, int] | None = None) -> 
     Parameters
     ----------
     directory : Path
-        The results folder. The city in it is used if `data` would take long to read.
+        The results folder. The city in it is used if `data` would take long to read, and the
+        folder has a run or baseline.
     data : str
         As for `data_prep.load_city`.
     grid : (int, int), optional
@@ -39,11 +40,12 @@ def city_of(directory: Path, data: str, grid: tuple[int, int] | None = None) -> 
     Raises
     ------
     DataError
-        If the city cannot be loaded, or the folder has another source of data or grid.
+        If the city cannot be loaded, or the folder holds data, or results of another source of data
+        or grid.
     """
-    if not (directory / CONFIG).exists():
+    results = _existing(directory)
+    if results is None:
         return load_city(data, grid=grid)
-    results = Results.open(directory)
     _require_same(results, data=source_name(data), grid=grid)
     return load_city(data, grid=results.city.grid) if is_quickly_read(data) else results.city
 
@@ -63,7 +65,7 @@ def open_results(
     settings: dict[str, Any] | None = None,
     data: str = "",
 ) -> Results:
-    """Open a results folder for a city, or create it.
+    """Open a results folder for a city, or create it; one without any run is created anew.
 
     Parameters
     ----------
@@ -82,21 +84,20 @@ def open_results(
     Raises
     ------
     DataError
-        If the folder holds results of another preset, other settings or another city, or the city
-        has too few stations or readings. In these cases nothing is written.
+        If the folder holds data, or results of another preset, other settings or another city, or
+        the city has too few stations or readings. In these cases nothing is written.
     """
     settings = {
         name: value.item() if isinstance(value, np.generic) else value  # for JSON
         for name, value in (settings or {}).items()
     }
-    if (directory / CONFIG).exists():
-        results = Results.open(directory)
+    if (results := _existing(directory)) is not None:
         _require_same(results, preset=preset, settings=settings)
         here, there = identity(city), identity(results.city)
         if changed := [name for name in there if here[name] != there[name]]:
             raise DataError(
                 f"{directory} holds results of a city with different {' and '.join(changed)}; "
-                "choose another directory"
+                "choose another folder (--out)"
             )
         require_trainable(city, protocols, preset, settings)
         return results
@@ -119,9 +120,19 @@ def open_results(
 
 def preset_of(directory: Path | None, preset: str | None, default: str) -> str:
     """Return the given preset, else that of an existing results folder, else the default."""
-    if preset is None and directory is not None and (directory / CONFIG).exists():
-        return Results.open(directory).preset
-    return preset or default
+    results = None if directory is None else _existing(directory)
+    return preset or (default if results is None else results.preset)
+
+
+def _existing(directory: Path) -> Results | None:
+    """Open a results folder; return None if there is none, or it has no run or baseline yet."""
+    if (directory / CONFIG).exists():
+        results = Results.open(directory)
+        return results if results.is_begun else None
+    signs = ("stations.csv", "readings.*", "city.json", "data/stations.csv")
+    if any(path for sign in signs for path in directory.glob(sign)):
+        raise DataError(f"{directory} holds data, not results; choose another folder (--out)")
+    return None
 
 
 def _require_same(results: Results, **wanted: Any) -> None:
@@ -132,8 +143,8 @@ def _require_same(results: Results, **wanted: Any) -> None:
     ]
     if differ:
         raise DataError(
-            f"{results.directory} holds other results: {'; '.join(differ)}; choose another "
-            "directory"
+            f"{results.directory} holds other results: {'; '.join(differ)}; choose another folder "
+            "(--out)"
         )
 
 

@@ -19,8 +19,8 @@ from tritonbn.experiment.study.breakdown import breakdown_rows
 from tritonbn.experiment.study.ensemble import ensemble_rows
 from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.study.tables import (
-    PUBLISHED_PROTOCOL,
     difference_rows,
+    has_published,
     is_ablation,
     score_rows,
     station_rows,
@@ -95,6 +95,17 @@ def _words(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
+def words_of_seeds(seeds: Sequence[int]) -> str:
+    """Name sorted seeds, as the heading of a protocol does."""
+    if not len(seeds):
+        return "no network"
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if len(seeds) == seeds[-1] - seeds[0] + 1:
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds))}"
+
+
 def sections_of(results: Results) -> list[dict[str, Any]]:
     """Collect the tables and texts of each protocol."""
     everything, stations, estimates = results.runs(), results.stations(), results.estimates()
@@ -104,14 +115,14 @@ def sections_of(results: Results) -> list[dict[str, Any]]:
         here = stations[stations["protocol"] == protocol]
         estimated = estimates[estimates["protocol"] == protocol]
         notes = [PROTOCOLS[str(protocol)].note]
-        if protocol == PUBLISHED_PROTOCOL:
+        if has_published(results.city, str(protocol)):
             notes.append(PUBLISHED_NOTE)
         sections.append(
             {
                 "protocol": protocol,
-                "seeds": ", ".join(map(str, sorted(seeds.unique()))) or "none",
+                "seeds": words_of_seeds(sorted(seeds.unique())),
                 "notes": notes,
-                "scores": score_rows(runs),
+                "scores": score_rows(runs, results.city),
                 "differences": difference_rows(here),
                 "ensembles": ensemble_rows(estimated, results.city),
                 "verdicts": verdicts(runs, here),
@@ -140,7 +151,7 @@ def markdown_report(results: Results, sections: Sequence[Mapping[str, Any]]) -> 
         blocks.append(f"**{SYNTHETIC_NOTE}**")
     blocks.append("\n".join(f"- {name}: {text}" for name, text in facts(results).items()))
     for section in sections:
-        blocks.append(f"## Protocol {section['protocol']} (seeds: {section['seeds']})")
+        blocks.append(f"## Protocol {section['protocol']} ({section['seeds']})")
         blocks.append(markdown(section["scores"]))
         blocks.append(markdown(section["differences"]))
         if len(section["ensembles"]) > 1:

@@ -67,12 +67,14 @@ class Results:
         try:
             facts = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
             facts["grid"] = tuple(facts["grid"])
-            if (there := facts.get("format")) != FORMAT:
-                raise ValueError(
-                    f"it was made by another version (format {there}, this version reads {FORMAT})"
-                )
+            there = facts.get("format")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{directory} is not a results folder of tritonbn: {error}") from error
+        if there != FORMAT:
+            raise DataError(
+                f"{directory} was made by another version of tritonbn (format {there}, this one "
+                f"reads {FORMAT}); choose another folder (--out)"
+            )
         return cls(directory, facts, CityData.load(directory / "data"))
 
     @property
@@ -84,6 +86,11 @@ class Results:
     def settings(self) -> dict[str, Any]:
         """The settings of all runs that differ from those of the preset."""
         return dict(self.facts["settings"])
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a run, perhaps unfinished, or a baseline."""
+        return any((self.directory / kind).exists() for kind in ("runs", "baselines"))
 
     def config(
         self, backbone: str, norm: str, protocol: str | None = None, **choices: Any

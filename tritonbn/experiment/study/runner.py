@@ -77,9 +77,12 @@ def make_runs(
     missing = [config for config in configs if not results.is_finished(config)]
     if not missing:
         results.write_tables()  # which an interrupted process may not have done
-        console.print(f"All {len(configs)} runs are finished; there is nothing to train.")
+        finished = f"All {len(configs)} runs are" if len(configs) > 1 else "The run is"
+        console.print(f"{finished} finished; there is nothing to train.")
         return
-    with RunDisplay(len(missing), console, lambda: score_tables(results.runs())) as display:
+    with RunDisplay(
+        len(missing), console, lambda: score_tables(results.runs(), results.city)
+    ) as display:
         if workforce is not None:
             for protocol in {config.protocol for config in missing}:
                 results.reference(protocol)

@@ -1,20 +1,19 @@
 """The tables of scores as text, and what they say about local normalization."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_prep.city import CityData
 from tritonbn.experiment.baselines import BASELINES
 from tritonbn.experiment.networks.network import Network
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.task.record import NO_NORM
 from tritonbn.experiment.task.scores import MIN_READINGS, mean_difference
 from tritonbn.tables import Rows
-
-PUBLISHED_PROTOCOL = "paper"
 
 PUBLISHED = {
     ("convlstm-dense", "none"): 16.6354,
@@ -24,8 +23,8 @@ PUBLISHED = {
     ("cnn-dense", "global"): 15.9571,
     ("cnn-dense", "local"): 14.1488,
 }
-"""The published spRMSE of Antwerp, PM2.5, in ug/m3, for networks with the dense head under the
-protocol `PUBLISHED_PROTOCOL`. According to its code it is a mean absolute error, `spmae`."""
+"""The published spRMSE in ug/m3, for networks with the dense head; see `has_published`. According
+to its code it is a mean absolute error, `spmae`."""
 
 MEANS = ("time_rmse", "spmae", "bias", "r2", "skill", "validation_sprmse")
 """The other scores that are averaged over seeds."""
@@ -78,22 +77,29 @@ def summarize(runs: pd.DataFrame) -> pd.DataFrame:
     return summary.assign(seeds=arms.size()).reset_index()
 
 
-def score_rows(runs: pd.DataFrame) -> Rows:
+def has_published(city: CityData, protocol: str) -> bool:
+    """Whether `PUBLISHED` has scores of a city and protocol."""
+    return (city.name, city.quantity, protocol) == ("Antwerp", "PM2.5", "paper")
+
+
+def score_rows(runs: pd.DataFrame, city: CityData) -> Rows:
     """Tabulate the scores of one protocol, one row per model and norm.
 
-    For the protocol of the publication, the published scores have a column of their own.
+    The published scores, where there are any, have a column beside spMAE.
     """
-    header = ["model", "normalization", "published", "spRMSE", "sd", "RMSE of a time", "spMAE"]
+    header = ["model", "norm", "spRMSE", "sd", "RMSE of a time", "published", "spMAE"]
     rows = [[*header, "bias", "R2", "skill", "validation", "seeds"]]
+    columns = ("sprmse", "sd", MEANS[0], "published", *MEANS[1:])
     for arm in summarize(runs).to_dict("records"):
         model, norm = arm["model"], arm["norm"]
-        scores = [arm[name] for name in ("sprmse", "sd", *MEANS)]
+        scores = {**arm, "published": PUBLISHED.get((model, norm), float("nan"))}
+        numbers = [_number(scores[name]) for name in columns]
         seeds = "-" if model in BASELINES else str(arm["seeds"])
-        published = PUBLISHED.get((model, norm), float("nan"))
-        rows.append([title_of(model), norm, *map(_number, (published, *scores)), seeds])
-    if (runs["protocol"] == PUBLISHED_PROTOCOL).all():
-        return rows
-    return [[*row[:2], *row[3:]] for row in rows]
+        rows.append([title_of(model), norm, *numbers, seeds])
+    if not has_published(city, runs["protocol"].iloc[0]):
+        for row in rows:
+            del row[header.index("published")]
+    return rows
 
 
 def difference_rows(stations: pd.DataFrame) -> Rows:
@@ -114,7 +120,7 @@ def difference_rows(stations: pd.DataFrame) -> Rows:
     """
     rmse = _rmse(stations)
     baseline = best_baseline(sprmse_of(rmse))
-    rows = [["model", "normalization", "compared with", "difference of RMSE", "95 % interval"]]
+    rows = [["model", "norm", "compared with", "difference of RMSE", "95 % interval"]]
     for model, norm in rmse:
         if model in BASELINES:
             continue
@@ -213,7 +219,7 @@ def verdicts(runs: pd.DataFrame, stations: pd.DataFrame) -> list[str]:
             words.append(f"{than} {norm} ({sprmse[model, norm]:.2f})")
         if words:
             score = f"{title_of(model)}: {local} ({sprmse[model, local]:.2f})"
-            lines.append(f"{score} is {', '.join(words)}.")
+            lines.append(f"{score} is {_joined(words)}.")
     baseline = best_baseline(sprmse)
     chosen = chosen_network(runs)
     if baseline and chosen:
@@ -225,6 +231,11 @@ def verdicts(runs: pd.DataFrame, stations: pd.DataFrame) -> list[str]:
             f"{title_of(baseline)} ({best:.2f})."
         )
     return lines
+
+
+def _joined(words: Sequence[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def suspicious_stations(stations: pd.DataFrame) -> list[str]:

@@ -64,23 +64,27 @@ def find_time(city: CityData, time: str) -> int:
     Raises
     ------
     DataError
-        If the time has a UTC offset, or the city does not have it.
+        If the text is no time or has a UTC offset, or the city does not have the time; the message
+        names the nearest one.
     """
     first, last = city.times[[0, -1]]
-    absent = DataError(f"{city.name} has no time {time}; its times are from {first} to {last}")
-    try:
-        stamp = pd.to_datetime(time, format="ISO8601")
-    except ValueError as error:
-        raise absent from error
+    stamp = pd.to_datetime(time, format="ISO8601", errors="coerce")
+    if not isinstance(stamp, pd.Timestamp):
+        raise DataError(f"{time!r} is not a time; expected ISO 8601, such as {first}")
     if stamp.tzinfo is not None:
         raise DataError(
             f"a time must be in the time zone of the data, such as {first}, without a UTC offset; "
             f"got {time}"
         )
-    found = np.flatnonzero(city.times == stamp.to_datetime64())
-    if not len(found):
-        raise absent
-    return int(found[0])
+    wanted = stamp.to_datetime64()
+    nearest = int(np.abs(city.times - wanted).argmin())
+    if city.times[nearest] != wanted:
+        minutes = city.step / np.timedelta64(1, "m")
+        raise DataError(
+            f"{city.name} has no time {time}; its times are from {first} to {last}, every "
+            f"{minutes:g} min; the nearest is {city.times[nearest]}"
+        )
+    return nearest
 
 
 def require_reading(city: CityData, time: int, station: int) -> None:
