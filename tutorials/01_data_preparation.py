@@ -58,14 +58,14 @@ raw[["date", "latitude", "longitude", "Location.ID", "OPCN3PM25", "OPCN3PM25_fla
 # %% [markdown]
 # ## Flags
 #
-# An empty flag means a valid reading. Otherwise it names the reasons: `W` is the warm-up after a start, `Rh.max` air too
-# humid for an optical counter (droplets are counted as dust), `High_values` a value above a limit, and `OutliersMax` an
-# outlier at the upper end. How large a share of the readings of this device is flagged?
+# An empty flag means a valid reading. Otherwise it names one reason or several: `W` is the warm-up after a start, `Rh.max`
+# air too humid for an optical counter (droplets are counted as dust), `High_values` a value above a limit, and
+# `OutliersMax` an outlier at the upper end. How large a share of the readings of this device is flagged?
 
 # %%
 flags = raw["OPCN3PM25_flag"].fillna("valid").str.split(",").explode().value_counts()
 print(flags)
-assert flags["valid"] == raw["OPCN3PM25_flag"].isna().sum()
+print(f"flagged: {raw['OPCN3PM25_flag'].notna().mean():.1%}")
 
 # %% [markdown]
 # ## Sites and the window
@@ -86,7 +86,9 @@ print(small)
 #
 # ## Cells
 #
-# From here on we use the city chosen above, with all its times. The grid spans the stations: with latitude $\phi$,
+# From here on we use the city chosen above, with all its times. The real hourly readings are of another sensor at the
+# same sites, the PMS5003. Its readings of 500 µg/m³ and more were removed, and the flags above do not apply to it.
+# The grid spans the stations: with latitude $\phi$,
 #
 # $$\mathrm{row} = \left\lfloor 31 \, \frac{\phi - \phi_{\min}}{\phi_{\max} - \phi_{\min}} \right\rfloor,$$
 #
@@ -99,11 +101,11 @@ rows, columns = np.divmod(city.cells, city.grid[1])
 figure, ax = plt.subplots(figsize=(6, 6), layout="constrained")
 ax.scatter(columns, rows, marker="s", c=np.where(city.cells == 621, "#D81B60", "#3b82c4"))
 for row, column, cell in zip(rows, columns, city.cells, strict=True):
-    side = {"xytext": (4, 3), "ha": "left"}
-    if cell + 1 in city.cells:  # leave the space on the right to the label of the neighbour
-        side = {"xytext": (-4, 3), "ha": "right"}
-    ax.annotate(cell, (column, row), textcoords="offset points", fontsize=8, **side)
-_ = ax.set(xlim=(-0.5, 34), ylim=(-0.5, 33), xlabel="column", ylabel="row (0 is in the south)")
+    side = {"xytext": (5, 0), "ha": "left"}
+    if cell + 1 in city.cells or column == 31:  # there is no space on the right
+        side = {"xytext": (-5, 0), "ha": "right"}
+    ax.annotate(cell, (column, row), textcoords="offset points", va="center", fontsize=8, **side)
+_ = ax.set(xlim=(-0.5, 31.5), ylim=(-0.5, 31.5), xlabel="column", ylabel="row (0 is in the south)")
 
 # %%
 station = city.stations.set_index("cell").loc[621]
@@ -116,18 +118,21 @@ assert int(31 * (station["latitude"] - south) / (north - south)) == 621 // 32 ==
 # ## What low-cost sensors do wrong
 #
 # Real readings are not normally distributed numbers. Three things can be seen in almost any network of cheap sensors.
-# *Gaps*: a device stops for hours. *Outliers*: a single reading far above all others. *Gain and offset*:
-# a device reads too high or too low all the time. The first figure shows where readings are missing, the second the
-# distribution of the readings of each station.
+# *Gaps*: a device stops, for hours or for weeks. *Outliers*: readings far above all others, in the real Antwerp
+# above all in cell 895. *Gain and offset*: a device reads too high or too low all the time. The first figure shows
+# where readings are missing, the second the distribution of the readings of each station. There, 0.1 is added to each
+# reading, because a logarithmic scale has no place for 0.
 
 # %% mystnb={"image": {"alt": "Picture with a row for each station and the times from left to right; dark where a reading is missing"}}
 figure, ax = plt.subplots(figsize=(9, 4), layout="constrained")
 ax.imshow(~city.observed.T, aspect="auto", cmap="Greys", interpolation="none")
-_ = ax.set(xlabel="time", ylabel="station", title=f"missing: {1 - city.observed.mean():.1%}")
+title = f"{1 - city.observed.mean():.1%} of the readings are missing (black)"
+_ = ax.set(xlabel="number of the time step", ylabel="number of the station", title=title)
 
 # %% mystnb={"image": {"alt": "Box plots of the readings of each station on a logarithmic scale, with outliers far above the boxes"}}
 readings = pd.DataFrame(city.values, city.times, city.cells)  # (time, station)
-axes = (readings + 0.1).plot.box(figsize=(9, 4), rot=90, logy=True, sym=".", ylabel="PM2.5 (µg/m³)")
+axes = (readings + 0.1).plot.box(figsize=(9, 4), rot=90, logy=True, sym=".")
+_ = axes.set(xlabel="cell of the station", ylabel="PM2.5 + 0.1 (µg/m³)")
 
 # %%
 top, share = np.nanmax(city.values), np.nanquantile(city.values, 0.99)
@@ -160,8 +165,7 @@ assert (filled[0, known] == values[0, known]).all()
 print(f"{(~known).sum()} of {len(known)} stations filled at {city.times[gap]}")
 
 # %% [markdown]
-# Filled values are an input only. No score of this project counts them: a network that imitates IDW would look
-# perfect.
+# Filled values are an input only. No score counts them; otherwise a network that imitates IDW would look perfect.
 #
 # ## The split
 #

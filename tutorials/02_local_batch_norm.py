@@ -36,7 +36,7 @@ CITY = os.environ.get("TRITONBN_CITY", "synthetic")  # or "senseurcity-hourly", 
 # %% [markdown]
 # ## A small city
 #
-# Sixteen stations on a 4x4 grid, measured 200 times. The readings rise from west to east, and they vary
+# Sixteen stations stand on a 4x4 grid and are measured 200 times. The readings rise from west to east, and they vary
 # more in the north. The shapes of this notebook have the axes (sample N, channel C, row H, column W).
 
 # %%
@@ -52,7 +52,7 @@ print(f"x: N={N}, C={C}, H={H}, W={W}, mean {x.mean():.1f}, standard deviation {
 #
 # The publication compares three networks: without normalization, with *global* batch normalization (one mean and
 # variance for the whole grid) and with *local* batch normalization (one for each station). Guess before you
-# run the cell: what will the mean of each cell look like after each of them?
+# run the cell: what will the mean of each cell look like after each of them? (Each panel has its own colour scale.)
 
 # %% mystnb={"image": {"alt": "Three 4 by 4 grids with the mean of each cell: without normalization and with global normalization they rise from west to east, with local normalization all are zero"}}
 outputs = {"none": x, "global": torch.nn.BatchNorm2d(C)(x), "local": LocalBN(C, (H, W))(x)}
@@ -60,15 +60,15 @@ figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
 for ax, (name, y) in zip(axes, outputs.items(), strict=True):
     means = y.detach().mean(dim=(0, 1)).round(decimals=1) + 0.0  # (H, W)
     ax.imshow(means, origin="lower", cmap="Oranges", alpha=0.7)
-    ax.set_title(f"{name}: means of the cells")
+    ax.set(title=f"{name}: means of the cells", xticks=range(W), yticks=range(H))
     for row, column in torch.cartesian_prod(torch.arange(H), torch.arange(W)).tolist():
         ax.text(column, row, f"{means[row, column]:.1f}", ha="center", va="center")
 
 # %% [markdown]
 # Global normalization shifts and scales all cells in the same way, so the differences between places remain.
 # Local normalization removes them: after it, every cell has mean 0 and variance 1. What remains is how unusual a
-# reading is *for its place*. Removing the level of a place is no loss if the next layer can add it
-# again: the layer has a weight and a bias for every segment, which are learned.
+# reading is *for its place*. The level of a place is not lost for good: the layer has a learned weight and bias for
+# every segment, which can restore it.
 
 # %%
 assert abs(outputs["global"].var(correction=0) - 1) < 1e-3
@@ -126,24 +126,23 @@ for ax, (name, kind) in zip(axes, kinds.items(), strict=True):
     ax.set_title(f"{name}\nS = {kind.num_segments}")
 
 # %% [markdown]
-# `per_cell` is the published choice, with 1,024 means. With `nearest`, the cells around a station share its
+# `per_cell` is the published choice, with 1,024 means for each channel. With `nearest`, the cells around a station share its
 # statistics. `stations` treats the cells without a station as one more segment (`rest="pool"`), or returns
 # them unchanged (`rest="identity"`). Any other partition can be given as an integer tensor.
 #
 # ## Running statistics
 #
 # In training, the layer normalizes with the statistics of the batch. In evaluation it uses running averages of
-# them, so that an estimate does not depend on the other samples of a batch. Each batch changes them by
-# a tenth (`momentum=0.1`).
+# them, so that an estimate does not depend on the other samples of a batch. Each batch moves them a tenth of the way
+# to its own statistics (`momentum=0.1`).
 
 # %% mystnb={"image": {"alt": "Lines of the running means of four cells, which approach the true means 0, 10, 20 and 30 within about forty batches"}}
-layer = LocalBN(C, (H, W))
-seen = []
+layer, seen = LocalBN(C, (H, W)), []
 for _ in range(60):
     layer(level + spread * torch.randn(32, C, H, W))
     seen.append(layer.running_mean[0, :W].clone())  # the cells of row 0
-plt.plot(torch.stack(seen))
-_ = plt.xlabel("batch"), plt.ylabel("running means of row 0")
+plt.plot(torch.stack(seen), label=[f"column {column}" for column in range(W)])
+_ = plt.legend(), plt.xlabel("batch"), plt.ylabel("running means of row 0")
 assert (layer.running_mean[0, :W] - level[0]).abs().max() < 1
 
 # %% [markdown]
@@ -167,18 +166,21 @@ assert v.grad.sum().abs() < 1e-5
 # - **Few values per segment.** With one segment per cell and a batch of two, each variance is an estimate
 #   from two numbers. Exercise 2 measures this.
 # - **Places that training did not see.** A cell without readings has statistics of nothing.
-# - **The level is the message.** If the next layer must know that the west is cleaner than the east, it has to
-#   learn it anew from weight and bias.
-# - **Sensor and place are confounded.** Statistics per station also remove the gain and offset of its sensor.
-#   That can help, but it is then the sensor that was learned and not the place.
+# - **The level is the message.** If the west is always cleaner than the east, local normalization removes this
+#   difference, and the bias of each segment has to learn it again.
+# - **Sensor and place are confounded.** Statistics per station also remove the gain and offset of its sensor;
+#   [notebook 4](04_station_621.ipynb) comes back to this.
 #
 # ## Several levels
 #
-# The first two problems have a common remedy. With several levels of segments, from fine to coarse, a segment
+# Several levels can help with the first problem, and give places without values the statistics of a larger segment.
+# Whether that helps a network has to be measured. The levels go from fine to coarse, and a segment
 # with $n$ values is normalized with its own mean and that of the level above, in the shares $n / (n + \tau)$ and
 # $\tau / (n + \tau)$. The mean square is weighted in the same way, and the variance follows from both. The figure
 # shows the means of twelve stations with 2 to 100 readings for `tau = 0` (their own values), `tau = 9` (pooled) and
-# `tau = inf` (the mean of all). A mask says which readings there are. Guess: which stations will move most?
+# `tau = inf` (the mean of all). Here 9 is the best choice on average: it is the variance of the readings of a station
+# (3²) divided by the variance between stations (1). A mask says which readings there are. Guess: which stations will
+# move most?
 
 # %% mystnb={"image": {"alt": "Means of twelve stations: with tau = 9 the mean of a station with two to four readings is much closer to the mean of all than with tau = 0; with fifty or more readings both nearly agree"}}
 number = torch.tensor([2, 2, 3, 4, 6, 9, 14, 21, 32, 50, 75, 100])  # readings of each station
@@ -190,7 +192,8 @@ for layer, marker in zip(layers, "oD-", strict=True):
     plt.plot(layer.running_mean[0], marker, label=f"tau = {layer.pooling:g}")
 own, pooled, common = (layer.running_mean for layer in layers)
 torch.testing.assert_close(pooled, (number * own + 9 * common) / (number + 9))
-_ = plt.legend(), plt.xticks(range(12), number.tolist()), plt.xlabel("readings of the station")
+plt.xticks(range(12), number.tolist())
+_ = plt.legend(), plt.xlabel("readings of the station"), plt.ylabel("mean of the station")
 
 # %% [markdown]
 # A segment without any value has the mean of the level above. [Levels of segments](../docs/pooling.md) has the
@@ -212,9 +215,9 @@ assert -1e-4 < columns[0] + columns[1] < 1e-4 < 0.5 < columns[1]
 # How far is the variance of a batch from the true variance 1, on average over the cells, with 2, 8 and 128 samples?
 
 # %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
-two, eight, many = ((torch.randn(n, 32, 32).var(dim=0) - 1).abs().mean() for n in (2, 8, 128))
-print(f"2 samples: {two:.2f}, 8 samples: {eight:.2f}, 128 samples: {many:.2f}")
-assert two > eight > many
+errors = [(torch.randn(n, 32, 32).var(0, correction=0) - 1).abs().mean() for n in (2, 8, 128)]
+print("2, 8 and 128 samples:", *(f"{error:.2f}" for error in errors))
+assert errors[0] > errors[1] > errors[2]
 
 # %% [markdown]
 # ## What's next

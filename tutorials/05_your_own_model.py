@@ -18,12 +18,15 @@
 # | data | random numbers |
 
 # %%
+import logging
 import sys
+import warnings
 from io import BytesIO
 
 if "google.colab" in sys.modules:
     get_ipython().run_line_magic("pip", "install -q 'tritonbn[tutorials]==0.2.0'")
 
+import lightning
 import matplotlib.pyplot as plt
 import torch
 from torch import nn
@@ -73,11 +76,12 @@ assert local[2].weight.shape == (8, 32 * 32)
 # %% mystnb={"image": {"alt": "Three maps of the grid coloured by segment: land and sea along an oblique coast, sixteen square districts, and stations among the other cells"}}
 rows, columns = torch.arange(H)[:, None], torch.arange(W)
 land, districts = (rows > columns).long(), rows // 8 * 4 + columns // 8
-nodes = Segments.stations([77, 204, 621, 895], (H, W), rest="identity").ids.clamp(max=0) + 1
+nodes = torch.isin(torch.arange(H * W), torch.tensor([77, 204, 621, 895])).long().view(H, W)
+kinds = {"land and sea": land, "districts": districts, "node types": nodes}
 figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
-for ax, ids in zip(axes, (land, districts, nodes), strict=True):
+for ax, (name, ids) in zip(axes, kinds.items(), strict=True):
     ax.imshow(ids, origin="lower", cmap="tab20")
-    ax.set_title(Segments(ids))
+    ax.set_title(f"{name}: {Segments(ids).num_segments} segments")
 
 # %% [markdown]
 # ## Leave values out with a mask
@@ -93,10 +97,9 @@ layers[0](spoiled)
 layers[1](spoiled, mask=mask)  # momentum=1.0 keeps the last batch only
 without, masked = (layer.running_mean[0] for layer in layers)  # (S,)
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
-ax.semilogy(torch.stack([without, masked], dim=1).abs(), "o")
-ax.set(
-    xlabel="district", ylabel="distance of the mean from 0", title="no mask (blue), mask (orange)"
-)
+ax.semilogy(torch.stack([without, masked], dim=1).abs(), "o", label=["no mask", "mask"])
+ax.legend(loc="center right")
+ax.set(xlabel="district", ylabel="distance of the mean from 0")
 assert masked.abs().max() < 0.2 < 100 < without.min()
 
 # %% [markdown]
@@ -115,7 +118,7 @@ torch.testing.assert_close(torch.compile(local, backend="eager")(x), before)
 #
 # The segments are part of the `state_dict`, so a file knows to which partition its statistics belong; a layer
 # that loads it takes the partition over. `torch.export` captures the model as a graph, for use without Python or for a
-# conversion to ONNX. Each line below checks that the result is what it was before.
+# conversion to ONNX. The last two lines check that the result is what it was before.
 
 # %%
 torch.save(local.state_dict(), file := BytesIO())
@@ -127,17 +130,12 @@ torch.testing.assert_close(torch.export.export(local, (x,)).module()(x), before)
 # %% [markdown]
 # ## Lightning
 #
-# A `LightningModule` in one cell. It learns a gain and an offset that every cell has of its own, which is exactly
-# what the weight and the bias of a layer with one segment per cell can express. Guess how large the error
-# remains with *one* segment before you do exercise 1. Why does the loss not fall to 0? The mean and the variance of 64
-# values are not those of the next 64.
+# This cell trains a `LightningModule`. Its target has a gain and an offset of its own in every cell, which is exactly
+# what the weight and the bias of a layer with one segment per cell can express. The loss does not reach 0, because the
+# mean and variance of a batch of 64 differ from batch to batch. Guess how large the error remains with *one* segment
+# before you do exercise 1.
 
 # %%
-import logging
-import warnings
-
-import lightning
-
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it reports on every start
 warnings.filterwarnings("ignore", module="lightning")
 

@@ -26,11 +26,11 @@ from tempfile import TemporaryDirectory
 if "google.colab" in sys.modules:
     get_ipython().run_line_magic("pip", "install -q 'tritonbn[tutorials]==0.2.0'")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 
 from data_prep import DataError, load_city
+from data_prep.fill import distances_km
 from tritonbn.experiment import train
 
 CITY = os.environ.get("TRITONBN_CITY", "synthetic")  # or "senseurcity-hourly", 4 MB to download
@@ -56,7 +56,8 @@ print((folder / "readings.csv").read_text()[:110])
 # ## 2. Read them
 #
 # The grid spans the stations. Two stations never share a cell: the later one moves to the nearest free cell. If
-# many had to move, choose a finer grid. The report also counts what was dropped, and why.
+# many had to move, choose a finer grid. Here, 16x16 is used to make the notebook quick, and four stations move; on
+# 32x32 only one does. The report also counts what was dropped, and why.
 
 # %%
 city = load_city(folder, grid=(16, 16), name=f"{example.name}, from CSV")
@@ -94,8 +95,10 @@ run.training_curve()
 #
 # A map always looks convincing. To judge it, hide one station at a time and estimate it: `sprmse` is the error of these
 # estimates in µg/m³, and `skill` compares it with IDW. With a skill near 0 or below, use IDW, which is simpler.
-# Training used other readings of these stations; with `protocol="unseen"` the score is that of places
-# which training does not know.
+# These are stations that the network learned from. Between the stations it is less accurate: on the real Antwerp, at
+# stations that training never saw (`protocol="unseen"`, 32x32 grid, preset `quick`, one seed), the residual CNN has
+# an `sprmse` of 4.57 without normalization and of 5.20 with local normalization, the default used here, and IDW has
+# 4.57. So expect no better map between the stations than that of IDW.
 
 # %%
 scores = run.scores()
@@ -107,7 +110,8 @@ assert abs(run.stations()["rmse"].mean() - scores["sprmse"].iloc[0]) < 1e-3
 # %% mystnb={"image": {"alt": "Scatter plot of the RMSE of each station with the network against that with IDW, with the diagonal"}}
 both = run.stations().merge(idw, on="station", suffixes=("_network", "_idw"))
 axes = both.plot.scatter("rmse_idw", "rmse_network", figsize=(4.5, 4.5))
-_ = axes.axline((0, 0), slope=1, color="grey")
+axes.axline((0, 0), slope=1, color="grey")
+_ = axes.set(xlabel="RMSE of IDW (µg/m³)", ylabel="RMSE of the network (µg/m³)", aspect="equal")
 
 # %% [markdown]
 # Each point is a station; below the line, the network is better than IDW. A station far to the upper right is
@@ -115,16 +119,15 @@ _ = axes.axline((0, 0), slope=1, color="grey")
 #
 # ## 5. The map
 #
-# `run.field` estimates all cells at one time, from the readings of all stations. It is an xarray
-# `DataArray` with coordinates, so it can be sliced, plotted and written.
+# `run.field` returns the whole grid at one time: the reading where a station has one, and an estimate everywhere
+# else. It is an xarray `DataArray` with coordinates, so it can be sliced, plotted and written. `run.map` draws it. The
+# cells framed in white have a station, and their colour is its reading.
 
-# %% mystnb={"image": {"alt": "Map of the estimated PM2.5 field of the city by longitude and latitude at one time of the test"}}
+# %% mystnb={"image": {"alt": "Map of the PM2.5 field of the city by longitude and latitude at one time of the test; the cells of the stations are framed in white"}}
 time = str(run.estimates()["time"].iloc[-1])
 field = run.field(time)
-field.plot.pcolormesh(figsize=(6, 4.5), cmap="viridis_r")
-aspect = 1 / np.cos(np.radians(float(field["latitude"].mean())))
-plt.gca().set(aspect=aspect, title=time)
 print(dict(field.sizes))
+run.map(time)
 
 # %% [markdown]
 # ## 6. NetCDF
@@ -143,10 +146,7 @@ print(read["crs"].attrs["geographic_crs_name"])
 # ## 7. An interactive map
 #
 # Zoom and drag; a click on a station shows its reading. The map needs no tiles from the network: it has its own
-# outline and degree lines. It needs a running kernel, so the same field comes first as a figure.
-
-# %% mystnb={"image": {"alt": "The same field with the stations drawn as squares, coloured by their readings, on one colour scale"}}
-run.map(time)
+# outline and degree lines. It needs a running kernel; the figure of section 5 shows the same field without one.
 
 # %%
 run.interactive_map(time)
@@ -154,8 +154,8 @@ run.interactive_map(time)
 # %% [markdown]
 # ## Exercise 1
 #
-# By how much do the estimates at one time differ between the cell with the largest and the one with the smallest
-# value, and where are they? Do these two cells have a station?
+# Where are the largest and the smallest value of the field? Do these cells have a station, so that the values are
+# readings and not estimates?
 
 # %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true}
 cells = field.values.ravel()
@@ -168,15 +168,18 @@ assert cells.max() > cells.min()
 # %% [markdown]
 # ## Exercise 2
 #
-# Does a smaller network error at a station go with a nearby other station? Draw the RMSE of each station against
-# the distance to its nearest neighbour.
+# Is the RMSE smaller at stations that have another station nearby? Draw the RMSE of each station against the distance
+# to its nearest neighbour.
 
 # %% tags=["hide-cell"] jupyter={"source_hidden": true, "outputs_hidden": true} mystnb={"image": {"alt": "Scatter plot of the RMSE of each station against the distance to the nearest other station in kilometres"}}
-latitude, longitude = city.stations[["latitude", "longitude"]].to_numpy().T
-at = np.stack([latitude, longitude * np.cos(np.radians(latitude.mean()))], axis=1)
-distances = np.linalg.norm(at[:, None] - at, axis=-1) * 111.2  # km
-nearest = np.sort(distances, axis=1)[:, 1]
-axes = run.stations().assign(km=nearest).plot.scatter("km", "rmse", figsize=(5, 3.5))
+distances = distances_km(city.stations["latitude"], city.stations["longitude"])
+nearest = np.sort(distances, axis=1)[:, 1]  # the smallest is the distance to itself
+both = run.stations().assign(km=nearest)
+axes = both.plot.scatter("km", "rmse", figsize=(5, 3.5))
+axes.set(xlabel="distance to the nearest station (km)", ylabel="RMSE (µg/m³)")
+print(f"rank correlation: {both[['km', 'rmse']].rank().corr().iloc[0, 1]:.2f}")
+# yes in the synthetic city (0.85); hardly in the real Antwerp (0.15), where the two largest errors
+# are at stations with a neighbour within 1 km
 
 # %% [markdown]
 # ## What's next

@@ -54,9 +54,9 @@ print(f"matrix: rows={matrix.shape[0]}, columns={matrix.shape[1]}; S={segments.n
 # %% [markdown]
 # ## Stage 1: rows to columns
 #
-# A kernel runs as many *programs* at the same time. Each of them handles a block of columns and reads all rows of it: neighbouring columns
-# lie side by side in memory, so whole cache lines are used, whatever the segments look like. The kernel below is
-# stage 1 without its special cases. Welford's recurrence updates the mean and $M_2 = \sum_i (x_i - \mu)^2$ with each
+# A kernel consists of many *programs*, which run at the same time. Each of them handles a block of columns and reads
+# all rows of it: neighbouring columns lie side by side in memory, so whole cache lines are used, whatever the segments
+# look like. The kernel below is stage 1 without its special cases. Welford's recurrence updates the mean and $M_2 = \sum_i (x_i - \mu)^2$ with each
 # row; it is applied to deviations from the first row, so that no digits are lost.
 
 
@@ -82,9 +82,9 @@ torch.testing.assert_close(m2, matrix.var(dim=0, correction=0) * N)
 
 # %% mystnb={"image": {"alt": "Two panels: the matrix of eight rows and sixteen columns, and below it the means of the sixteen columns, in which the blocks of four programs are separated by lines"}}
 figure, axes = plt.subplots(2, 1, figsize=(7, 4), height_ratios=[4, 1], layout="constrained")
-for ax, shown, title in zip(axes, (matrix, mean[None]), ("x", "mean of each column"), strict=True):
+for ax, shown, name in zip(axes, (matrix, mean[None]), ("row of x", "mean"), strict=True):
     ax.imshow(shown, aspect="auto", cmap="viridis_r")
-    ax.set_title(title)
+    ax.set(xlabel="column", ylabel=name, xticks=range(16), yticks=range(len(shown)))
     ax.vlines([3.5, 7.5, 11.5], -0.5, len(shown) - 0.5, color="red")  # one program between two
 
 # %% [markdown]
@@ -146,7 +146,8 @@ print(f"error here: {(y - expected).abs().max():.0e}, package: {(own - expected)
 #
 # A multiprocessor of a GPU has 65,536 registers. The more a thread needs, the fewer threads fit, and the fewer
 # loads are in flight to hide the latency of memory. A *spill* moves registers to slow local memory. The
-# table was made by compiling every kernel for each GPU, which needs no GPU. A thread can have 255 registers; how many
+# table was made by compiling every kernel for each GPU, which needs no GPU. The figure shows the largest number over
+# the configurations of each kernel. A thread can have 255 registers; how many
 # threads does a multiprocessor hold if each needs 128?
 
 # %% mystnb={"image": {"alt": "Bars of the registers per thread on sm_90 of each kernel in float32, all at most the limit of 255"}}
@@ -162,13 +163,14 @@ assert registers.max() <= 255
 # ## What one pass saves
 #
 # Normalization does little arithmetic: its time is that of moving data. Three stages read `x` twice and write `y`
-# once. If all values of a segment fit on the chip, a single kernel keeps its tile there and reads `x` once.
+# once. If all values of a segment fit on the chip, a single kernel keeps its tile there and reads `x` once. The backward
+# pass also reads the gradient of `y`: five transfers with three stages, three with one pass.
 
 # %% mystnb={"image": {"alt": "Bars of the megabytes moved at size 128 by 64 by 32 by 32: three stages forward 101, one pass forward 67, three stages backward 168, one pass backward 101"}}
-tensor = 128 * 64 * 32 * 32 * 4 / 1e6  # MB of float32 at (N, C, H, W) = (128, 64, 32, 32)
-moved = tensor * pd.Series([3, 2, 5, 3], ["3 stages", "1 pass", "backward, 3", "backward, 1"])
-axes = moved.plot.barh(figsize=(7, 2.5), xlabel="MB read and written")
-saved = 1 - moved["1 pass"] / moved["3 stages"]
+labels = [f"{way}, {how}" for way in ("forward", "backward") for how in ("3 stages", "1 pass")]
+moved = 128 * 64 * 32 * 32 * 4 / 1e6 * pd.Series([3, 2, 5, 3], labels)  # (N, C, H, W) in float32
+axes = moved[::-1].plot.barh(figsize=(7, 2.5), xlabel="MB read and written")
+saved = 1 - moved["forward, 1 pass"] / moved["forward, 3 stages"]
 print(f"{saved:.0%} of the forward traffic is saved")
 assert abs(saved - 1 / 3) < 1e-6
 
