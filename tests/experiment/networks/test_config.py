@@ -123,7 +123,7 @@ def test_wrong_values_are_named(wrong, message):
         (RESIDUAL | {"head": "dense"}, "residual networks have the head convolution, not dense"),
         (RESIDUAL | {"backbone": "cnn-lstm"}, "there is no residual CNN-LSTM"),
         (RESIDUAL | {"scaling": "percentile"}, "residual networks standardize each sample"),
-        ({"without": ["idw"]}, "only residual networks accept without, got idw"),
+        ({"without": ["idw"]}, "without needs the design residual, got published"),
         (
             {"backbone": "convlstm", "norm": "local-after"},
             "norm local-after is for cnn and cnn-lstm, not for convlstm",
