@@ -1,5 +1,8 @@
-"""Compile all shipped kernels for the targets named, and write what was found to a JSON file.
+"""Compile every second shipped kernel, and write what was found to a JSON file.
 
+    python compile_shipped.py 0|1 OUT
+
+For sm_90 these are all cases, and for the other targets each configuration once, with all options.
 A program of its own, as the tests run with Triton's interpreter, which compiles nothing.
 """
 
@@ -8,8 +11,9 @@ import re
 import sys
 from pathlib import Path
 
-from tritonbn.kernels.offline.cases import compile_cases
-from tritonbn.kernels.offline.usage import per_value
+from tritonbn.kernels.offline.cases import cases, compile_cases
+from tritonbn.kernels.offline.compiler import TARGETS
+from tritonbn.kernels.offline.usage import COUNTED, per_value
 
 
 def wide_accesses(code, instruction):
@@ -18,10 +22,13 @@ def wide_accesses(code, instruction):
     return sum(int(number) * int(bits) >= 128 for number, bits in found)
 
 
-def main(targets, out):
+def main(part, out):
+    every = list(cases())
+    with_options = list({(case.kernel, case.dtype, case.config): case for case in every}.values())
     records = []
-    for target in targets:
-        for case, compiled in compile_cases(target):
+    for target in TARGETS:
+        some = every if target == COUNTED else with_options
+        for case, compiled in compile_cases(target, some[part::2]):
             code = compiled.code
             records.append(
                 {
@@ -46,4 +53,4 @@ def main(targets, out):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:-1], sys.argv[-1])
+    main(int(sys.argv[1]), sys.argv[2])

@@ -35,16 +35,15 @@ NVIDIA = [name for name, target in TARGETS.items() if target.backend == "cuda"]
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    """All cases for all targets, compiled by two processes."""
+    """What `compile_shipped.py` finds, by two processes."""
     directory = tmp_path_factory.mktemp("compiled")
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(directory / "cache")
     script = Path(__file__).with_name("compile_shipped.py")
-    names = list(TARGETS)
     processes = []
-    for number, targets in enumerate((names[::2], names[1::2])):
-        out = directory / f"{number}.json"
-        command = [sys.executable, script, *targets, out]
+    for part in ("0", "1"):
+        out = directory / f"{part}.json"
+        command = [sys.executable, script, part, out]
         processes.append((subprocess.Popen(command, env=environment), out))
     found = []
     for process, out in processes:
@@ -98,8 +97,7 @@ def test_a_program_fits_into_a_multiprocessor(of_target):
         assert r["shared"] <= 48 << 10, r
 
 
-@pytest.mark.parametrize("target", NVIDIA)
-def test_contiguous_tensors_are_accessed_by_16_bytes(target, records):
+def test_contiguous_tensors_are_accessed_by_16_bytes(records):
     """As many wide loads and stores as the tile of each tensor needs."""
     tensors = {
         "column_statistics": (1, 0),
@@ -113,7 +111,7 @@ def test_contiguous_tensors_are_accessed_by_16_bytes(target, records):
     }
     looked_at = set()
     for r in records:
-        if r["target"] != target or r["channels_last"] or r["kernel"] not in tensors:
+        if r["target"] not in NVIDIA or r["channels_last"] or r["kernel"] not in tensors:
             continue
         if r["dtype"] not in ("float32", "bfloat16"):
             continue
@@ -155,11 +153,25 @@ def output_of(script, *arguments):
 
 
 def test_the_documented_table_is_the_one_generated(records):
+    """The columns of sm_90, for which all cases are compiled here."""
     text = (Path(usage.__file__).parents[1] / "KERNELS.md").read_text(encoding="utf-8")
     if f"Triton {triton.__version__}:" not in text:
         pytest.skip(f"the table was made with another Triton than {triton.__version__}")
-    usages = [usage.Usage(*(record[name] for name in usage.Usage._fields)) for record in records]
-    assert usage.page(usages) == text
+    lines = [line for line in text.splitlines() if line.startswith("|") and "---" not in line]
+    documented = [line.strip("| ").split(" | ") for line in lines]
+    generated = usage.table(
+        usage.Usage(*(record[name] for name in usage.Usage._fields))
+        for record in records
+        if record["target"] == usage.COUNTED
+    )
+    names = ("kernel", "type", "tile", "warps", usage.COUNTED, "instructions")
+    assert picked(documented, names) == picked(generated, names)
+
+
+def picked(table, names):
+    """Return some columns of a table whose first row is its header."""
+    places = [table[0].index(name) for name in names]
+    return [[row[place] for place in places] for row in table]
 
 
 def test_a_value_needs_at_least_its_share_of_the_loads_and_stores(records):

@@ -3,18 +3,21 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import islice
 from multiprocessing import get_context
 from typing import NamedTuple
 
 import triton
 
 from tritonbn.kernels.configs import Config
-from tritonbn.kernels.offline.cases import Case, compile_cases
+from tritonbn.kernels.offline.cases import Case, cases, compile_cases
 from tritonbn.kernels.offline.compiler import TARGETS, Compiled
 from tritonbn.kernels.offline.sass import disassemble, repeated_instructions
 from tritonbn.tables import LEFT, RIGHT, Rows, markdown
 
-_COUNTED = "sm_90"
+COUNTED = "sm_90"
+"""The target for which instructions are counted."""
+
 _PARTS = 16  # parts of the work per target, each compiled by one task of the process pool
 
 
@@ -66,7 +69,7 @@ def _compile_part(target: str, part: int) -> list[Usage]:
             compiled.spills,
             per_value(case, compiled),
         )
-        for case, compiled in compile_cases(target, part, _PARTS)
+        for case, compiled in compile_cases(target, islice(cases(), part, None, _PARTS))
     ]
 
 
@@ -76,7 +79,7 @@ def per_value(case: Case, compiled: Compiled) -> float | None:
     They are counted on sm_90, without mask and activation in contiguous memory.
     """
     plain = not (case.channels_last or case.masked or case.activation)
-    if compiled.target != _COUNTED or compiled.cubin is None or not plain:
+    if compiled.target != COUNTED or compiled.cubin is None or not plain:
         return None
     rows, columns, warps = case.config
     return repeated_instructions(disassemble(compiled.cubin)) * 32 * warps / (rows * columns)
@@ -92,7 +95,7 @@ def table(usages: Iterable[Usage]) -> Rows:
         groups[usage[:3]].append(usage)
     compiled_for = {usage.target for group in groups.values() for usage in group}
     targets = [target for target in TARGETS if target in compiled_for]
-    counted = _COUNTED in targets
+    counted = COUNTED in targets
     headings = ["kernel", "type", "tile", "warps", *targets, "shared memory", "spills"]
     rows = [headings + ["instructions"] * counted]
     for (kernel, dtype, config), group in sorted(groups.items()):
