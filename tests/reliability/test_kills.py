@@ -30,3 +30,13 @@ def test_a_terminated_training_says_so_and_leaves_no_temporary_file(tmp_path: Pa
     os.kill(process.pid, signal.SIGTERM)
     assert finish(process) == (143, ["tritonbn: terminated; the same command resumes the work"])
     assert not [name for name in numbers(out) if Path(name).name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_a_comparison_whose_processes_are_all_terminated_says_so(tmp_path: Path) -> None:
+    city, out = write_city(tmp_path / "city"), tmp_path / "out"
+    process = start("compare", city, out)
+    while not [*out.glob("runs/*/checkpoint*")]:
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGTERM)
+    assert finish(process) == (143, ["tritonbn: terminated; the same command resumes the work"])

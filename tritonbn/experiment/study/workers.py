@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -113,7 +113,8 @@ def local_processes(jobs: int, runs: int) -> Iterator[Workers]:
                 "suffice; the same command, perhaps with fewer jobs, resumes the work",
             )
         except BaseException:
-            report.stop.set()
+            with suppress(OSError, EOFError):  # a signal to all processes has ended the manager
+                report.stop.set()
             pool.shutdown(cancel_futures=True)  # while the queue of the workers still exists
             raise
 
