@@ -145,10 +145,8 @@ class SegmentedBatchNorm(_BatchNorm):
         if index is None and self.levels is not None:
             missing_keys += [prefix + "level_index"] * strict
         elif not self._has_index(index):
-            saved, own = (
-                "no levels" if i is None else f"{len(i)} levels of {i.shape[1]} segments"
-                for i in (index, None if self.levels is None else self.levels.index)
-            )
+            saved = _levels_in_words(index)
+            own = _levels_in_words(None if self.levels is None else self.levels.index)
             error_msgs.append(
                 f"{prefix}segments: a state with {saved} cannot be loaded into a layer with "
                 f"{'other levels of the same sizes' if saved == own else own}"
@@ -168,3 +166,8 @@ class SegmentedBatchNorm(_BatchNorm):
         super()._load_from_state_dict(
             state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
+
+
+def _levels_in_words(index: Tensor | None) -> str:
+    """Describe the levels of which a state or a layer has this index."""
+    return "no levels" if index is None else f"{len(index)} levels of {index[0].numel()} segments"

@@ -54,7 +54,7 @@ def fill_results(
         If the loss of all runs of the plan has become infinite or NaN.
     """
     runs = plan.runs()
-    for network, norm, *_ in runs:
+    for network, norm in dict.fromkeys((network, norm) for network, norm, *_ in runs):
         require_variation(results.city, network, norm)
     missing = [pair for pair in plan.baselines_by_protocol() if not results.has_baseline(*pair)]
     if missing:
