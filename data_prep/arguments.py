@@ -49,3 +49,18 @@ def whole_number(given: object, name: str, least: int) -> int:
     if isinstance(given, Integral) and not isinstance(given, bool) and int(given) >= least:
         return int(given)
     raise DataError(f"{name} must be a whole number, at least {least}, got {given!r}")
+
+
+def require_texts(**given: object) -> None:
+    """Raise `DataError` for the first argument that is no text.
+
+    Examples
+    --------
+    >>> from data_prep.arguments import require_texts
+    >>> require_texts(decimal=",", encoding=None)
+    Traceback (most recent call last):
+    data_prep.city.DataError: encoding must be a text, got None
+    """
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise DataError(f"{name} must be a text, got {value!r}")

@@ -11,11 +11,13 @@ import xarray as xr
 
 from data_prep.city import CityData, DataError
 
-STANDARD_NAMES = {
+_STANDARD_NAMES = {
     quantity: f"mass_concentration_of_{name}_ambient_aerosol_particles_in_air"
     for quantity, name in (("PM1", "pm1"), ("PM2.5", "pm2p5"), ("PM10", "pm10"))
 }
 """The names of quantities in the CF conventions."""
+
+_UNIT, _CF_UNIT = "ug/m3", "ug m-3"
 
 _COORDINATES = {
     "latitude": {"standard_name": "latitude", "units": "degrees_north"},
@@ -26,9 +28,7 @@ _COORDINATES = {
 
 def to_dataset(city: CityData) -> xr.Dataset:
     """Return what `CityData.to_xarray` describes."""
-    reading = {"long_name": city.quantity, "units": city.unit}
-    if city.quantity in STANDARD_NAMES:
-        reading["standard_name"] = STANDARD_NAMES[city.quantity]
+    reading = {"long_name": city.quantity, **cf_attributes(city)}
     columns = {
         column: ("station", city.stations[column].to_numpy(), _COORDINATES.get(column, {}))
         for column in map(str, city.stations)
@@ -51,6 +51,14 @@ def to_dataset(city: CityData) -> xr.Dataset:
     )
 
 
+def cf_attributes(city: CityData) -> dict[str, str]:
+    """Return the attributes of the CF conventions that state the unit and the quantity."""
+    attributes = {"units": city.unit.replace(_UNIT, _CF_UNIT)}
+    if city.quantity in _STANDARD_NAMES:
+        attributes["standard_name"] = _STANDARD_NAMES[city.quantity]
+    return attributes
+
+
 def from_dataset(dataset: xr.Dataset) -> CityData:
     """Return what `CityData.from_xarray` describes."""
     try:
@@ -64,7 +72,7 @@ def from_dataset(dataset: xr.Dataset) -> CityData:
             values=reading.to_numpy(),
             grid=facts["grid"],
             quantity=reading.attrs["long_name"],
-            unit=reading.attrs["units"],
+            unit=reading.attrs["units"].replace(_CF_UNIT, _UNIT),
             synthetic=bool(facts["synthetic"]),
             report=json.loads(facts["report"]),
             interval=None if interval is None else np.timedelta64(int(interval), "s"),

@@ -181,8 +181,11 @@ class Readings:
                 given = text.split("'")[1] if "'" in text else ""
                 hint = number_hint(given, self._table_of(file))
                 raise DataError(f"{file}: {column} must hold numbers: {text}{hint}") from error
-            not_utf_8 = "utf8" in text.lower().replace("-", "") or "\0" in text
-            hint = f"; {encoding_hint(file, self._table_of(file))}" if not_utf_8 else ""
+            hint = ""
+            if "utf8" in text.lower().replace("-", "") or "\0" in text:
+                hint = f"; {encoding_hint(file, self._table_of(file))}"
+            elif "CSV parse error" in text:
+                hint = csv_hint("for other separators", self._table_of(file))
             raise DataError(f"{file} cannot be read: {text}{hint}") from error
 
     def _table_of(self, file: Path) -> Path:

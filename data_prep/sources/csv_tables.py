@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_prep.arguments import require_texts
 from data_prep.checks import warn_of_unknown_stations
 from data_prep.city import DataError
 from data_prep.dropped import Dropped
@@ -40,12 +41,10 @@ def _rows(
     text: Literal["error", "missing"] = "error",
     encoding: str = "utf-8",
 ) -> Rows:
+    _require_options(columns, time_format, decimal, thousands, text, encoding)
     zone = parse_zone(time_zone)
     known: dict[Path, pd.DataFrame] = {}
     unknown: dict[Path, set[str]] = {}
-
-    if decimal == thousands:
-        raise DataError(f"decimal and thousands must differ, got {decimal!r} for both")
 
     def number(cells: "pd.Series[str]", file: File) -> npt.NDArray[np.float64]:
         return numbers(cells, file, decimal=decimal, thousands=thousands, text=text)
@@ -83,6 +82,28 @@ def _rows(
             yield rows
     for path, names in unknown.items():
         warn_of_unknown_stations(names, path)
+
+
+def _require_options(
+    columns: object,
+    time_format: object,
+    decimal: object,
+    thousands: object,
+    text: object,
+    encoding: object,
+) -> None:
+    require_texts(
+        time_format=time_format, decimal=decimal, thousands=thousands or "", encoding=encoding
+    )
+    if columns is not None and not isinstance(columns, Mapping):
+        raise DataError(f"columns must be a mapping such as {{'value': 'PM'}}, got {columns!r}")
+    if decimal in ("", thousands):
+        raise DataError(
+            "decimal must be a mark, and not that between thousands, "
+            f"got decimal={decimal!r} and thousands={thousands!r}"
+        )
+    if text not in ("error", "missing"):
+        raise DataError(f"text must be 'error' or 'missing', got {text!r}")
 
 
 def _long(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data_prep.arguments import require_texts
 from data_prep.city import DataError
 from data_prep.sources.files import File
 from data_prep.text import encoding_hint, number_hint
@@ -144,11 +145,6 @@ def numbers(
     DataError
         If a cell is not a number.
     """
-    if text not in ("error", "missing") or not decimal:
-        raise DataError(
-            "text must be 'error' or 'missing', and decimal a mark, "
-            f"got text={text!r} and decimal={decimal!r}"
-        )
     plain = stripped = cells.str.strip()
     if thousands:
         plain = plain.str.replace(thousands, "", regex=False)
@@ -229,6 +225,7 @@ def parse_zone(text: str) -> tzinfo:
     >>> parse_zone("UTC+1")
     datetime.timezone(datetime.timedelta(seconds=3600))
     """
+    require_texts(time_zone=text)
     if text == "UTC":
         return UTC
     if offset := re.fullmatch(r"UTC([+-])(\d{1,2})(?::(\d\d))?", text):

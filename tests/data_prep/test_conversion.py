@@ -65,7 +65,7 @@ def test_the_dataset_has_coordinates_units_and_standard_names(city):
     assert reading.dims == ("time", "station")
     assert reading.attrs == {
         "long_name": "PM10",
-        "units": "ug/m3",
+        "units": "ug m-3",
         "standard_name": "mass_concentration_of_pm10_ambient_aerosol_particles_in_air",
     }
     assert set(dataset.coords) == {"time", *city.stations}

@@ -10,7 +10,7 @@ import xarray as xr
 
 import tritonbn
 from data_prep.city import CityData
-from data_prep.conversion import STANDARD_NAMES
+from data_prep.conversion import cf_attributes
 from data_prep.files import atomic_path
 from tritonbn.experiment.extras import require_maps
 from tritonbn.experiment.task.arrays import FloatArray, IntArray
@@ -62,11 +62,9 @@ def field_dataset(
     latitudes, longitudes = cell_axes(city)
     attributes = {
         "long_name": f"{city.quantity}, interpolated",
-        "units": city.unit.replace("ug/m3", "ug m-3"),
         "grid_mapping": "crs",
+        **cf_attributes(city),
     }
-    if city.quantity in STANDARD_NAMES:
-        attributes["standard_name"] = STANDARD_NAMES[city.quantity]
     coordinates = {
         "time": (
             "time",

@@ -220,7 +220,11 @@ def test_times_that_a_change_of_clocks_makes_unclear_are_refused(tmp_path, time)
         ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"time_zone": "UTC+1:70"}, "UTC"),
         ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"time_format": "%Q"}, "'%Q'"),
         ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"text": "foo"}, "'error' or 'mis"),
-        ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"decimal": ""}, "decimal a mark"),
+        (
+            "time,station,lat,lon,value\n2024-01-01,A,51,4,1\n",
+            {"decimal": ""},
+            "decimal must be a mark",
+        ),
         ("time,station,lat,lon,value\n2024-01-01,A,51,4,1\n", {"encoding": "idna"}, "encoding"),
         (
             "time,station,lat,lon,value\n2024-01-01,A,51,4,1\n",
@@ -230,13 +234,34 @@ def test_times_that_a_change_of_clocks_makes_unclear_are_refused(tmp_path, time)
         ("time,value,value \n2024-01-01,1,2\n", {}, "the columns must have different names"),
         ("time,station,lat,lon,value\n2024-01-01,A,51,4,1,9\n", {}, "more cells than the header"),
         ("time,a\n2024-01-01,1\n", {"stations": "nowhere.csv"}, r"nowhere\.csv does not exist"),
-        ("time,a\n2024-01-01,1\n", {"decimal": ",", "thousands": ","}, "must differ"),
+        (
+            "time,a\n2024-01-01,1\n",
+            {"decimal": ",", "thousands": ","},
+            "not that between thousands",
+        ),
     ],
 )
 def test_bad_input_gives_one_clear_error(tmp_path, text, options, message):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         read(tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "expected"),
+    [
+        ("time_zone", 1, "a text"),
+        ("time_format", None, "a text"),
+        ("decimal", None, "a text"),
+        ("thousands", 1, "a text"),
+        ("encoding", 8, "a text"),
+        ("columns", ["PM"], "a mapping"),
+    ],
+)
+def test_an_option_of_another_type_is_refused(tmp_path, option, given, expected):
+    (tmp_path / "a.csv").write_text("time,lat,lon,value\n2024-01-01,51,4,5\n")
+    with pytest.raises(DataError, match=rf"{option} must be {expected}.* got"):
+        read(tmp_path, **{option: given})
 
 
 @pytest.mark.parametrize(
