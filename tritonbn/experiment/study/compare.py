@@ -7,7 +7,7 @@ from rich.console import Console
 
 from data_prep.city import DataError
 from tritonbn.experiment.networks.combinations import require_variation
-from tritonbn.experiment.study.display import RunDisplay, score_tables
+from tritonbn.experiment.study.display import RunDisplay
 from tritonbn.experiment.study.figures import COMPARISON, TRAINING, save_figures
 from tritonbn.experiment.study.plan import Plan
 from tritonbn.experiment.study.report import write_report
@@ -58,9 +58,7 @@ def fill_results(
         require_variation(results.city, network, norm)
     missing = [pair for pair in plan.baselines_by_protocol() if not results.has_baseline(*pair)]
     if missing:
-        with RunDisplay(
-            len(missing), console, lambda: score_tables(results.runs(), results.city)
-        ) as display:
+        with RunDisplay(len(missing), console, results) as display:
             for name, protocol in missing:
                 _test_baseline(results, name, protocol, display)
     configs = [

@@ -1,10 +1,10 @@
 """Progress bars of runs, and tables of scores, for terminals and notebooks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self
 
 import pandas as pd
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import (
     BarColumn,
@@ -19,6 +19,7 @@ from rich.table import Table
 from data_prep.city import CityData
 from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.train import StepInfo
+from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.study.tables import score_rows
 from tritonbn.experiment.task.protocol import PROTOCOLS
 from tritonbn.tables import text_table
@@ -56,17 +57,12 @@ class RunDisplay:
         The number of runs.
     console : Console
         Where to show them.
-    scores : callable, optional
-        Returns what to show above the bars. Default: nothing.
+    results : Results, optional
+        Whose scores to show above the bars. Default: none.
     """
 
-    def __init__(
-        self,
-        total: int,
-        console: Console,
-        scores: Callable[[], Sequence[RenderableType]] = tuple,
-    ) -> None:
-        self._scores = scores
+    def __init__(self, total: int, console: Console, results: Results | None = None) -> None:
+        self._results = results
         self._console = console
         self._is_live = not console.quiet and (console.is_terminal or console.is_jupyter)
         self._progress = Progress(
@@ -146,4 +142,6 @@ class RunDisplay:
         return note
 
     def _show_scores(self) -> None:
-        self._live.update(Group(*self._scores(), self._progress))
+        results = self._results
+        tables = [] if results is None else score_tables(results.runs(), results.city)
+        self._live.update(Group(*tables, self._progress))

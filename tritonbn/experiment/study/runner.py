@@ -20,7 +20,7 @@ from tritonbn.experiment.networks.config import RunConfig
 from tritonbn.experiment.networks.data_parallel import Ranks
 from tritonbn.experiment.networks.folds import evaluate_networks, train_folds
 from tritonbn.experiment.networks.train import StepInfo
-from tritonbn.experiment.study.display import RunDisplay, score_tables
+from tritonbn.experiment.study.display import RunDisplay
 from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.study.workers import Report, Workers, WorkersLostError, Workforce
 from tritonbn.experiment.task.record import Record
@@ -80,9 +80,7 @@ def make_runs(
         finished = f"All {len(configs)} runs are" if len(configs) > 1 else "The run is"
         console.print(f"{finished} finished; there is nothing to train.")
         return
-    with RunDisplay(
-        len(missing), console, lambda: score_tables(results.runs(), results.city)
-    ) as display:
+    with RunDisplay(len(missing), console, results) as display:
         if workforce is not None:
             for protocol in {config.protocol for config in missing}:
                 results.reference(protocol)
