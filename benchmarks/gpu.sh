@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Test and measure the kernels on this machine's GPU: `bash benchmarks/gpu.sh FOLDER`, about 6 minutes.
-# The record (record.json) and the logs are written to FOLDER. The tests use pytest-xdist if installed.
+# The record (record.json) and the logs are written to FOLDER. PYTHON is the interpreter (default: python3).
+# The tests use pytest-xdist if installed, with at most 4 processes, as each needs 1 GB of the GPU.
 set -uo pipefail
 folder=${1:?usage: bash benchmarks/gpu.sh FOLDER}
 mkdir -p "$folder"
@@ -9,7 +10,7 @@ failed=0
 cd "$(dirname "$0")/.."
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 python=${PYTHON:-python3}
-workers=$("$python" -c "import xdist" 2>/dev/null && echo "-n $(nproc)")
+workers=$("$python" -c "import xdist" 2>/dev/null && echo "-n $(($(nproc) < 4 ? $(nproc) : 4)) --dist loadfile")
 
 step() { # name, time limit in seconds, command
     local name=$1 limit=$2 start=$SECONDS

@@ -25,19 +25,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the exchange of statistics.")
     parser.add_argument("file", type=Path, help="CSV file to write")
     file = parser.parse_args().file
-    rank, ranks = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
-    has_gpu = torch.cuda.device_count() >= ranks
-    device = torch.device("cuda", rank) if has_gpu else torch.device("cpu")
+    here, local_ranks = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    has_gpu = torch.cuda.device_count() >= local_ranks
+    device = torch.device("cuda", here) if has_gpu else torch.device("cpu")
     torch.distributed.init_process_group("nccl" if has_gpu else "gloo")
     rows = []
     for channels in (16, 64):
         x = torch.randn(BATCH, channels, *GRID, device=device)
         for cells in (1, 32, 128, 1024):
             segments = Segments.nearest(range(0, 1024, 1024 // cells), GRID)
-            layer = LocalBN(channels, segments, device=device)
-            own = milliseconds(layer, x)
-            layer.process_group = torch.distributed.group.WORLD
-            together = milliseconds(layer, x)
+            own, together = milliseconds(LocalBN(channels, segments, device=device), x)
             numbers = 4 * channels * cells + cells
             rows.append(
                 {
@@ -50,25 +47,31 @@ def main() -> None:
                     "difference (ms)": round(together - own, 2),
                 }
             )
-    if rank == 0:
+    if torch.distributed.get_rank() == 0:
         table = pd.DataFrame(rows)
         table.to_csv(file, index=False)
         print(table.to_string(index=False))
     torch.distributed.destroy_process_group()
 
 
-def milliseconds(layer: LocalBN, x: Tensor) -> float:
-    """Return the median time of a forward and a backward pass on this rank."""
-    times = []
+def milliseconds(layer: LocalBN, x: Tensor) -> list[float]:
+    """Return the median times of a step with the statistics of this rank, and of all ranks.
+
+    The steps, a forward and a backward pass each, are made in turn.
+    """
+    groups = (None, torch.distributed.group.WORLD)
+    times: list[list[float]] = [[] for _ in groups]
     for _ in range(STEPS):
-        leaf = x.clone().requires_grad_()
-        torch.distributed.barrier()
-        wait_for(x)
-        started = perf_counter()
-        layer(leaf).backward(x)
-        wait_for(x)
-        times.append(1000 * (perf_counter() - started))
-    return median(times[5:])
+        for group, found in zip(groups, times, strict=True):
+            layer.process_group = group
+            leaf = x.clone().requires_grad_()
+            torch.distributed.barrier()
+            wait_for(x)
+            started = perf_counter()
+            layer(leaf).backward(x)
+            wait_for(x)
+            found.append(1000 * (perf_counter() - started))
+    return [median(found[5:]) for found in times]
 
 
 def wait_for(x: Tensor) -> None:

@@ -56,7 +56,7 @@ def layers(machine: str, before: str) -> str:
     then = {_name(row): row for row in earlier["layers"] if "step" in row}
     measured = [row for row in record["layers"] if "step" in row and not row.get("contended")]
     inference = any("inference" in row for row in measured)
-    words = ["(N, C, H, W)", "type", "memory", "segments", "layer", "forward", "step", "spread"]
+    words = ["(N, C, H, W)", "type", "memory", "segments", "layer", "forward", "step", "range"]
     rows = [[*words, *["inference"] * inference, "ratio to copy", "step before", "launch"]]
     for row in sorted(measured, key=lambda row: _place(row, measured)):
         old = then.get(_name(row))
@@ -195,7 +195,8 @@ def _title(layer: str, segments: str) -> str:
 def _source(record: Record) -> str:
     versions = record["versions"]
     threads = f", {record['threads']} threads" if "threads" in record else ""
+    note = f" ({record['note']})" if "note" in record else ""
     return (
         f"Measured on {record['date'][:10]} on {record['device']}{threads} (torch "
-        f"{versions['torch']}, Python {versions['python']}) by `{record['command']}`."
+        f"{versions['torch']}, Python {versions['python']}) by `{record['command']}`{note}."
     )

@@ -40,11 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("check", help="name the notebooks that must be executed again")
     options = parser.parse_args(arguments)
     if options.command == "execute":
-        for path in [TUTORIALS / f"{name}.py" for name in options.names] or sources():
+        paths = [TUTORIALS / f"{name}.py" for name in options.names] or sources()
+        if missing := [str(path) for path in paths if not path.exists()]:
+            parser.error(f"{', '.join(missing)} does not exist")
+        for path in paths:
             _execute(path)
         return 0
     complaints = [complaint for path in sources() for complaint in complaints_about(path)]
-    print("\n".join(complaints))
+    for complaint in complaints:
+        print(complaint)
     return 1 if complaints else 0
 
 

@@ -1,0 +1,63 @@
+"""Compare levels with the finest level alone: ``python benchmarks/level_steps.py OUT.csv``.
+
+Each of five processes, one after the other, measures training steps on the CPU. The table has the
+ratio of the median times with the levels and without, as the median over the processes, the lowest
+and the highest.
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.progress import track
+
+from tritonbn import LocalBN, Segments
+from tritonbn.bench.cases import MAIN
+from tritonbn.bench.measure import measure
+from tritonbn.bench.peers import LOCAL, Peer
+
+PROCESSES = 5
+GRID = MAIN.grid
+NEAREST = Segments.nearest(range(16, 1024, 33), GRID)
+LEVELS = {
+    "31 segments, grid": [NEAREST, Segments.single(GRID)],
+    "31 segments, 7 districts, grid": [NEAREST, Segments(NEAREST.ids // 5), Segments.single(GRID)],
+    "each cell, grid": [Segments.per_cell(GRID), Segments.single(GRID)],
+    "each cell, 31 segments, grid": [Segments.per_cell(GRID), NEAREST, Segments.single(GRID)],
+}
+
+
+def main() -> None:
+    """Write a table with one row per choice of levels."""
+    parser = argparse.ArgumentParser(description="Compare levels with the finest level alone.")
+    parser.add_argument("file", type=Path, help="CSV file to write")
+    file = parser.parse_args().file
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        rows = [row for _ in track(range(PROCESSES)) for row in pool.submit(ratios).result()]
+    table = pd.DataFrame(rows).groupby("levels", sort=False).agg(["median", "min", "max"])
+    table = table.droplevel(0, axis="columns").round(3).reset_index()
+    table.to_csv(file, index=False)
+    print(table.to_string(index=False))
+
+
+def ratios() -> list[dict[str, Any]]:
+    """Measure all choices of levels in this process, each with the finest level in turn."""
+    channels, found = MAIN.shape[1], []
+    for name, levels in LEVELS.items():
+        layers = [
+            Peer(name, LOCAL, partial(LocalBN, channels, segments))
+            for segments in (levels[0], levels)
+        ]
+        one, several = measure(MAIN, layers, torch.device("cpu"), ("step",))
+        ratio = several["step"]["median_us"] / one["step"]["median_us"]
+        found.append({"levels": name, "ratio": ratio})
+    return found
+
+
+if __name__ == "__main__":
+    main()
