@@ -50,8 +50,8 @@ def ratios() -> list[dict[str, Any]]:
     channels, found = MAIN.shape[1], []
     for name, levels in LEVELS.items():
         layers = [
-            Peer(name, LOCAL, partial(LocalBN, channels, segments))
-            for segments in (levels[0], levels)
+            Peer(name, LOCAL, partial(LocalBN, channels, levels[0])),
+            Peer(name, LOCAL, partial(LocalBN, channels, levels, pooling=100.0)),
         ]
         one, several = measure(MAIN, layers, torch.device("cpu"), ("step",))
         ratio = several["step"]["median_us"] / one["step"]["median_us"]

@@ -38,6 +38,8 @@ COLUMNS = torch.zeros(3, 3)
             r"broadcastable to \(2, 1, 4, 5\)",
         ),
         ((X,), {"mask": torch.ones(3, 1, 4, 5).bool()}, ValueError, "mask must be broadcastable"),
+        ((X,), {"momentum": None}, TypeError, "momentum must be a number, .* got None"),
+        ((X,), {"momentum": COLUMNS}, TypeError, r"momentum must be .* of shape \(3, 3\)"),
         ((X,), {"activation": "gelu"}, ValueError, "activation must be one of"),
         ((X,), {"backend": "cuda"}, ValueError, "backend must be one of"),
     ],

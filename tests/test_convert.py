@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from tritonbn import LocalBN, Segments, convert_batchnorm, revert_batchnorm
 
@@ -153,6 +154,21 @@ def test_each_layer_gets_segments_of_its_own_grid():
     assert model[1].num_batches_tracked == 0
 
 
+def test_an_example_of_several_inputs_is_a_tuple():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fine, self.coarse = nn.BatchNorm2d(1), nn.BatchNorm2d(2)
+
+        def forward(self, x, y):
+            return self.fine(x), self.coarse(y)
+
+    example = torch.randn(1, 1, 5, 6), torch.randn(1, 2, 3, 4)
+    model = convert_batchnorm(Pair(), Segments.per_cell, example)
+    assert model.fine.segments == Segments.per_cell((5, 6))
+    assert model.coarse.segments == Segments.per_cell((3, 4))
+
+
 def test_a_layer_may_be_called_with_its_input_by_name():
     class Named(nn.Module):
         def __init__(self):
@@ -216,23 +232,44 @@ class Doubled(LocalBN):
     """A subclass, which computes something else."""
 
 
+SINGLE = Segments.single((5, 6))
+
+
 @pytest.mark.parametrize(
-    "local",
+    ("local", "difference"),
     [
-        Doubled(2, Segments.single((5, 6))),
-        LocalBN(2, Segments.single((6,))),
-        LocalBN(2, SEGMENTS),
-        LocalBN(2, Segments([[0, -1]])),
-        LocalBN(2, Segments.single((5, 6)), activation="relu"),
-        LocalBN(2, Segments.single((5, 6)), process_group="0"),
-    ],
-    ids=[
-        *("a subclass", "a line of cells", "several segments", "cells in none"),
-        *("an activation", "a process group"),
+        (Doubled(2, SINGLE), "is a Doubled"),
+        (LocalBN(2, [SEGMENTS, SINGLE], pooling=1.0), "has several levels"),
+        (LocalBN(2, Segments.single((6,))), "has a grid of 1 dimensions"),
+        (LocalBN(2, SEGMENTS), r"has Segments\(3 on 5x6\), not one segment of all cells"),
+        (LocalBN(2, Segments([[0, -1]])), r"has Segments\(1 on 1x2, 1 cells in none\), not one"),
+        (LocalBN(2, SINGLE, activation="relu"), "has the activation relu"),
+        (LocalBN(2, SINGLE, process_group="0"), "has a process group"),
     ],
 )
-def test_layers_without_an_equivalent_are_not_reverted(local):
-    model = nn.Sequential(LocalBN(2, Segments.single((5, 6))), local)
-    with pytest.raises(ValueError, match=r"to a BatchNorm2d; 1 is (LocalBN|Doubled)\(2, Segments"):
+def test_layers_without_an_equivalent_are_not_reverted(local, difference):
+    model = nn.Sequential(LocalBN(2, SINGLE), local)
+    with pytest.raises(ValueError, match=f"1 is not equivalent to a BatchNorm2d: it {difference}"):
         revert_batchnorm(model)
     assert isinstance(model[0], LocalBN)
+
+
+@pytest.mark.parametrize("parameter", ["weight", "bias"])
+def test_a_pruned_layer_is_refused(parameter):
+    model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4))
+    prune.l1_unstructured(model[1], parameter, 1)
+    with pytest.raises(ValueError, match=f"the {parameter} of 1 is no parameter, .*prune.remove"):
+        convert_batchnorm(model, SEGMENTS)
+    prune.remove(model[1], parameter)
+    local = convert_batchnorm(model, Segments.single((5, 6)))
+    prune.l1_unstructured(local[1], parameter, 1)
+    with pytest.raises(ValueError, match=f"the {parameter} of 1 is no parameter"):
+        revert_batchnorm(local)
+
+
+def test_an_example_may_be_a_single_sample():
+    layers = [nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(60, 4), nn.BatchNorm1d(4)]
+    model = convert_batchnorm(nn.Sequential(*layers), Segments.per_cell, torch.rand(1, 2, 5, 6))
+    assert model[0].segments == Segments.per_cell((5, 6))
+    assert model.training
+    assert model[3].training

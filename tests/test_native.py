@@ -87,3 +87,23 @@ def test_values_that_are_not_finite_spoil_their_segment_without_a_warning(value)
     assert y[:, 0][:, spoiled].isnan().all()
     assert y[:, 0][:, ~spoiled].isfinite().all()
     assert y[:, 1].isfinite().all()
+
+
+@pytest.mark.usefixtures("_arithmetic")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_statistics_in_half_precision_are_used_in_single_precision(dtype):
+    layer = LocalBN(2, Segments.single(GRID), eps=1e-8, backend="native", dtype=dtype).eval()
+    layer.running_var.copy_(torch.tensor([[0.0], [3.1]]))
+    x = 30 * torch.randn(5, 2, *GRID, generator=torch.Generator().manual_seed(0))
+    x[:, 0] = 0
+    statistics = layer.running_mean[:, 0].double(), layer.running_var[:, 0].double()
+    expected = torch.nn.functional.batch_norm(x.double(), *statistics, eps=1e-8)
+    torch.testing.assert_close(layer(x).double(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_default_device_is_not_used():
+    layer, x = LocalBN(2, GRID), torch.rand(5, 2, *GRID)
+    expected = LocalBN(2, GRID)(x)
+    with torch.device("meta"):
+        y = layer(x)
+    assert torch.equal(y, expected)

@@ -212,7 +212,9 @@ def test_a_large_tau_survives_float16(learned):
 def test_a_state_of_other_levels_is_refused():
     halves = Segments(torch.arange(12).view(GRID) % 2)
     other = make([LEVELS["nested"][0], halves, LEVELS["nested"][2]], 4.0)
-    with pytest.raises(RuntimeError, match=r"a state with .* levels .* cannot be loaded into a"):
+    with pytest.raises(
+        RuntimeError, match=r"a state with levels of .* segments cannot be loaded into a"
+    ):
         other.load_state_dict(make(LEVELS["nested"], 4.0).state_dict())
 
 

@@ -79,8 +79,8 @@ def _try(device: torch.device) -> bool:
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         warnings.warn(
-            f"Triton cannot run on {device}, so local batch normalization uses slower PyTorch "
-            f"operations there: {reason[0]}",
+            f"Triton cannot run on {device}, so tritonbn uses slower PyTorch operations there: "
+            f"{reason[0]}",
             stacklevel=2,
         )
         return False

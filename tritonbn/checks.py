@@ -1,6 +1,7 @@
 """Check the arguments of `local_batch_norm` before anything is computed."""
 
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -55,6 +56,19 @@ def check_arguments(
                 f"mask must be broadcastable to {target}, got shape {tuple(mask.shape)}"
             )
         _check_device("mask", mask, x)
+
+
+def check_momentum(momentum: float | Tensor) -> None:
+    """Raise `TypeError` for a momentum that is neither a number nor a tensor of one element."""
+    if isinstance(momentum, Tensor):
+        if momentum.numel() == 1:
+            return
+        got = f"a tensor of shape {tuple(momentum.shape)}"
+    elif isinstance(momentum, Real):
+        return
+    else:
+        got = repr(momentum)
+    raise TypeError(f"momentum must be a number, or a tensor of one element, got {got}")
 
 
 def _check_tensor(name: str, value: object) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
@@ -54,8 +55,8 @@ def convert_batchnorm(
         If `segments` is neither `Segments` nor a function.
     ValueError
         If `segments` is a function and `example` is missing, if it returns anything but segments of
-        the grid, or if a layer is not called with the example or is called on several grids. The
-        model is then unchanged.
+        the grid, if a layer is not called with the example or is called on several grids, or if a
+        layer is pruned or parametrized. The model is then unchanged.
 
     Examples
     --------
@@ -89,6 +90,7 @@ def convert_batchnorm(
             norms[name] = module
         elif isinstance(module, nn.BatchNorm2d | nn.LazyBatchNorm2d | nn.SyncBatchNorm):
             others.append(f"{name or 'the model'} ({type(module).__name__})")
+    _require_plain_parameters(norms)
     if isinstance(segments, Segments):
         chosen = dict.fromkeys(norms, segments)
     elif callable(segments):
@@ -128,7 +130,7 @@ def revert_batchnorm(model: nn.Module) -> nn.Module:
     ValueError
         If no `torch.nn.BatchNorm2d` is equivalent to a layer: it has several segments, cells in no
         segment, an activation, a process group or a grid that is not two-dimensional, or it is a
-        subclass of `LocalBN`. The model is then unchanged.
+        subclass of `LocalBN`; or a layer is pruned or parametrized. The model is then unchanged.
 
     Examples
     --------
@@ -139,20 +141,11 @@ def revert_batchnorm(model: nn.Module) -> nn.Module:
     """
     layers = {n: m for n, m in model.named_modules() if isinstance(m, LocalBN)}
     for name, local in layers.items():
-        whole = local.segments == Segments.single(local.segments.grid)
-        plain = (
-            type(local) is LocalBN
-            and len(local.segments.grid) == 2
-            and not local.activation
-            and local.levels is None
-            and local._group_name is None
-        )
-        if not (whole and plain):
+        if difference := _difference(local):
             raise ValueError(
-                "only a LocalBN with one segment over the whole grid (height, width), without "
-                "activation and process group, is equivalent to a BatchNorm2d; "
-                f"{name or 'the model'} is {local}"
+                f"{name or 'the model'} is not equivalent to a BatchNorm2d: it {difference}"
             )
+    _require_plain_parameters(layers)
     return _replace(model, {local: _to_global(local) for local in layers.values()})
 
 
@@ -211,6 +204,33 @@ def convert_sync_localbn(
     return model
 
 
+def _difference(local: LocalBN) -> str:
+    """Say what distinguishes a layer from any `torch.nn.BatchNorm2d`; empty if nothing does."""
+    if type(local) is not LocalBN:
+        return f"is a {type(local).__name__}"
+    if local.levels is not None:
+        return "has several levels of segments"
+    if len(grid := local.segments.grid) != 2:
+        return f"has a grid of {len(grid)} dimensions"
+    if local.segments != Segments.single(grid):
+        return f"has {local.segments}, not one segment of all cells"
+    if local.activation:
+        return f"has the activation {local.activation}"
+    return "" if local._group_name is None else "has a process group"
+
+
+def _require_plain_parameters(layers: Mapping[str, nn.Module]) -> None:
+    """Raise `ValueError` if weight or bias of a layer are computed from other parameters."""
+    for name, layer in layers.items():
+        for parameter in ("weight", "bias"):
+            if parameter not in layer._parameters:
+                raise ValueError(
+                    f"the {parameter} of {name or 'the model'} is no parameter, because it is "
+                    "pruned or parametrized; undo that first, for example with "
+                    "torch.nn.utils.prune.remove"
+                )
+
+
 def _choose(
     model: nn.Module,
     norms: Mapping[str, nn.Module],
@@ -223,8 +243,10 @@ def _choose(
     seen: dict[str, set[tuple[int, ...]]] = {name: set() for name in norms}
     twin = copy.deepcopy(model)
     for name, module in twin.named_modules():
+        if isinstance(module, _BatchNorm):  # which may refuse a single sample in training
+            module.eval()
         if name in seen:
-            module.eval().register_forward_pre_hook(
+            module.register_forward_pre_hook(
                 lambda _, inputs, named, name=name: seen[name].add(
                     tuple(inputs[0].shape[2:] if inputs else named["input"].shape[2:])
                 ),

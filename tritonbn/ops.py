@@ -9,7 +9,13 @@ from torch.autograd.graph import increment_version
 
 from tritonbn import caller, compiled, export, ranks, reference
 from tritonbn.backends import Backend, choose_backend
-from tritonbn.checks import can_check_values, check_arguments, check_counts, check_single
+from tritonbn.checks import (
+    can_check_values,
+    check_arguments,
+    check_counts,
+    check_momentum,
+    check_single,
+)
 from tritonbn.native.arithmetic import PYTORCH
 from tritonbn.native.running import update
 from tritonbn.operator import ACTIVATIONS, eager_forward, forward_operator
@@ -137,6 +143,7 @@ def local_batch_norm(
     backend = choose_backend(backend, x)
     partition = _partition_for(x, segments)
     given, running = None, None
+    check_momentum(momentum)
     if running_mean is not None and running_var is not None:
         if not training:
             given = (running_mean, running_var)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tritonbn.levels import Levels, table_like
 from tritonbn.pooling import Pooling
 from tritonbn.segmented import SegmentedBatchNorm
-from tritonbn.tensors import wide_dtype
+from tritonbn.tensors import compute_dtype, wide_dtype
 
 
 class PooledBatchNorm(SegmentedBatchNorm):
@@ -55,7 +55,11 @@ class PooledBatchNorm(SegmentedBatchNorm):
         """The number of values that count as much as the level above, shape (L - 1,), or None."""
         if self.levels is None:
             return None
-        return self.log_tau.float().exp() if self.learn_pooling else torch.tensor(self._tau)
+        return (
+            self.log_tau.to(compute_dtype(self.log_tau)).exp()
+            if self.learn_pooling
+            else torch.tensor(self._tau)
+        )
 
     def segment_parameters(self) -> tuple[Tensor | None, Tensor | None]:
         """Return weight and bias of each segment, shape (C, S), or None."""

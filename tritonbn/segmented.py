@@ -170,4 +170,6 @@ class SegmentedBatchNorm(_BatchNorm):
 
 def _levels_in_words(index: Tensor | None) -> str:
     """Describe the levels of which a state or a layer has this index."""
-    return "no levels" if index is None else f"{len(index)} levels of {index[0].numel()} segments"
+    if index is None:
+        return "no levels"
+    return f"levels of {', '.join(str(int(level.max()) + 1) for level in index)} segments"

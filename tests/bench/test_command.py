@@ -62,7 +62,7 @@ def test_options_add_measurements_to_the_record(tmp_path, monkeypatch):
     assert entered == [1]
     assert [row["norm"] for row in record["models"]] == ["none"]
     assert {row["value"] for row in record["growth"]} == {2, 4}
-    words = "tritonbn bench --contend --networks --growth --record record.json"
+    words = "tritonbn bench --contend --networks --growth --device cpu --record record.json"
     assert record["command"] == words
     text = console.export_text()
     assert "samples/s" in text

@@ -6,10 +6,13 @@ import pytest
 
 pytest.importorskip("triton")
 
+from triton.backends.compiler import GPUTarget
+
 from tritonbn.bench import kernels
 from tritonbn.bench.cases import CHANNELS_LAST, CONTIGUOUS, FLOAT32, Input
 from tritonbn.kernels import tuning
 from tritonbn.kernels.configs import suitable_configs
+from tritonbn.kernels.offline.compiler import target_of
 
 CASE = Input((8, 16, 16, 16), FLOAT32, CONTIGUOUS)
 
@@ -55,3 +58,7 @@ def test_tuning_is_noted(monkeypatch):
     (note,) = notes
     assert (note["kernel"], note["config"], note["us"]) == ("normalize", [2, 256, 2], 500.0)
     assert note["gb_per_s"] == pytest.approx(2 * 8 * 16 * 256 * 4 / 0.5e-3 / 1e9, abs=0.05)
+
+
+def test_kernels_can_be_compiled_for_any_nvidia_gpu():
+    assert target_of("sm_86") == GPUTarget("cuda", 86, 32)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -69,3 +70,20 @@ def test_wrong_arguments_are_named(arguments, message):
 def test_wrong_heads_are_named(backbone, head, message):
     with pytest.raises(ValueError, match=message):
         build_model(backbone, "none", GRID, head=head)
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        [[0, 0, 1], [1, 1, 0]],
+        np.array([[0, 0, 1], [1, 1, 0]]),
+        torch.tensor([[0, 0, 1], [1, 1, 0]]),
+    ],
+    ids=["lists", "NumPy", "tensor"],
+)
+@pytest.mark.parametrize("norm", ["local", "offset"])
+def test_segments_may_be_given_as_ids_of_any_kind(norm, segments):
+    model = build_model("cnn", norm, segments, hidden=5)
+    assert model(torch.rand(4, 1, 1, 2, 3)).shape == (4, 1, 2, 3)
+    if norm == "local":
+        assert model.norm.segments == Segments(torch.tensor([[0, 0, 1], [1, 1, 0]]))

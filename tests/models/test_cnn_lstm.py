@@ -58,3 +58,8 @@ def test_statistics_are_of_all_times_together():
 def test_input_without_a_time_is_refused():
     with pytest.raises(ValueError, match="with T at least 1, got"):
         CNNLSTM(segments=GRID)(torch.rand(2, 0, 1, *GRID))
+
+
+def test_an_empty_batch_gives_an_empty_field():
+    model = CNNLSTM(channels=4, norm="local", segments=GRID, memory=8)
+    assert model(torch.rand(0, 2, 1, *GRID)).shape == (0, 1, *GRID)

@@ -115,3 +115,12 @@ def test_field_is_one_value_from_0_to_1_per_cell(norm, grid):
     y = model(torch.randn(3, 2, 1, *grid))
     assert y.shape == (3, 1, *grid)
     assert ((y > 0) & (y < 1)).all()
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_state_of_another_shape_is_refused(wrong):
+    cell = ConvLSTMCell(1, 3)
+    state = [torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5)]
+    state[wrong] = state[wrong][:1]  # a state for one sample
+    with pytest.raises(ValueError, match=r"tensors of shape \(2, 3, 4, 5\), got .*\(1, 3, 4, 5\)"):
+        cell(torch.rand(2, 1, 1, 4, 5), tuple(state))

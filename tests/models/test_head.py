@@ -58,3 +58,41 @@ def test_a_gain_and_offset_of_each_cell_is_no_normalization(backbone):
     nn.init.constant_(model.norm.weight, 3.0)
     nn.init.constant_(model.norm.bias, -1.0)
     torch.testing.assert_close(model.norm(h), 3 * h - 1)
+
+
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
+def test_a_channel_that_does_not_exist_cannot_be_corrected(backbone):
+    model = build_model(backbone, "none", **(OPTIONS | {"corrects": 4}))
+    with pytest.raises(IndexError):
+        model(torch.randn(3, 2, 4, *GRID))
+
+
+@pytest.mark.parametrize("head", ["dense", "convolution"])
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn", "cnn-lstm"])
+def test_the_field_of_a_network_in_float64_is_float64(backbone, head):
+    if (backbone, head) == ("cnn-lstm", "convolution"):
+        pytest.skip("there is no such network")
+    model = build_model(backbone, "local", GRID, head=head, timesteps=2).double().eval()
+    x = torch.rand(3, 2, 1, *GRID, dtype=torch.float64)
+    field = model(x)
+    assert field.dtype == torch.float64
+    torch.testing.assert_close(model.float()(x.float()), field.float(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn", "cnn-lstm"])
+def test_networks_with_a_dense_head_tell_the_shape_of_the_field_without_memory(backbone):
+    with torch.device("meta"):
+        model = build_model(backbone, "local", GRID, timesteps=2)
+    assert model(torch.rand(3, 2, 1, *GRID, device="meta")).shape == (3, 1, *GRID)
+
+
+@pytest.mark.parametrize(
+    ("part", "options"),
+    [("context", {"context": GRID, "head": "convolution"}), ("embedding", {"embedding": GRID})],
+)
+def test_another_grid_is_refused(part, options):
+    model = build_model("cnn", "none", (8, 8), **options)
+    with pytest.raises(
+        ValueError, match=rf"the {part} is made for a grid of \(6, 5\), got \(8, 8\)"
+    ):
+        model(torch.rand(2, 1, 1, 8, 8))

@@ -74,3 +74,9 @@ def test_without_training_the_initial_statistics_are_used():
 def test_a_negative_time_is_an_error():
     with pytest.raises(ValueError, match="time must be at least 0, got -1"):
         RecurrentBN(C, GRID, np.int64(2))(values(1)[0].float(), time=-1)
+
+
+def test_a_layer_can_be_made_without_initialization():
+    layer = torch.nn.utils.skip_init(RecurrentBN, C, GRID, norm_times=2, dtype=torch.float64)
+    assert layer.weight.shape == (C, 12)
+    assert layer.weight.dtype == layer.running_mean.dtype == torch.float64

@@ -80,3 +80,10 @@ def test_a_network_that_knows_places_cannot_be_symmetric(backbone):
 def test_a_symmetric_convlstm_has_no_state_to_go_on_from():
     with pytest.raises(ValueError, match="a symmetric ConvLSTM cannot advance"):
         model_of("convlstm", symmetric=True).advance(torch.rand(1, 2, 2, 6, 6))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("backbone", ["convlstm", "cnn"])
+def test_an_empty_batch_gives_an_empty_field(backbone, training):
+    model = model_of(backbone, symmetric=True).train(training)
+    assert model(torch.rand(0, 2, 2, 6, 6)).shape == (0, 1, 6, 6)

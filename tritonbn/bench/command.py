@@ -115,6 +115,8 @@ def command_of(options: argparse.Namespace) -> str:
     """Return the command line, with the name of the record without its folder."""
     names = ("contend", "networks", "growth", "compiled")
     words = ["tritonbn bench", *(f"--{name}" for name in names if getattr(options, name))]
+    if options.device is not None:
+        words.append(f"--device {options.device}")
     if options.record is not None:
         words.append(f"--record {options.record.name}")
     return " ".join(words)

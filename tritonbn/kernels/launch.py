@@ -6,7 +6,8 @@
 condition           the values of a segment and channel   otherwise
                     fit on the chip, segments are single
                     cells or memory channels_last, and
-                    there is no process group
+                    there are no levels and no process
+                    group
 forward             `one_pass.forward`                    `columns.column_statistics`,
                                                           `merge.merge_statistics`,
                                                           `apply.normalize`

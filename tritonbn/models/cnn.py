@@ -111,6 +111,11 @@ class CNN(nn.Module):
     def _inputs(self, x: Tensor) -> Tensor:
         inputs = x.flatten(1, 2)  # (N, timesteps in_channels, H, W)
         if self.embedding is not None:
+            if inputs.shape[2:] != self.embedding.shape[1:]:
+                raise ValueError(
+                    f"the embedding is made for a grid of {tuple(self.embedding.shape[1:])}, got "
+                    f"{tuple(inputs.shape[2:])}"
+                )
             inputs = torch.cat([inputs, self.embedding.expand(len(x), -1, -1, -1)], dim=1)
         return inputs
 

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tritonbn.models.cnn import CNN
-from tritonbn.models.head import DenseHead
+from tritonbn.models.head import DenseHead, without_autocast
 from tritonbn.models.norm import Norm
 from tritonbn.segments import Segments
 
@@ -79,7 +78,8 @@ class CNNLSTM(CNN):
             )
         inputs = self._inputs(x.flatten(0, 1)[:, None])  # (N T, C, H, W)
         h = self._normalize(self._convolve(self._features(inputs)))  # (N T, channels, H, W)
-        cells = self.head.squeeze(h).view(*x.shape[:2], -1)  # (N, T, H W)
-        with torch.autocast(x.device.type, enabled=False):
+        squeezed = self.head.squeeze(h)
+        cells = squeezed.view(*x.shape[:2], squeezed.shape[1])  # (N, T, H W)
+        with without_autocast(x.device):
             times, _ = self.lstm(cells)  # (N, T, memory)
         return self.head.expand(times[:, -1])  # (N, 1, H, W)

@@ -42,4 +42,9 @@ class Context(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the weighted sum of the maps, (N, 1, H, W), given features, (N, C, H, W)."""
+        if features.shape[2:] != self.maps.shape[1:]:
+            raise ValueError(
+                f"the context is made for a grid of {tuple(self.maps.shape[1:])}, got "
+                f"{tuple(features.shape[2:])}"
+            )
         return torch.einsum("nk,khw->nhw", self.weigh(features), self.maps)[:, None]

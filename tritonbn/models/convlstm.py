@@ -38,8 +38,9 @@ class ConvLSTM(nn.Module):
         Default ``"none"``.
     norm_times : int
         The number of times, from the start of the sequence, that have statistics of their own for
-        `norm_recurrent`; later times, and times that no sequence in training has reached, share
-        those of the last. All share weight and bias. Default 12.
+        `norm_recurrent`; later times share those of the last one. In evaluation, a time that
+        training has not reached has those of the nearest one that it has. All share weight and
+        bias. Default 12.
     symmetric : bool
         Whether to apply the convolutions to the grid in all rotations and reflections, as
         `in_all_ways` does, so that they prefer no direction. Default False.

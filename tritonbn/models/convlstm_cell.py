@@ -48,6 +48,7 @@ class ConvLSTMCell(nn.Module):
         if kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {kernel_size}")
         self.padding = kernel_size // 2
+        self.hidden_channels = hidden_channels
         self.input = nn.ModuleList(
             nn.Conv2d(in_channels, hidden_channels, kernel_size, padding=self.padding)
             for _ in "ifgo"
@@ -78,11 +79,20 @@ class ConvLSTMCell(nn.Module):
         Raises
         ------
         ValueError
-            If `x` does not have five dimensions, or T is 0.
+            If `x` does not have five dimensions, T is 0, or the state does not fit to `x`.
         """
         if x.dim() != 5 or x.shape[1] == 0:
             raise ValueError(f"x must be (N, T, C, H, W) with T at least 1, got {tuple(x.shape)}")
-        return self._run(x.unbind(1), None if state is None else State(*state))
+        if state is None:
+            return self._run(x.unbind(1), None)
+        state = State(*state)
+        expected = (len(x), self.hidden_channels, *x.shape[3:])
+        if not expected == state.hidden.shape == state.cell.shape:
+            raise ValueError(
+                f"the state must have tensors of shape {tuple(expected)}, got "
+                f"{tuple(state.hidden.shape)} and {tuple(state.cell.shape)}"
+            )
+        return self._run(x.unbind(1), state)
 
     def _run(self, times: tuple[Tensor, ...], state: State | None) -> State:
         """Return the state after one or more times, each (N, C, H, W)."""

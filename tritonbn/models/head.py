@@ -1,5 +1,6 @@
 """The heads of the networks, which compute the field from the last hidden layer."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from tritonbn.models.context import Context
 from tritonbn.models.norm import grid_of
 from tritonbn.segments import Segments
+from tritonbn.tensors import compute_dtype
 
 HeadName = Literal["dense", "convolution"]
 
@@ -52,9 +54,10 @@ class ConvolutionHead(nn.Module):
         y: Tensor = self.convolution(h)
         if self.context is not None:
             y = y + self.context(features)
+        y = y.to(compute_dtype(y))
         if self.corrects is None:
-            return torch.sigmoid(y.float())
-        return x[:, -1, self.corrects : self.corrects + 1].float() + y.float()
+            return torch.sigmoid(y)
+        return x[:, -1, self.corrects][:, None] + y
 
 
 class DenseHead(nn.Module):
@@ -104,15 +107,15 @@ class DenseHead(nn.Module):
             raise ValueError(
                 f"the dense head is made for a grid of {self.grid}, got {tuple(h.shape[-2:])}"
             )
-        with torch.autocast(h.device.type, enabled=False):
+        with without_autocast(h.device):
             squeezed: Tensor = self.bottleneck(self.convolution(h.to(self._dtype))).flatten(1)
         return squeezed
 
     def expand(self, inputs: Tensor) -> Tensor:
         """Compute the field, (N, 1, H, W) float, from the inputs of the dense layers."""
-        with torch.autocast(inputs.device.type, enabled=False):
-            field: Tensor = self.dense(inputs.to(self._dtype)).float()
-        return field.view(-1, 1, *self.grid)
+        with without_autocast(inputs.device):
+            field: Tensor = self.dense(inputs.to(self._dtype))
+        return field.to(compute_dtype(field)).view(-1, 1, *self.grid)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -121,6 +124,13 @@ class DenseHead(nn.Module):
     def forward(self, h: Tensor, features: Tensor, x: Tensor) -> Tensor:
         """Compute the field, (N, 1, H, W) float, from the last hidden layer `h`, (N, C, H, W)."""
         return self.expand(self.squeeze(h))
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """Return the context in which autocast is off; the device "meta" never has it."""
+    if device.type == "meta":
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def make_head(

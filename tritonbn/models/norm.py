@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from tritonbn.levels import segments_and_levels
 from tritonbn.module import LocalBN
 from tritonbn.segments import Segments
 
@@ -77,10 +78,7 @@ def make_norm(
 
 def grid_of(segments: Segments | Tensor | tuple[int, int]) -> tuple[int, int]:
     """Return height and width of the grid."""
-    if isinstance(segments, Segments):
-        grid = segments.grid
-    else:
-        grid = tuple(segments.shape if isinstance(segments, Tensor) else segments)
+    grid = segments_and_levels(segments)[0].grid
     if len(grid) != 2:
         raise ValueError(f"segments must be of a grid (height, width), got {grid}")
     return grid

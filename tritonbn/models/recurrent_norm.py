@@ -65,11 +65,14 @@ class RecurrentBN(module.LocalBN):
         num_features: int,
         segments: Segments | Tensor | Sequence[Any],
         norm_times: int,
+        *,
+        device: torch.device | str | None = None,  # named, because skip_init asks for it
+        dtype: torch.dtype | None = None,
         **options: Any,
     ) -> None:
         if not isinstance(norm_times, Integral) or norm_times < 1:
             raise ValueError(f"norm_times must be an integer of at least 1, got {norm_times}")
-        super().__init__(num_features, segments, **options)
+        super().__init__(num_features, segments, device=device, dtype=dtype, **options)
         self.norm_times: int = int(norm_times)
         for name, buffer in list(self.named_buffers(recurse=False)):
             setattr(self, name, buffer.expand(self.norm_times, *buffer.shape).clone())

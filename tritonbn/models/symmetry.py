@@ -61,8 +61,9 @@ def in_all_ways(
     ways = symmetries(*x.shape[-2:])
     if training:
         parts = zip(x.tensor_split(len(ways)), ways, strict=True)
+        parts_with_samples = [(part, way) for part, way in parts if len(part)] or [(x, ways[0])]
         return finish(
-            torch.cat([turn_back(layers(turn(part, way)), way) for part, way in parts if len(part)])
+            torch.cat([turn_back(layers(turn(part, way)), way) for part, way in parts_with_samples])
         )
     fields = [finish(turn_back(layers(turn(x, way)), way)) for way in ways]
     return torch.stack(fields).mean(dim=0)

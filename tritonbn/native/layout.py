@@ -60,7 +60,7 @@ class Layout(NamedTuple):
         is_identity = (
             segments == len(ids)
             and ids.device.type == "cpu"  # a GPU would have to be waited for
-            and torch.equal(ids, torch.arange(segments))
+            and torch.equal(ids, torch.arange(segments, device="cpu"))
         )
         arithmetic = arithmetic_on(ids.device)
         return cls(channels_last, partition, frames, is_identity, wide, compute, arithmetic)

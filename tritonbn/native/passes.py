@@ -64,7 +64,7 @@ def forward(
             own = ranks.merge(ranks.gather(Statistics(*own), group))
         if running is not None:
             update(running, *own, layout.arithmetic)
-    mean, var = own[:2] if given is None else given
+    mean, var = own[:2] if given is None else (t.to(layout.wide) for t in given)
     count = own[2]
     if given is None and pooling is not None:
         estimates = pooling.finest(*own)

@@ -21,6 +21,12 @@ TARGETS = {
     "sm_100": GPUTarget("cuda", 100, 32),
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
+"""The GPUs for which the tests compile all kernels."""
+
+
+def target_of(name: str) -> GPUTarget:
+    """Return a target of `TARGETS`, or that of any NVIDIA GPU, such as ``"sm_86"``."""
+    return TARGETS.get(name) or GPUTarget("cuda", int(name.removeprefix("sm_")), 32)
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class _AbsentGPU:
         self.name = name
 
     def get_current_target(self) -> GPUTarget:
-        return TARGETS[self.name]
+        return target_of(self.name)
 
     def get_current_device(self) -> str:
         return self.name
@@ -77,7 +83,7 @@ def compiling_for(name: str) -> Iterator[list[Compiled]]:
     launch, drivers = JITFunction.run, vars(driver).copy()
 
     def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> Any:
-        if TARGETS[name].backend == "hip":
+        if target_of(name).backend == "hip":
             options.pop("maxnreg", None)
         kernel = launch(self, *args, grid=grid, warmup=True, **options)
         results.append(_look_inside(self.fn.__qualname__, name, kernel))
@@ -94,7 +100,7 @@ def compiling_for(name: str) -> Iterator[list[Compiled]]:
 
 def _look_inside(kernel: str, target: str, compiled: Any) -> Compiled:
     warps, shared = compiled.metadata.num_warps, compiled.metadata.shared
-    if TARGETS[target].backend == "hip":
+    if target_of(target).backend == "hip":
         code = compiled.asm["amdgcn"]
         properties = dict(re.findall(r"^\s+\.(\w+):\s+(\d+)$", code, re.MULTILINE))
         registers = int(properties["vgpr_count"])
