@@ -85,9 +85,9 @@ def test_a_setting_that_does_not_exist_is_refused():
         ({"test_times": 50.0}, r"test_times must be an integer, got 50\.0"),
         ({"dropout": "0.5"}, "dropout must be a number, got '0.5'"),
         ({"pooling": None}, "pooling must be a number, got None"),
-        ({"learning_rate": 0.0}, r"learning_rate must be positive, got 0\.0"),
+        ({"learning_rate": 0.0}, r"learning_rate must be positive and finite, got 0\.0"),
         ({"pooling": -1.0}, r"pooling must be at least 0, got -1\.0"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive, got nan"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive and finite, got nan"),
         ({"hidden": 0}, "hidden must be at least 1, got 0"),
         ({"dropout": 1.0}, r"dropout must be at least 0 and below 1, got 1\.0"),
         ({"head": "linear"}, "networks have the head dense or convolution, not linear"),
@@ -177,3 +177,16 @@ def test_without_a_window_a_network_sees_one_time():
         RunConfig(**options | {"protocol": protocol})
     with pytest.raises(ConfigError, match="without the window sees one time, got timesteps 3"):
         RunConfig(**options, timesteps=3)
+
+
+def test_the_scaling_follows_the_parts_unless_it_is_given():
+    assert RunConfig.preset("paper", "cnn", parts="6:2:2").scaling == "maximum"
+    assert RunConfig.preset("quick", "cnn", parts="161:26:46").scaling == "all"
+    assert RunConfig.preset("paper", "cnn", parts="6:2:2", scaling="all").scaling == "all"
+    residual = RunConfig.preset("quick", "cnn", design="residual", parts="161:26:46")
+    assert residual.network.scaling is None
+
+
+def test_an_infinite_learning_rate_is_refused():
+    with pytest.raises(ConfigError, match="learning_rate must be positive and finite, got inf"):
+        RunConfig.preset("quick", "cnn", learning_rate=float("inf"))

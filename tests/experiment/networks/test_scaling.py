@@ -34,6 +34,12 @@ class TestScaler:
         values[split(city)["train"].stop :] = later
         assert Scaler.fit(with_values(city, values)) == Scaler.fit(city)
 
+    def test_a_percentile_that_is_the_minimum_is_refused(self, city):
+        values = np.ones_like(city.values)
+        values[0, 0] = 5.0
+        with pytest.raises(DataError, match=r"99th percentile .* is their minimum, 1 ug/m3"):
+            Scaler.fit(with_values(city, values), "percentile")
+
     def test_unscale_undoes_scale(self, city):
         scale = scale_of(city)
         scaled = scale.scale(torch.tensor(city.values))[:, None, None]  # as (B, 1, 1, S)

@@ -1,5 +1,6 @@
 """`RunConfig`: everything that decides the numbers of one training run."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
@@ -174,7 +175,8 @@ class RunConfig:
         head : {"dense", "convolution"}, optional
             Default: ``"dense"`` for published networks, ``"convolution"`` for residual ones.
         scaling : str, optional
-            Default: that of the preset.
+            Default: the usual one for the parts: ``"all"`` for the published ones, else
+            ``"maximum"``.
         **settings
             Other arguments of `RunConfig`, in place of those of the preset.
 
@@ -195,11 +197,12 @@ class RunConfig:
         protocol = protocol or DESIGNS[design].protocol
         _require("protocol", protocol, PROTOCOLS)
         _require("norm", norm, NORMS)
-        chosen = dict(settings_of(preset, backbone, norm, design, head, protocol, without))
-        if scaling is not None:
-            chosen["scaling"] = scaling
+        chosen = settings_of(preset, backbone, norm, design, head, protocol, without) | settings
+        parts = chosen.get("parts", DEFAULT_PARTS)
+        _require("parts", parts, PARTS)
         choices: dict[str, Any] = {"design": design, "head": head, "without": without}
-        return cls(backbone, norm, protocol, **choices, seed=seed, fold=fold, **(chosen | settings))
+        choices |= {"scaling": scaling or USUAL[parts], "seed": seed, "fold": fold}
+        return cls(backbone, norm, protocol, **choices, **chosen)
 
     def __post_init__(self) -> None:
         require_sequence("without", self.without)
@@ -243,8 +246,10 @@ class RunConfig:
             raise ConfigError(f"dropout must be at least 0 and below 1, got {self.dropout}")
         if not self.pooling >= 0:
             raise ConfigError(f"pooling must be at least 0, got {self.pooling}")
-        if not self.learning_rate > 0:
-            raise ConfigError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(
+                f"learning_rate must be positive and finite, got {self.learning_rate}"
+            )
         if reason := refusal(self.network, self.norm, self.protocol):
             raise ConfigError(reason)
         for name, needs in (

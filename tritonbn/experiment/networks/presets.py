@@ -1,6 +1,6 @@
 """The settings that `RunConfig.preset` knows by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tritonbn.experiment.networks.norms import NORMS
@@ -14,11 +14,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "validation_times": 16,
         "parts": "161:26:46",
-        "scaling": "all",
     },
 }
 """Arguments of `RunConfig`. ``"quick"`` takes minutes on two cores; ``"thorough"`` takes the same
-steps and scores every time of the test; ``"paper"`` has the published sizes, parts and scaling."""
+steps and scores every time of the test; ``"paper"`` has the published sizes and parts."""
 
 RESIDUAL: dict[str, Any] = {
     "steps": 700,
@@ -50,7 +49,7 @@ def settings_of(
     head: str,
     protocol: str,
     without: Sequence[str],
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """Return the settings of a preset for one kind of network and one protocol."""
     settings = dict(PRESETS[preset])
     if design == "residual":

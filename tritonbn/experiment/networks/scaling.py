@@ -47,7 +47,7 @@ class Scaler:
         Raises
         ------
         DataError
-            If all readings are equal, or there are none.
+            If there are no readings, or the reading that becomes 1 is the lowest one.
         """
         part = slice(None) if scaling == "all" else split(city, parts)["train"]
         readings = city.values[part][city.observed[part]]
@@ -56,4 +56,9 @@ class Scaler:
                 f"the training part of {city.name} needs two different readings to scale by"
             )
         highest = np.quantile(readings, 0.99) if scaling == "percentile" else readings.max()
+        if highest == readings.min():
+            raise DataError(
+                f"the 99th percentile of the readings of {city.name} is their minimum, "
+                f"{highest:g} {city.unit}; choose the scaling maximum"
+            )
         return cls(float(readings.min()), float(highest))
