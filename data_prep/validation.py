@@ -61,6 +61,8 @@ def _require_stations(city: CityData) -> None:
         raise DataError(f"stations must have columns of different names, got {[*stations]}")
     if not stations["station"].map(lambda name: isinstance(name, str)).all():
         raise DataError(f"station names must be texts, got {[*stations['station']]}")
+    if not all(name.strip() for name in stations["station"]):
+        raise DataError(f"every station needs a name, got {[*stations['station']]}")
     if stations["station"].duplicated().any():
         raise DataError("station names must be unique")
     if "time" in stations["station"].to_list():

@@ -42,3 +42,11 @@ def pytest_collection_modifyitems(items):
 def device():
     """Return the device on which Triton runs: a GPU, or the CPU with the interpreter."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.fixture(params=["native", "triton"])
+def backend(request):
+    """Return the name of a backend; a test may parametrize it with other ones, `indirect`."""
+    if request.param == "triton":
+        pytest.importorskip("triton", reason="Triton has packages for Linux only")
+    return request.param

@@ -13,14 +13,8 @@ SEGMENTS = {
     "nearest": Segments.nearest([0, 7, 10], GRID),
     "identity": Segments.stations([10, 0, 7], GRID, rest="identity"),
 }
+pytestmark = pytest.mark.parametrize("backend", ["native", "triton", "reference"], indirect=True)
 VALUES = {"nan": float("nan"), "inf": float("inf"), "-inf": -float("inf")}
-
-
-@pytest.fixture(params=["native", "triton", "reference"])
-def backend(request):
-    if request.param == "triton":
-        pytest.importorskip("triton", reason="Triton has packages for Linux only")
-    return request.param
 
 
 def sample(device, spoilt):

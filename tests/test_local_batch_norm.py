@@ -241,11 +241,30 @@ def test_activation_is_torchs_own(activation):
     assert torch.equal(y, function(local_batch_norm(x, segments, training=True)))
 
 
-def test_results_are_bitwise_deterministic():
+@pytest.fixture
+def _two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_two_threads")
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_results_of_two_threads_are_bitwise_deterministic(layout, backend):
+    """Each thread gets a part of this input; "native" computes other digits with one thread."""
     segments = SEGMENTS["nearest"]
-    x, *_ = sample(segments, batch=500)
-    first, second = (local_batch_norm(x, segments, training=True) for _ in range(2))
-    assert torch.equal(first, second)
+    results = []
+    for _ in range(3):
+        x, mean, var, weight, bias = sample(segments, batch=2000)
+        leaves = [t.requires_grad_() for t in (x, weight, bias)]
+        y = local_batch_norm(
+            in_layout(x, layout), segments, mean, var, weight, bias, True, backend=backend
+        )
+        results.append((y, mean, var, *torch.autograd.grad(y, leaves, x.detach().cos())))
+    for again in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], again, strict=True))
 
 
 def test_an_output_without_a_gradient_gives_the_input_none():

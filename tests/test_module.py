@@ -195,29 +195,6 @@ def test_evaluation_uses_running_statistics_and_leaves_them():
     assert all(torch.equal(v, before[k]) for k, v in local.state_dict().items())
 
 
-def test_mixed_types_under_autocast():
-    model = nn.Sequential(nn.Conv2d(4, 4, 1), LocalBN(4, NEAREST))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = model(batches()[0])
-    assert y.dtype == torch.bfloat16
-    y.sum().backward()
-    assert model[1].weight.grad.dtype == torch.float32
-
-
-@pytest.mark.parametrize("momentum", [0.1, None])
-def test_compiles_to_one_graph(momentum):
-    eager, compiled = LocalBN(4, NEAREST, momentum=momentum), LocalBN(4, NEAREST, momentum=momentum)
-    function = torch.compile(compiled, fullgraph=True, backend="aot_eager")
-    for x in batches():
-        leaves = [x.clone().requires_grad_() for _ in range(2)]
-        outputs = eager(leaves[0]), function(leaves[1])
-        torch.testing.assert_close(*outputs)
-        for output in outputs:
-            output.sin().sum().backward()
-        torch.testing.assert_close(leaves[0].grad, leaves[1].grad)
-    torch.testing.assert_close(eager.state_dict(), compiled.state_dict())
-
-
 @pytest.mark.parametrize("ids", [[[0, 1], [1, 0]], np.eye(2, dtype=int), torch.eye(2).int()])
 def test_ids_of_segments_are_taken(ids):
     assert LocalBN(4, ids).segments == Segments(ids)

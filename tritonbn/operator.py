@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._functorch.utils import unwrap_dead_wrappers
 from torch.nn.functional import relu, silu
 
 from tritonbn import backends, caller, reference
@@ -69,7 +70,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _differentiate(
     backward: Callable[..., tuple[Tensor, ...]], ctx: Any, dy: Tensor | None, *_: Any
 ) -> tuple[Any, ...]:
-    x, weight, bias, mask, *others = ctx.saved_tensors
+    # after torch.func.vjp they are wrappers without memory, which kernels cannot read
+    x, weight, bias, mask, *others = unwrap_dead_wrappers(ctx.saved_tensors)
     statistics, (level_table, tau), partition = others[:4], others[4:6], others[6:]
     if dy is None and ctx.options[-1] is None:
         return None, [None] * len(partition), *[None] * 13

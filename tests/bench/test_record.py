@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
+from torch import nn
 
+from tritonbn.bench.cases import CONTIGUOUS, FLOAT32, Input
+from tritonbn.bench.measure import measure
+from tritonbn.bench.peers import Peer
 from tritonbn.bench.record import copy_of, new_record, read_record, require_writable, write_record
-from tritonbn.bench.report import copy_ratio, global_ratio, share_of_norm
+from tritonbn.bench.report import copy_ratio, global_ratio, layers_table, share_of_norm
 
 RECORDS = sorted((Path(__file__).parents[2] / "benchmarks" / "records").glob("*.json"))
 
@@ -55,13 +60,36 @@ def test_another_file_is_no_record(tmp_path):
         read_record(path)
 
 
+def is_complete(row):
+    return "error" in row or row["step"]["median_us"] > 0
+
+
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_records_of_the_repository_are_complete(path):
     record = read_record(path)
     assert record["layers"]
     assert copy_of(record) > 0
-    for row in record["layers"]:
-        assert row["step"]["median_us"] > 0 or "error" in row
+    assert all(is_complete(row) for row in record["layers"])
+
+
+def test_a_layer_that_failed_is_recorded_and_shown_with_its_error(tmp_path):
+    def fail():
+        raise RuntimeError("it is broken")
+
+    case = Input((2, 2, 4, 4), FLOAT32, CONTIGUOUS)
+    compared = [Peer("single", "broken", fail), Peer("single", "whole", lambda: nn.BatchNorm2d(2))]
+    record = new_record(torch.device("cpu"), "tritonbn bench", {"large": 20.0})
+    record["layers"] += measure(case, compared, torch.device("cpu"))
+    write_record(record, tmp_path / "a.json")
+    rows = read_record(tmp_path / "a.json")["layers"]
+    assert [row["layer"] for row in rows if "error" in row] == ["broken"]
+    assert all(is_complete(row) for row in rows)
+    console = Console(record=True, width=120)
+    console.print(layers_table(rows, copy_of(record)))
+    lines = [line.strip() for line in console.export_text().splitlines()]
+    assert "broken, single: RuntimeError: it is broken" in lines
+    (shown,) = [line.split() for line in lines if line.startswith("broken ")]
+    assert {*shown[1:]} == {"-"}
 
 
 def test_a_ratio_is_that_to_the_global_layer_of_the_same_input():

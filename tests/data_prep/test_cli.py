@@ -20,14 +20,9 @@ def archive(tmp_path):
 
 
 @pytest.fixture
-def tidy(tmp_path):
-    folder = tmp_path / "tidy"
-    folder.mkdir()
-    (folder / "stations.csv").write_text("station,latitude,longitude\na,1,2\nb,1.5,2.5\n")
-    (folder / "readings.csv").write_text(
-        "time,station,value\n2024-01-01T00:00,a,4\n2024-01-01T01:00,b,5\n"
-    )
-    return str(folder)
+def tidy(tidy):
+    """Return the path as a command line has it."""
+    return str(tidy)
 
 
 def test_senseurcity_saves_a_city_and_describes_it(archive, tmp_path, capsys):

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep.city import DataError
@@ -93,6 +93,7 @@ def test_no_station_or_no_number_is_an_error(latitude):
         cells_of(latitude, [4.4] * len(latitude))
 
 
+@settings(deadline=None, derandomize=True)
 @given(
     st.lists(st.tuples(st.floats(-80, 80), st.floats(-180, 180)), min_size=1, max_size=20),
     st.tuples(st.integers(4, 8), st.integers(5, 8)),

@@ -12,17 +12,6 @@ ROWS = stay("ANT_REF_R803", "2020-07-01T10:00", [1, 2, 3, 4], OPCN3PM10=30)
 
 
 @pytest.fixture
-def tidy(tmp_path):
-    folder = tmp_path / "tidy"
-    folder.mkdir()
-    (folder / "stations.csv").write_text("station,latitude,longitude\na,1,2\nb,1.5,2.5\n")
-    (folder / "readings.csv").write_text(
-        "time,station,value\n2024-01-01T00:00,a,4\n2024-01-01T01:00,b,5\n"
-    )
-    return folder
-
-
-@pytest.fixture
 def prepared(tidy, tmp_path):
     load_city(tidy, grid=(5, 6)).save(tmp_path / "prepared")
     return tmp_path / "prepared"

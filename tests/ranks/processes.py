@@ -7,8 +7,12 @@ cannot import a test module.
 import os
 from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 
 import torch
+
+MOST_SECONDS = 900
+"""After which processes that have not ended are taken for hanging."""
 
 
 def run_ranks(function, world, folder, *arguments, timeout=60, lost=()):
@@ -19,8 +23,10 @@ def run_ranks(function, world, folder, *arguments, timeout=60, lost=()):
     spawned = (function, world, str(folder), timeout, arguments)
     processes = torch.multiprocessing.spawn(_run, spawned, nprocs=world, join=False)
     ranks = [rank for rank in range(world) if rank not in lost]
+    started = monotonic()
     try:
         while any(processes.processes[rank].is_alive() for rank in ranks):
+            assert monotonic() - started < MOST_SECONDS, "the processes hang"
             processes.join(timeout=0.1)
     finally:
         for process in processes.processes:

@@ -116,7 +116,7 @@ def group_of_some_ranks():
     group = torch.distributed.new_group([0, 1])
     x = torch.full((2, CHANNELS, *GRID), float(rank))
     try:
-        layer = LocalBN(CHANNELS, SEGMENTS["single"], process_group=group)
+        layer = convert_sync_localbn(LocalBN(CHANNELS, SEGMENTS["single"]), group)
     except TypeError as error:
         return str(error)
     return layer(x).detach()
@@ -166,10 +166,8 @@ def lost_rank(ends):
     if last and ends:
         os._exit(0)
     if last:
-        time.sleep(600)
-    started = time.monotonic()
-    message = message_of(lambda: layer(x))
-    return message, time.monotonic() - started
+        time.sleep(3600)
+    return message_of(lambda: layer(x))
 
 
 def uneven_inputs():

@@ -58,7 +58,7 @@ def hold_to(expected, got, x, **tolerance):
 
 
 def train_in_a_group(rank, folder, backend):
-    """Run one of two processes; save gradients and running mean of `LocalBN` and `Published`.
+    """Run one of two processes; save the results of `LocalBN` and of `Published`.
 
     It is in this module because a new process cannot import test modules from any directory.
     """
@@ -76,6 +76,10 @@ def train_in_a_group(rank, folder, backend):
 
 
 def _step_together(norm, x):
+    """Return gradients, running statistics, and those and the output of a later evaluation."""
     distributed = nn.parallel.DistributedDataParallel(nn.Sequential(norm, nn.ReLU(inplace=True)))
     distributed(x).square().sum().backward()
-    return [norm.weight.grad, norm.bias.grad, norm.running_mean]
+    own = norm.running_mean.clone(), norm.running_var.clone()
+    with torch.no_grad():
+        y = distributed.eval()(x)
+    return [norm.weight.grad, norm.bias.grad, *own, norm.running_mean, norm.running_var, y]

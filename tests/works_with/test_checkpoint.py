@@ -29,11 +29,12 @@ def y_of(make, training, x):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
-def test_compiled_checkpoint(training, make, x):
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_compiled_checkpoint(use_reentrant, training, make, x):
     norm = make().train(training)
 
     def checkpointed(leaf):
-        return checkpoint(norm, leaf, use_reentrant=False)
+        return checkpoint(norm, leaf, use_reentrant=use_reentrant)
 
     compiled = torch.compile(checkpointed, fullgraph=True, backend="aot_eager")
     leaf, expected = (x.clone().requires_grad_() for _ in range(2))

@@ -1,14 +1,11 @@
 """`LocalBN` in models that `torch.compile` compiles, against PyTorch's batch norm per segment."""
 
-from shutil import which
-
 import pytest
 import torch
 from functorch.compile import make_boxed_func
 from layouts import in_layout
 from torch import nn
 from torch._dynamo.backends.common import aot_autograd
-from torch.utils.cpp_extension import get_cxx_compiler
 from works_with.layers import Published, hold_to
 
 from tritonbn import LocalBN, Segments, local_batch_norm
@@ -111,13 +108,38 @@ def test_cells_in_no_segment_are_independent(training, backend, device):
         assert leaf.grad[..., ~outside].isfinite().all()
 
 
-def test_batches_of_any_size(segments, device):
-    layer = layer_of(segments, "native", device)
+@pytest.mark.parametrize(
+    ("segments", "backend"),
+    [*((name, "native") for name in SEGMENTS), ("nearest", "triton")],
+    indirect=True,
+)
+def test_batches_of_any_size(segments, backend, device):
+    layer = layer_of(segments, backend, device)
     function = compiled(layer, dynamic=True)
     for count in (3, 5, 2):
         reference = Published(layer)
         hold_to(reference, function, sample(device, count, CHANNELS, *GRID))
         torch.testing.assert_close(layer.running_var, reference.running_var)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("options", [{}, {"momentum": None}, {"activation": "silu"}], ids=str)
+def test_several_batches_without_and_with_a_mask(options, training, backend, device):
+    """Results and states are those of the layer that is not compiled."""
+    eager, twin = (
+        layer_of(SEGMENTS["nearest"], backend, device, **options).train(training) for _ in range(2)
+    )
+    function = compiled(twin)
+    x = sample(device, 5, CHANNELS, *GRID)
+    mask = (torch.rand(5, 1, *GRID, generator=torch.Generator().manual_seed(2)) > 0.3).to(device)
+    for batch, counted in ((x, None), (x + 1, mask), (2 * x, mask)):
+        results = []
+        for layer, call in ((eager, eager), (twin, function)):
+            leaf = batch.clone().requires_grad_()
+            y = call(leaf, counted)
+            results.append((y, *torch.autograd.grad(y.sin().sum(), (leaf, *layer.parameters()))))
+        torch.testing.assert_close(*results)
+    torch.testing.assert_close(eager.state_dict(), twin.state_dict())
 
 
 def test_an_empty_batch(segments, device):
@@ -198,14 +220,8 @@ class Block(nn.Module):
         return torch.relu(self.norm(x, *mask)) + x
 
 
-@pytest.fixture
-def compiler():
-    if which(get_cxx_compiler()) is None:
-        pytest.skip("there is no C++ compiler")
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("cxx_compiler")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_by_inductor(layout, training, segments, device):
@@ -215,7 +231,7 @@ def test_by_inductor(layout, training, segments, device):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiler")
+@pytest.mark.usefixtures("cxx_compiler")
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_with_a_mask_by_inductor(layout, segments, device):
     layer = layer_of(segments, "auto", device)

@@ -15,6 +15,9 @@ def test_two_processes(backend, device, tmp_path):
     for name in SEGMENTS:
         for results in (first[name], second[name]):
             torch.testing.assert_close(*results, check_dtype=False, **CLOSE)
-        (*gradients, mean), (*others, other_mean) = first[name][0], second[name][0]
-        assert all(torch.equal(a, b) for a, b in zip(gradients, others, strict=True))
-        assert not torch.equal(mean, other_mean)  # each process has seen different data
+        mine, others = first[name][0], second[name][0]
+        assert all(torch.equal(a, b) for a, b in zip(mine[:2], others[:2], strict=True))
+        # each process has seen different data, and gets the buffers of the first before a call
+        assert not any(torch.equal(a, b) for a, b in zip(mine[2:4], others[2:4], strict=True))
+        for buffers in (mine[4:6], others[4:6]):
+            assert all(torch.equal(a, b) for a, b in zip(mine[2:4], buffers, strict=True))

@@ -1,11 +1,8 @@
 """Tracing, compiling and exporting layers that have not been called before."""
 
-from shutil import which
-
 import pytest
 import torch
 from torch import nn
-from torch.utils.cpp_extension import get_cxx_compiler
 from works_with.layers import CHANNELS, CLOSE, GRID, Published, hold_to
 
 from tritonbn import LocalBN, Segments
@@ -73,10 +70,8 @@ def test_a_single_value_is_refused_in_a_compiled_model(x):
 
 
 @pytest.fixture
-def small(segments):
+def small(segments, cxx_compiler):
     """Return a layer for tests that compile C++; they are slow, so there is one backend only."""
-    if which(get_cxx_compiler()) is None:
-        pytest.skip("there is no C++ compiler")
     return lambda **options: LocalBN(CHANNELS, segments, **options)
 
 

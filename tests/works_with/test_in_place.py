@@ -56,9 +56,10 @@ def test_after_the_activation_of_the_layer(activation, make, x):
 def test_under_autocast(training, make, x):
     torch.manual_seed(0)  # the weights of the convolution
     norm = make().train(training)
+    published = Published(norm)
     before = nn.Conv2d(x.shape[1], x.shape[1], 1, device=x.device)
     results = []
-    for layer in (norm, Published(norm)):
+    for layer in (norm, published):
         model = nn.Sequential(before, layer, nn.ReLU(inplace=True))
         with torch.autocast(x.device.type, dtype=torch.bfloat16):
             y, *gradients = step(model, x)
@@ -66,15 +67,18 @@ def test_under_autocast(training, make, x):
         results.append([y, *gradients])
     for got, wanted in zip(*results, strict=True):
         torch.testing.assert_close(got, wanted, rtol=0.05, atol=0.1)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(norm, name), getattr(published, name))
 
 
-def test_views_of_the_result_may_be_written_to(make, x):
+@pytest.mark.parametrize("training", [True, False])
+def test_views_of_the_result_may_be_written_to(training, make, x):
     leaf = x.requires_grad_()
-    y = make()(leaf)
+    y = make().train(training)(leaf)
     y[:, 0].zero_()
     y.view(-1)[-1] = 3.0
     (gradient,) = torch.autograd.grad(y.sum(), leaf)
-    expected = Published(make())(leaf).clone()
+    expected = Published(make().train(training))(leaf).clone()
     expected[:, 0] = 0.0
     expected.view(-1)[-1] = 3.0
     torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), leaf)[0])

@@ -5,7 +5,17 @@ import pickle
 import pytest
 import torch
 from torch.autograd import forward_ad
-from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vmap
+from torch.func import (
+    functional_call,
+    grad,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
+    stack_module_state,
+    vjp,
+    vmap,
+)
 from torch.testing import assert_close
 from works_with.layers import GRID, Published
 
@@ -92,6 +102,17 @@ def test_gradient(kind, pair, x):
 
 
 @KINDS
+def test_vector_jacobian_product(kind, pair, x):
+    norm, twin = pair(kind)
+    y, product = vjp(norm, x)
+    leaf = x.clone().requires_grad_()
+    expected = twin(leaf)
+    assert_close(y, expected.detach(), **CLOSE)
+    (dx,) = torch.autograd.grad(expected, leaf, x.cos())
+    assert_close(product(x.cos()), (dx,), **CLOSE)
+
+
+@KINDS
 def test_vmap_over_inputs(kind, pair, x):
     norm, twin = pair(kind)
     many = torch.stack([x, x + 1, x.square()])
@@ -159,8 +180,13 @@ def test_forward_mode(kind, pair, x):
 @KINDS
 def test_batched_gradients_name_what_has_them(kind, pair, x):
     norm, twin = pair(kind)
-    with pytest.raises(NotImplementedError, match=r"use torch\.func\.jacrev, or backend="):
-        torch.autograd.functional.jacobian(norm, x, vectorize=True)
+    y = norm(x.requires_grad_())
+    for batched in (
+        lambda: torch.autograd.functional.jacobian(norm, x, vectorize=True),
+        lambda: torch.autograd.grad(y, x, torch.stack([x, x]), is_grads_batched=True),
+    ):
+        with pytest.raises(NotImplementedError, match=r"use torch\.func\.jacrev, or backend="):
+            batched()
     norm.backend = "reference"
     got = torch.autograd.functional.jacobian(norm, x, vectorize=True)
     assert_close(got, jacobian(twin, x), **CLOSE)
