@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 import torch
 from cli_commands import TRAIN, error_of
+from small_city import TINY
 
 from tritonbn import __main__
 from tritonbn.cli import main
@@ -79,6 +81,48 @@ def test_evaluate_shows_every_station_and_idw(
     of_run, of_idw = Results.open(out).runs()["sprmse"]
     assert re.search(rf"CNN .*local .* {of_run:.2f} ", shown)
     assert re.search(rf"IDW .* {of_idw:.2f} ", shown)
+
+
+@pytest.mark.parametrize(
+    ("choices", "name"),
+    [
+        (
+            "--design residual --norm none --seed 3 --without idw",
+            "cnn-residual-without-idw-none-masked-3",
+        ),
+        (
+            "--head convolution --protocol masked --scaling percentile",
+            "cnn-convolution-percentile-local-masked-0",
+        ),
+    ],
+)
+def test_train_trains_the_network_asked_for(
+    data: Path, tmp_path: Path, choices: str, name: str
+) -> None:
+    place = ["--data", str(data), "--grid", "4x4", "--out", str(tmp_path)]
+    assert main([*TRAIN, *choices.split(), *place]) == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [name]
+
+
+def test_reproduce_trains_the_networks_with_what_is_asked_for(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "quick", TINY | {"steps": 1})
+    choices = "--head convolution --scaling percentile --protocols masked --seeds 2 --jobs 1"
+    place = ["--station", "West", "--data", str(data), "--grid", "6x7", "--out", str(tmp_path)]
+    assert main(["reproduce", *choices.split(), *place]) == 0
+    table = pd.read_csv(tmp_path / "results.csv")
+    rows = table[["protocol", "model", "norm", "seed"]].itertuples(index=False, name=None)
+    assert [*rows] == [
+        *(
+            ("masked", f"{backbone}-convolution-percentile", norm, seed)
+            for backbone in ("convlstm", "cnn")
+            for norm in ("none", "global", "local")
+            for seed in (0, 1)
+        ),
+        ("masked", "idw", "-", 0),
+    ]
+    assert (tmp_path / "heatmap_14.png").exists()
 
 
 def test_train_refuses_residual_networks_where_nothing_is_hidden(

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from tritonbn.cli import main
 COMPARE = [
     *("compare", "--preset", "quick", "--grid", "6x7", "--seeds", "1"),
     *("--protocols", "paper", "masked", "--backbones", "cnn", "--norms", "none", "local-nearest"),
+    *("--heads", "convolution", "--scalings", "percentile"),
     *("--baselines", "mean", "idw"),
 ]
 
@@ -25,12 +27,12 @@ def test_compare_leaves_tables_figures_and_one_page(compared: Path) -> None:
     table = pd.read_csv(compared / "results.csv")
     rows = [*table[["protocol", "model", "norm", "seed"]].itertuples(index=False, name=None)]
     assert rows == [
-        ("paper", "cnn-dense", "none", 0),
-        ("paper", "cnn-dense", "local-nearest", 0),
+        ("paper", "cnn-convolution-percentile", "none", 0),
+        ("paper", "cnn-convolution-percentile", "local-nearest", 0),
         ("paper", "mean", "-", 0),
         ("paper", "idw", "-", 0),
-        ("masked", "cnn-dense", "none", 0),
-        ("masked", "cnn-dense", "local-nearest", 0),
+        ("masked", "cnn-convolution-percentile", "none", 0),
+        ("masked", "cnn-convolution-percentile", "local-nearest", 0),
         ("masked", "cnn-residual", "none", 0),
         ("masked", "cnn-residual", "local-nearest", 0),
         ("masked", "mean", "-", 0),
@@ -63,13 +65,13 @@ def test_a_baseline_that_does_not_fit_the_city_is_left_out(
 
 
 def test_compare_makes_only_what_is_missing(
-    compared: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    compared: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {path: path.stat().st_mtime_ns for path in compared.glob("*/*/result.json")}
-    more = [*COMPARE, "nearest", "--data", str(data), "--out", str(compared)]
-    assert main(more) == 0
+    out = shutil.copytree(compared, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*/result.json")}
+    assert main([*COMPARE, "nearest", "--data", str(data), "--out", str(out)]) == 0
     assert "All 6 runs are finished" in capsys.readouterr().out
-    after = {path: path.stat().st_mtime_ns for path in compared.glob("*/*/result.json")}
+    after = {path: path.stat().st_mtime_ns for path in out.glob("*/*/result.json")}
     assert {path: after[path] for path in before} == before
     assert {path.parent.name for path in after.keys() - before} == {
         "nearest-paper",

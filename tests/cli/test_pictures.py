@@ -1,21 +1,40 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from cli_commands import error_of
+import xarray as xr
+from cli_commands import TRAIN, error_of
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from small_city import write_city
 
 from data_prep import load_city
 from tritonbn.cli import main
+from tritonbn.experiment import Run, load_run
 
 
 def test_heatmap_writes_a_picture_of_the_station_and_time_asked_for(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    titles = []
+    savefig = Figure.savefig
+
+    def save(figure: Figure, *arguments: object, **options: object) -> None:
+        titles.append(figure.get_suptitle())
+        savefig(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save)
     picture = tmp_path / "west.png"
     arguments = ["--station", "West", "--time", "2024-01-08T00:00", "--out", str(picture)]
     assert main(["heatmap", str(run), *arguments]) == 0
     assert imread(picture).shape[2] == 4
+    (title,) = titles
+    assert title.startswith("Station West (cell 14) is hidden")
+    assert "2024-01-08 00:00" in title
     assert str(picture) in capsys.readouterr().out
 
 
@@ -37,6 +56,23 @@ def test_map_writes_what_gis_tools_open(
     assert str(out / "field.nc") in capsys.readouterr().out
     assert main(["map", "--runs", str(run), str(run), *place[4:], "--time", "2024-01-08"]) == 0
     assert "has no time 1999" in error_of(["map", *place, "--time", "1999-01-01"], capsys)
+
+
+def test_map_is_the_mean_of_the_runs_at_the_readings_given(
+    data: Path, out: Path, tmp_path: Path
+) -> None:
+    results = shutil.copytree(out, tmp_path / "results")
+    assert main([*TRAIN, "--seed", "1", "--data", str(data), "--out", str(results)]) == 0
+    runs = [results / "runs" / f"cnn-dense-local-paper-{seed}" for seed in (0, 1)]
+    later = write_city(tmp_path / "later", start="2024-03-01", seed=1)
+    time = "2024-03-01T04:00"
+    place = ["--runs", *map(str, runs), "--data", str(later), "--out", str(tmp_path / "field")]
+    assert main(["map", *place, "--time", time]) == 0
+    city = load_city(later, grid=(6, 7))
+    fields = [Run(city, run.config, run.networks).field(time) for run in map(load_run, runs)]
+    with xr.open_dataset(tmp_path / "field" / "field.nc") as written:
+        assert written["time"].to_numpy() == [np.datetime64(time)]
+        np.testing.assert_allclose(written["field"][0], sum(fields) / 2, rtol=1e-6)
 
 
 def test_map_refuses_readings_of_another_grid(

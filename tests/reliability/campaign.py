@@ -19,10 +19,11 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from reliability.commands import ARGUMENTS, write_city
+from reliability.commands import ARGUMENTS
 from reliability.kills import killed, undisturbed
 from reliability.pairs import at_once
 from reliability.readers import READERS
+from small_city import write_city
 
 from tritonbn.bench.machine import cpu_name
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from reliability.commands import ARGUMENTS, numbers, write_city
+from reliability.commands import ARGUMENTS, SIZES, numbers
+from small_city import write_city
 
 from data_prep import files
 from tritonbn.cli import main
@@ -84,13 +85,7 @@ def faults_of(command: Command, out: Path, full_at: int, expected: dict[str, str
 
 def fill_disk(name: str, every: int) -> dict[str, object]:
     """Let the disk be full at every so many writes of a command."""
-    PRESETS["quick"] = PRESETS["thorough"] = {
-        "steps": 15,
-        "batch_size": 8,
-        "validate_every": 5,
-        "test_times": 28,
-        "validation_times": 2,
-    }
+    PRESETS["quick"] = PRESETS["thorough"] = SIZES | {"steps": 15}
     with TemporaryDirectory() as folder:
         command = Command(name, write_city(Path(folder, "city")))
         assert command(Path(folder, "undisturbed", "out")) == (0, [])

@@ -1,7 +1,7 @@
 """Kill a command at random moments, and repeat it."""
 
-import os
 import random
+import shutil
 import signal
 from pathlib import Path
 from time import monotonic, sleep
@@ -25,19 +25,20 @@ def killed(
 ) -> dict[str, str]:
     """Kill a command some times, then let it end; return the numbers.
 
-    A kill is a SIGKILL at a random moment within the `seconds` of the whole work. A command that
-    has ended before is started anew in an empty folder.
+    A kill is a SIGKILL at a random moment within the `seconds` of the whole work. Where a command
+    has ended before it, all begins anew in an empty folder.
     """
     done = 0
     while done < kills:
         process = start(command, city, out)
         sleep(draw.uniform(0, seconds))
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            done += 1
+        process.kill()
         status, _ = finish(process)
         assert status in (0, -signal.SIGKILL)
         wait_for_end(process.pid)
+        if status == 0:
+            shutil.rmtree(out)
+        done = done + 1 if status else 0
     assert finish(start(command, city, out)) == (0, [])
     return numbers(out)
 

@@ -6,8 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from reliability.commands import ARGUMENTS, finish, numbers, start, write_city
+from reliability.commands import ARGUMENTS, finish, numbers, start
 from reliability.kills import killed, undisturbed
+from small_city import write_city
 
 COMMANDS = [
     name if name == "prepare" else pytest.param(name, marks=pytest.mark.slow) for name in ARGUMENTS

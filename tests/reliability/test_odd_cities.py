@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 from reliability.odd_cities import ODD
+from small_city import TINY
 
 from data_prep import DataError
 from tritonbn.experiment import compare
 
-SIZES = {"steps": 4, "batch_size": 8, "validate_every": 2, "test_times": 28, "validation_times": 4}
+SIZES = TINY | {"validation_times": 4}
 REFUSED = {
     "identical positions": "have the same position",
     "constant": "needs two different readings",

@@ -5,8 +5,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from reliability.commands import finish, numbers, start, write_city
+from reliability.commands import finish, numbers, start
 from reliability.pairs import at_once, end_of
+from small_city import write_city
 
 
 @pytest.fixture(scope="module")

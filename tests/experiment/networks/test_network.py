@@ -1,5 +1,5 @@
 import pytest
-from every_network import ALLOWED, NETWORKS
+from every_network import NETWORKS
 
 from tritonbn.experiment.networks.network import Network
 
@@ -43,8 +43,3 @@ def test_published_networks_come_first_and_ablations_after_the_whole_network() -
     assert names[:3] == ["convlstm-dense", "convlstm-dense-percentile", "convlstm-convolution"]
     assert names.index("cnn-lstm-dense") < names.index("convlstm-residual")
     assert names.index("cnn-residual") + 1 == names.index("cnn-residual-without-context")
-
-
-def test_each_network_can_be_trained_with_every_published_norm() -> None:
-    for norm in ("none", "global", "local"):
-        assert {network for network, name, _ in ALLOWED if name == norm} == {*NETWORKS}

@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from every_network import ALLOWED, config_of
+from every_network import ALLOWED, NORMS_OF, config_of
 
 from tritonbn import LocalBN, Segments
 from tritonbn.experiment.networks.config import RunConfig
-from tritonbn.experiment.networks.network import BACKBONES
-from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.networks.recipes import recipe_of
 from tritonbn.experiment.networks.residual_encoding import CHANNELS
 from tritonbn.experiment.networks.scaling import Scaler
@@ -101,7 +99,7 @@ def test_without_a_correction_the_estimate_of_a_hidden_station_starts_at_the_mea
     ALLOWED,
     ids=[f"{network.name}-{norm}-{protocol}" for network, norm, protocol in ALLOWED],
 )
-def test_what_is_not_refused_can_be_built_and_run(city, network, norm, protocol):
+def test_what_is_allowed_can_be_built_and_run(city, network, norm, protocol):
     config = config_of(network, norm, protocol)
     run = recipe_of(config)
     fold = config.fold_of(city)
@@ -114,7 +112,7 @@ def test_what_is_not_refused_can_be_built_and_run(city, network, norm, protocol)
 
 
 def test_the_norms_of_the_cnn_differ(city):
-    norms = [name for name, norm in NORMS.items() if "cnn" in (norm.backbones or BACKBONES)]
+    norms = NORMS_OF["cnn", "residual", "convolution"]
     nets = {norm: network_of(recipe(norm=norm), city) for norm in norms}
     assert [norm for norm, net in nets.items() if net.norm_after] == ["local-after"]
     assert [norm for norm, net in nets.items() if net.embedding is not None] == ["embedding"]

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
+from small_city import TINY
 
 from data_prep.city import CityData, DataError
 from tritonbn.experiment import RunConfig, compare
@@ -29,7 +30,6 @@ from tritonbn.experiment.study.runner import make_runs
 from tritonbn.experiment.study.workers import workforce_of
 
 MakeCity = Callable[..., CityData]
-TINY = {"steps": 4, "batch_size": 4, "validate_every": 2, "test_times": 28, "validation_times": 2}
 ARMS = [
     (model, norm)
     for model in ("convlstm-dense", "cnn-dense")
