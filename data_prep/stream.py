@@ -18,6 +18,7 @@ from data_prep.assemble import Batch
 from data_prep.city import DataError
 from data_prep.folders import files_below
 from data_prep.text import csv_hint, encoding_hint, number_hint
+from data_prep.times import parse_times
 
 BATCH_ROWS = 1 << 20
 """The largest number of rows of a batch of Parquet."""
@@ -219,10 +220,8 @@ def _seconds(time: pa.Array, file: Path, rows_before: int) -> npt.NDArray[np.int
         try:  # fast, if all times are of one kind
             time = pc.cast(text, pa.timestamp("s"))
         except pa.ArrowInvalid:
-            parsed = pd.to_datetime(
-                text.to_pandas().astype(object), format="ISO8601", utc=True, errors="coerce"
-            )
-            time = pa.array(parsed.dt.tz_localize(None).astype("datetime64[s]"))
+            times, _ = parse_times(text.to_pandas().astype(object))
+            time = pa.array(times.dt.tz_localize(None))
     else:
         text = time
     if time.null_count:

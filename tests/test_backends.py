@@ -13,15 +13,22 @@ GPU = SimpleNamespace(is_cuda=True, dtype=torch.float32, device=torch.device("cu
 
 @pytest.fixture(autouse=True)
 def _nothing_tried_before():
-    pytest.importorskip("triton", reason="Triton has packages for Linux only")
     backends._tried.clear()
     yield
     backends._tried.clear()
 
 
-def test_a_gpu_that_triton_cannot_use_is_left_to_pytorch(monkeypatch):
-    """If the test launch fails (no C compiler, for example), one warning gives the reason."""
+@pytest.fixture
+def probe():
+    """Return the module with the test launch."""
+    pytest.importorskip("triton", reason="Triton has packages for Linux only")
     from tritonbn.kernels import probe
+
+    return probe
+
+
+def test_a_gpu_that_triton_cannot_use_is_left_to_pytorch(monkeypatch, probe):
+    """If the test launch fails (no C compiler, for example), one warning gives the reason."""
 
     def run(device):
         raise RuntimeError("Failed to find C compiler.\nPlease specify via CC")
@@ -35,14 +42,13 @@ def test_a_gpu_that_triton_cannot_use_is_left_to_pytorch(monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.usefixtures("probe")
 def test_the_probe_fails_where_there_is_no_gpu():
     with pytest.warns(UserWarning, match="Triton cannot run on cuda:7"):
         assert backends.choose_backend("auto", GPU) == "native"
 
 
-def test_a_gpu_that_triton_can_use(monkeypatch):
-    from tritonbn.kernels import probe
-
+def test_a_gpu_that_triton_can_use(monkeypatch, probe):
     tried = []
     monkeypatch.setattr(probe, "run", tried.append)
     for _ in range(2):
@@ -50,9 +56,7 @@ def test_a_gpu_that_triton_can_use(monkeypatch):
     assert tried == [GPU.device]
 
 
-def test_compiled_code_does_not_look_into_the_probe(monkeypatch):
-    from tritonbn.kernels import probe
-
+def test_compiled_code_does_not_look_into_the_probe(monkeypatch, probe):
     monkeypatch.setattr(probe, "run", lambda device: None)
 
     def function(x):

@@ -31,6 +31,7 @@ def diagnose() -> list[tuple[str, str]]:
 
     Examples
     --------
+    >>> from tritonbn.doctor import diagnose
     >>> rows = dict(diagnose())
     >>> rows["backend, CPU tensor"]
     'native'

@@ -16,14 +16,13 @@ from data_prep.arguments import require_texts
 from data_prep.city import DataError
 from data_prep.sources.files import File
 from data_prep.text import encoding_hint, number_hint
+from data_prep.times import parse_times
 
 ROWS = 200_000
 """The largest number of rows that are read at once."""
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "-")
 """Cells without a number."""
-
-_OFFSET = r"[T ]\d\d(?::?\d\d(?::?\d\d(?:[.,]\d+)?)?)? ?(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
 
 def read_csv(
@@ -188,15 +187,15 @@ def seconds(
     """
     plain = cells.str.strip()
     if format == "ISO8601":
-        located = plain.str.contains(_OFFSET, regex=True)
+        times, located = parse_times(plain)
     else:
         located = pd.Series("%z" in format.lower(), plain.index)
+        try:
+            times = pd.to_datetime(plain, format=format, errors="coerce", utc=True)
+        except ValueError as error:
+            raise DataError(f"{format!r} is not a format of times: {error}") from error
     if zone is None:
         _refuse(~located, cells, file, "a time with an offset from UTC")
-    try:
-        times = pd.to_datetime(plain, format=format, errors="coerce", utc=True)
-    except ValueError as error:
-        raise DataError(f"{format!r} is not a format of times: {error}") from error
     _refuse(times.isna(), cells, file, f"a time of the format {format}", lambda given: hint)
     if zone not in (None, UTC):
         local = times.dt.tz_localize(None).dt.tz_localize(zone, nonexistent="NaT", ambiguous="NaT")

@@ -1,9 +1,20 @@
 from functools import wraps
+from importlib.util import find_spec
 
 import pytest
 import torch
 
-pytest.importorskip("triton", reason="Triton has packages for Linux only")
+
+class WithoutTriton(pytest.Module):
+    """A file that cannot be imported, as Triton is missing."""
+
+    def collect(self):
+        pytest.skip("Triton has packages for Linux only")
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    if find_spec("triton") is None:
+        return WithoutTriton.from_parent(parent, path=module_path)
 
 
 @pytest.fixture(autouse=True)

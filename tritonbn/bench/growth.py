@@ -66,7 +66,8 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
 
     Examples
     --------
-    >>> exponent([(1, 5.0), (2, 8.0), (4, 32.0), (8, 128.0)])
+    >>> from tritonbn.bench.growth import exponent
+    >>> round(exponent([(1, 5.0), (2, 8.0), (4, 32.0), (8, 128.0)]), 3)
     2.0
     """
     largest = sorted(points)[-_FITTED:]

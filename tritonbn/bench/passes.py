@@ -72,6 +72,7 @@ def summary(milliseconds: list[float]) -> dict[str, float]:
 
     Examples
     --------
+    >>> from tritonbn.bench.passes import summary
     >>> summary([1.0, 2.0, 3.0])["median_us"]
     2000.0
     """

@@ -50,9 +50,7 @@ def draw_training(
                 ylabel=f"spRMSE ({unit(city)})",
                 title=f"Validation during training, {label(city)}",
             )
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure  # type: ignore[return-value]
+    return ax.figure.figure  # type: ignore[return-value]  # the root, also in a subfigure
 
 
 def draw_training_panels(
