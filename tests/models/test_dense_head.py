@@ -19,7 +19,7 @@ def test_the_head_is_the_published_sequence_of_layers():
     expected = hidden @ last.weight.T + last.bias
     field = head(h, h, h)
     assert field.shape == (4, 1, *GRID)
-    torch.testing.assert_close(field.flatten(1), expected.float())
+    torch.testing.assert_close(field.flatten(1), expected)
 
 
 def test_the_sizes_are_those_of_the_publication_unless_others_are_asked():
