@@ -11,7 +11,8 @@ contiguous     (N, C, frames, cells)   ``channel * cells + cell``
 channels_last  (N, frames, cells, C)   ``cell * C + channel``
 =============  ======================  ==========================
 
-All offsets are int64, as a tensor may have more than 2^31 elements.
+All offsets are int64, as a tensor may have more than 2^31 elements. `frames` is int32, so products
+begin with an int64 factor.
 """
 
 import triton
@@ -24,7 +25,7 @@ def row_start(row, frames, C: tl.constexpr, CELLS: tl.constexpr, CHANNELS_LAST: 
     if CHANNELS_LAST:
         return row * (C * CELLS)
     else:
-        return row // frames * (frames * (C * CELLS)) + row % frames * CELLS
+        return row // frames * frames * (C * CELLS) + row % frames * CELLS
 
 
 @triton.jit
@@ -36,7 +37,7 @@ def locate_column(
         return column % C, column // C, column
     else:
         channel = column // CELLS
-        return channel, column % CELLS, column + channel * ((frames - 1) * CELLS)
+        return channel, column % CELLS, column + channel * (frames - 1) * CELLS
 
 
 @triton.jit

@@ -31,7 +31,7 @@ def load_affine(variance, weight, bias, place, present, eps: tl.constexpr, COMPU
     rstd = tl.where(present, tl.rsqrt((variance + eps).to(COMPUTE)), 1.0)
     scale = rstd
     if weight is not None:
-        scale = scale * tl.load(weight + place, mask=present, other=1).to(COMPUTE)
+        scale = scale * tl.load(weight + place, mask=present, other=1.0).to(COMPUTE)
     # -0.0 is computed, because Triton turns the constant -0.0 into 0.0
     shift = (tl.where(present, 1.0, -1.0) * 0.0).to(COMPUTE)
     if bias is not None:
@@ -51,6 +51,19 @@ def statistics_gradient(m, dweight, dbias, low, rstd, scale):
 
 
 @triton.jit
+def tanh(x):
+    """Return the hyperbolic tangent of x, near 0 by its Taylor series.
+
+    There ``2 * sigmoid(2 * x) - 1`` would be the difference of two numbers that are nearly equal.
+    """
+    square = x * x
+    series = 62 / 2835 - square * (1382 / 155925)
+    series = 2 / 15 + square * (-17 / 315 + square * series)
+    series = x + x * square * (-1 / 3 + square * series)
+    return tl.where(square < 0.01, series, 2 * tl.sigmoid(2 * x) - 1)
+
+
+@triton.jit
 def activate(z, ACTIVATION: tl.constexpr):
     """Return the activation of z."""
     if ACTIVATION == "relu":
@@ -60,7 +73,7 @@ def activate(z, ACTIVATION: tl.constexpr):
     elif ACTIVATION == "sigmoid":
         return tl.sigmoid(z)
     elif ACTIVATION == "tanh":
-        return 2 * tl.sigmoid(2 * z) - 1
+        return tanh(z)
     else:
         tl.static_assert(ACTIVATION is None, "there is no kernel for this activation")
         return z

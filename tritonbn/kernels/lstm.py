@@ -9,10 +9,7 @@ cell and output. Without a former state there is no forget gate.
 import triton
 import triton.language as tl
 
-
-@triton.jit
-def _tanh(x):
-    return 2 * tl.sigmoid(2 * x) - 1
+from tritonbn.kernels.arithmetic import tanh
 
 
 @triton.jit
@@ -49,7 +46,7 @@ def lstm_forward(
     inside = state < size
     kind = activated.dtype.element_ty
     i = tl.sigmoid(_gate(inputs, recurrent, first, inside, COMPUTE))
-    g = _tanh(_gate(inputs, recurrent, first + (GATES - 2) * INNER, inside, COMPUTE))
+    g = tanh(_gate(inputs, recurrent, first + (GATES - 2) * INNER, inside, COMPUTE))
     o = tl.sigmoid(_gate(inputs, recurrent, first + (GATES - 1) * INNER, inside, COMPUTE))
     c = i * g
     if former is not None:
@@ -60,7 +57,7 @@ def lstm_forward(
     tl.store(activated + first + (GATES - 2) * INNER, g.to(kind), mask=inside)
     tl.store(activated + first + (GATES - 1) * INNER, o.to(kind), mask=inside)
     tl.store(cell + state, c.to(kind), mask=inside)
-    tl.store(hidden + state, (o * _tanh(c)).to(kind), mask=inside)
+    tl.store(hidden + state, (o * tanh(c)).to(kind), mask=inside)
 
 
 @triton.jit
@@ -88,7 +85,7 @@ def lstm_backward(
     i = _gate(activated, None, first, inside, COMPUTE)
     g = _gate(activated, None, first + (GATES - 2) * INNER, inside, COMPUTE)
     o = _gate(activated, None, first + (GATES - 1) * INNER, inside, COMPUTE)
-    t = _tanh(tl.load(cell + state, mask=inside, other=0).to(COMPUTE))
+    t = tanh(tl.load(cell + state, mask=inside, other=0).to(COMPUTE))
     dh = tl.load(dhidden + state, mask=inside, other=0).to(COMPUTE)
     dc = dh * o * (1 - t * t)
     if dcell is not None:
