@@ -6,18 +6,15 @@ and the highest.
 """
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
-from rich.progress import track
 
 from tritonbn import LocalBN, Segments
 from tritonbn.bench.cases import MAIN
+from tritonbn.bench.fresh_processes import ratios_in_fresh_processes
 from tritonbn.bench.measure import measure
 from tritonbn.bench.peers import LOCAL, Peer
 
@@ -37,10 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare levels with the finest level alone.")
     parser.add_argument("file", type=Path, help="CSV file to write")
     file = parser.parse_args().file
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
-        rows = [row for _ in track(range(PROCESSES)) for row in pool.submit(ratios).result()]
-    table = pd.DataFrame(rows).groupby("levels", sort=False).agg(["median", "min", "max"])
-    table = table.droplevel(0, axis="columns").round(3).reset_index()
+    table = ratios_in_fresh_processes(ratios, ["levels"], PROCESSES)
     table.to_csv(file, index=False)
     print(table.to_string(index=False))
 

@@ -7,17 +7,14 @@ times of both layers, as the median over the processes, the lowest and the highe
 
 import argparse
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
-from rich.progress import track
 
 from tritonbn.bench.cases import CONTIGUOUS, FLOAT32, MAIN, SEGMENTS, Input
 from tritonbn.bench.contention import busy_core
+from tritonbn.bench.fresh_processes import ratios_in_fresh_processes
 from tritonbn.bench.measure import measure
 from tritonbn.bench.peers import GLOBAL, LOCAL, Peer, peers
 from tritonbn.bench.report import global_ratio
@@ -36,10 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare with nn.BatchNorm2d in fresh processes.")
     parser.add_argument("file", type=Path, help="CSV file to write")
     file = parser.parse_args().file
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
-        rows = [row for _ in track(range(PROCESSES)) for row in pool.submit(ratios).result()]
-    groups = pd.DataFrame(rows).groupby(["(N, C, H, W)", "segments"], sort=False)
-    table = groups.agg(in_words).reset_index()
+    table = ratios_in_fresh_processes(ratios, ["(N, C, H, W)", "segments"], PROCESSES)
     table.to_csv(file, index=False)
     print(table.to_string(index=False))
 
@@ -82,11 +76,6 @@ def measured(
     rows = measure(case, layers, CPU, passes)
     torch.set_num_threads(usual)
     return rows
-
-
-def in_words(values: pd.Series) -> str:
-    """Return the median and the range."""
-    return f"{values.median():.2f} ({values.min():.2f} to {values.max():.2f})"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from data_prep.arguments import require_texts
 from data_prep.city import CityData, DataError
 
 STATION_COLUMNS = ("station", "latitude", "longitude", "cell")
@@ -42,9 +43,7 @@ def validate(city: CityData) -> None:
 
 
 def _require_facts(city: CityData) -> None:
-    for name in ("name", "quantity", "unit"):
-        if not isinstance(text := getattr(city, name), str):
-            raise DataError(f"{name} must be a text, got {text!r}")
+    require_texts(name=city.name, quantity=city.quantity, unit=city.unit)
     for name, kind in _TYPES.items():
         if not isinstance(value := getattr(city, name), kind):
             raise DataError(f"{name} must be a {kind.__name__}, got {value!r}")

@@ -140,10 +140,10 @@ def local_batch_norm(
     }
     check_arguments(x, segments, parameters, mask)
     check_options(activation, backend, eps)
+    check_momentum(momentum)
     backend = choose_backend(backend, x)
     partition = _partition_for(x, segments)
     given, running = None, None
-    check_momentum(momentum)
     if running_mean is not None and running_var is not None:
         if not training:
             given = (running_mean, running_var)

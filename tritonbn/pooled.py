@@ -55,11 +55,9 @@ class PooledBatchNorm(SegmentedBatchNorm):
         """The number of values that count as much as the level above, shape (L - 1,), or None."""
         if self.levels is None:
             return None
-        return (
-            self.log_tau.to(compute_dtype(self.log_tau)).exp()
-            if self.learn_pooling
-            else torch.tensor(self._tau)
-        )
+        if self.learn_pooling:
+            return self.log_tau.to(compute_dtype(self.log_tau)).exp()
+        return torch.tensor(self._tau)
 
     def segment_parameters(self) -> tuple[Tensor | None, Tensor | None]:
         """Return weight and bias of each segment, shape (C, S), or None."""

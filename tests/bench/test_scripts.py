@@ -5,6 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tritonbn.bench.fresh_processes import in_words
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 WITH_ARGUMENTS = [
     "archive",
@@ -62,6 +64,5 @@ def test_cases_of_levels_have_different_names():
 
 
 def test_ratios_of_processes_are_the_median_and_the_range():
-    processes = runpy.run_path(str(BENCHMARKS / "processes.py"))
     ratios = pd.Series([1.2, 1.4, 1.25, 1.3, 2.0])
-    assert processes["in_words"](ratios) == "1.30 (1.20 to 2.00)"
+    assert in_words(ratios) == "1.30 (1.20 to 2.00)"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tritonbn.models.head import HeadName, make_head
-from tritonbn.models.norm import Norm, make_norm
+from tritonbn.models.norm import Norm, make_norm, require_grid
 from tritonbn.models.symmetry import in_all_ways, require_no_places
 from tritonbn.segments import Segments
 
@@ -111,11 +111,7 @@ class CNN(nn.Module):
     def _inputs(self, x: Tensor) -> Tensor:
         inputs = x.flatten(1, 2)  # (N, timesteps in_channels, H, W)
         if self.embedding is not None:
-            if inputs.shape[2:] != self.embedding.shape[1:]:
-                raise ValueError(
-                    f"the embedding is made for a grid of {tuple(self.embedding.shape[1:])}, got "
-                    f"{tuple(inputs.shape[2:])}"
-                )
+            require_grid("embedding", self.embedding.shape[1:], inputs)
             inputs = torch.cat([inputs, self.embedding.expand(len(x), -1, -1, -1)], dim=1)
         return inputs
 

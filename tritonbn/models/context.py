@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from tritonbn.models.norm import require_grid
+
 POOLED = 16
 """Maximum height and width of the pooled grid."""
 
@@ -42,9 +44,5 @@ class Context(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the weighted sum of the maps, (N, 1, H, W), given features, (N, C, H, W)."""
-        if features.shape[2:] != self.maps.shape[1:]:
-            raise ValueError(
-                f"the context is made for a grid of {tuple(self.maps.shape[1:])}, got "
-                f"{tuple(features.shape[2:])}"
-            )
+        require_grid("context", self.maps.shape[1:], features)
         return torch.einsum("nk,khw->nhw", self.weigh(features), self.maps)[:, None]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tritonbn.models.context import Context
-from tritonbn.models.norm import grid_of
+from tritonbn.models.norm import grid_of, require_grid
 from tritonbn.segments import Segments
 from tritonbn.tensors import compute_dtype
 
@@ -103,10 +103,7 @@ class DenseHead(nn.Module):
 
     def squeeze(self, h: Tensor) -> Tensor:
         """Reduce the last hidden layer, (N, C, H, W), to one number per cell, (N, H * W)."""
-        if h.shape[-2:] != self.grid:
-            raise ValueError(
-                f"the dense head is made for a grid of {self.grid}, got {tuple(h.shape[-2:])}"
-            )
+        require_grid("dense head", self.grid, h)
         with without_autocast(h.device):
             squeezed: Tensor = self.bottleneck(self.convolution(h.to(self._dtype))).flatten(1)
         return squeezed

@@ -76,6 +76,14 @@ def make_norm(
     return LocalBN(channels, segments, track_running_stats=norm != "local-batch")
 
 
+def require_grid(part: str, grid: torch.Size | tuple[int, int], x: Tensor) -> None:
+    """Raise `ValueError` if x, (N, C, H, W), has another grid than a part of a network."""
+    if x.shape[2:] != grid:
+        raise ValueError(
+            f"the {part} is made for a grid of {tuple(grid)}, got {tuple(x.shape[2:])}"
+        )
+
+
 def grid_of(segments: Segments | Tensor | tuple[int, int]) -> tuple[int, int]:
     """Return height and width of the grid."""
     grid = segments_and_levels(segments)[0].grid

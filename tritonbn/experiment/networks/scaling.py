@@ -51,14 +51,14 @@ class Scaler:
         """
         part = slice(None) if scaling == "all" else split(city, parts)["train"]
         readings = city.values[part][city.observed[part]]
-        if readings.size == 0 or readings.min() == readings.max():
+        if readings.size == 0 or (lowest := readings.min()) == readings.max():
             raise DataError(
                 f"the training part of {city.name} needs two different readings to scale by"
             )
         highest = np.quantile(readings, 0.99) if scaling == "percentile" else readings.max()
-        if highest == readings.min():
+        if highest == lowest:
             raise DataError(
                 f"the 99th percentile of the readings of {city.name} is their minimum, "
                 f"{highest:g} {city.unit}; choose the scaling maximum"
             )
-        return cls(float(readings.min()), float(highest))
+        return cls(float(lowest), float(highest))
