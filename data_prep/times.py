@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+_DIGIT = r"\s*\d"
 _OFFSET = r"\d[T ].*[Zz+-]"
 
 
@@ -34,8 +35,9 @@ def parse_times(
     ([0, 1], [True, False])
     """
     located = cells.str.contains(_OFFSET, regex=True, na=False)
+    possible = cells.str.match(_DIGIT, na=False)  # pandas would also read "now" and "today"
     parts = [
-        pd.to_datetime(cells[rows], format="ISO8601", errors="coerce", utc=True).dt.as_unit("s")
+        pd.to_datetime(cells[rows & possible], format="ISO8601", errors="coerce", utc=True).dt.as_unit("s")
         for rows in (located, ~located)
     ]
     return pd.concat(parts).reindex(cells.index), located

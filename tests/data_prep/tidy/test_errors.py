@@ -33,6 +33,7 @@ from data_prep.tidy import read_tidy
         ("time,station,value\n2024-01-01,B,1\n03/04/2024,B,1\n", STATIONS, "'03/04/2024' in row 2"),
         ("time,station,value\n,B,1\n", STATIONS, "time must be ISO 8601, got '' in row 1"),
         ("time,station,value\n1704067200,B,1\n", STATIONS, "ISO 8601, got '1704067200' in row 1"),
+        ("time,station,value\nnow,B,1\n", STATIONS, "ISO 8601, got 'now' in row 1"),
         (
             "time,station,value,value\n2024-01-01,B,1,2\n",
             STATIONS,
