@@ -136,9 +136,9 @@ def load_city(data: str | Path, *, grid: tuple[int, int] | None = None, **option
         - The path of a prepared city (`CityData.save`), of a tidy city (`read_tidy`), of a
           SensEURCity zip or folder (`read_archive`), of its hourly means (`read_hourly`), or of a
           CSV table with coordinates in every row.
-        - ``"NAME:PATH"``, such as ``"openaq:records"``: the files of a source, of which
-          `IMPORTERS` has the names. PATH is a file, a zip archive, or a folder with files,
-          archives and subfolders; files may be compressed with gzip.
+        - ``"NAME:PATH"``, such as ``"openaq:records"``: the files of a source. NAME is airnow, aqs,
+          csv, eea, openaq, purpleair or sensor-community. PATH is a file, a zip archive, or a
+          folder with files, archives and subfolders; files may be compressed with gzip.
     grid : (int, int), optional
         Height and width of the grid in cells. Default: ``(32, 32)``; for a prepared city, its own.
     **options

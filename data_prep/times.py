@@ -35,9 +35,9 @@ def parse_times(
     ([0, 1], [True, False])
     """
     located = cells.str.contains(_OFFSET, regex=True, na=False)
-    possible = cells.str.match(_DIGIT, na=False)  # pandas would also read "now" and "today"
+    possible = cells.str.match(_DIGIT, na=False)  # pandas also reads "now" and "today"
     parts = [
-        pd.to_datetime(cells[rows & possible], format="ISO8601", errors="coerce", utc=True).dt.as_unit("s")
-        for rows in (located, ~located)
+        pd.to_datetime(cells[rows], format="ISO8601", errors="coerce", utc=True).dt.as_unit("s")
+        for rows in (possible & located, possible & ~located)
     ]
     return pd.concat(parts).reindex(cells.index), located

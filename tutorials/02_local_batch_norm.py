@@ -2,7 +2,7 @@
 # # 2. Local batch normalization
 #
 # *한국어 요약.* 배치 정규화는 격자 전체에서 평균과 분산을 하나씩 계산합니다. 인하대학교 연구의 지역 배치 정규화는
-# 측정소(세그먼트)마다 따로 계산합니다. 이 노트북은 세 가지 방법(없음, 전역, 지역)을 작은 격자에서 나란히 그리고,
+# 격자의 칸마다 따로 계산합니다. 이 노트북은 세 가지 방법(없음, 전역, 지역)을 작은 격자에서 나란히 그리고,
 # 정의를 열 줄의 코드로 쓰고, 지역 정규화가 맞지 않는 경우도 보여 줍니다.
 #
 # **You will learn**
@@ -51,7 +51,7 @@ print(f"x: N={N}, C={C}, H={H}, W={W}, mean {x.mean():.1f}, standard deviation {
 # ## None, global, local
 #
 # The publication compares three networks: without normalization, with *global* batch normalization (one mean and
-# variance for the whole grid) and with *local* batch normalization (one for each station). Guess before you
+# variance for the whole grid) and with *local* batch normalization (one for each cell of the grid). Guess before you
 # run the cell: what will the mean of each cell look like after each of them? (Each panel has its own colour scale.)
 
 # %% mystnb={"image": {"alt": "Three 4 by 4 grids with the mean of each cell: without normalization and with global normalization they rise from west to east, with local normalization all are zero"}}

@@ -42,8 +42,9 @@ CITY = os.environ.get("TRITONBN_CITY", "synthetic")  # or "senseurcity-hourly", 
 # ## The networks
 #
 # The input has the axes (sample N, time T, channel C, row H, column W), the output (N, 1, H, W). A cell without a
-# station, and that of a hidden station, holds 0. The *ConvLSTM* is a recurrent network whose products are convolutions; with T = 1, as published, it makes one step. The *CNN* halves
-# the grid by pooling and doubles it again. The *head* turns 64 channels into a field. The convolution head is a 1x1
+# station, and that of a hidden station, holds 0. The *ConvLSTM* is an LSTM whose matrix products are replaced by
+# convolutions; with T = 1, as published, it makes one step. The *CNN* halves the grid by pooling and doubles it
+# again. The *head* turns 64 channels into a field, which is one estimate for each cell. The convolution head is a 1x1
 # convolution and a sigmoid: an estimate depends on neighbouring cells only. The dense head has layers that see the
 # whole grid. To make the notebook quick, the grid has 16x16 cells here, not 32x32.
 
@@ -73,9 +74,9 @@ for ax, cells, head in zip(axes, far, ("convolution head", "dense head"), strict
 #
 # | protocol | hidden in training | hidden in the test | predicts |
 # |---|---|---|---|
-# | `paper` | nothing | one station at a time | the next time |
-# | `masked` | random stations, new ones in each sample | one station at a time | the same time |
-# | `unseen` | a fifth of the stations, always, and random others | these stations, all at once | the same time |
+# | `paper` | nothing | one station at a time | the next time step |
+# | `masked` | random stations, new ones in each sample | one station at a time | the same time step |
+# | `unseen` | a fifth of the stations, always, and random others | these stations, all at once | the same time step |
 #
 # In `paper`, as published, a network always sees the station that it predicts, so it can copy the last reading. In the
 # test, the station is suddenly 0. That is not interpolation. `masked` trains what is tested. `unseen` asks the

@@ -94,8 +94,8 @@ run.scores()[["model", "norm", "stations", "mean_reading", "sprmse", "skill"]].r
 # ## The published picture
 #
 # The upper panels show the whole grid: on the left the readings with the cell numbers, on the right the
-# estimates; the visible stations, framed in white, keep their readings. The lower panels enlarge rows 14 to 24 and columns 8 to 18. The reading of
-# the station framed in pink is hidden from the network.
+# estimates; the visible stations, framed in white, keep their readings. The lower panels enlarge rows 14 to 24 and
+# columns 8 to 18. The reading of the station framed in pink is hidden from the network.
 
 # %% mystnb={"image": {"alt": "Four maps of the city: readings with cell numbers, the estimated field, and both enlarged around the hidden cell 621 with estimate and true reading"}}
 run.heatmap(CELL)
@@ -105,9 +105,9 @@ run.heatmap(CELL)
 # exist in the cells of stations only, so nothing tells the dense head what belongs between them. This picture
 # is not a map of the city; [notebook 6](06_your_own_city.ipynb) draws one with a network that is made for it.
 #
-# At the hidden station, two numbers are close together, or they are not. Either way it is *one* hour of one station. The time was
-# chosen by the readings alone: it is the hour at which this station has its median reading. Choosing the hour
-# with the best estimate would make any network look perfect.
+# At the hidden station, compare the estimate with the reading. Whether or not they agree, it is *one* hour of one
+# station. The time was chosen by the readings alone: it is the hour at which this station has its median reading.
+# Choosing the hour with the best estimate would make any network look perfect.
 #
 # ## Through time
 #

@@ -86,8 +86,9 @@ for ax, (name, ids) in zip(axes, kinds.items(), strict=True):
 # %% [markdown]
 # ## Leave values out with a mask
 #
-# A batch of real data has holes: readings are missing, and whatever stands in their place should not change the statistics. `mask` is True
-# where a value counts; it has one channel, (N, 1, H, W). Below, a fifth of the values is replaced by 1000.
+# A batch of real data has holes: readings are missing, and whatever stands in their place should not change the
+# statistics. `mask` is True where a value counts; it has one channel, (N, 1, H, W). Below, a fifth of the values is
+# replaced by 1000.
 
 # %% mystnb={"image": {"alt": "Points of the distance of the mean from zero in each of sixteen districts: about 200 without the mask, below 0.1 with it"}}
 mask = torch.rand(16, 1, H, W) > 0.2
@@ -105,8 +106,9 @@ assert masked.abs().max() < 0.2 < 100 < without.min()
 # %% [markdown]
 # ## AMP and `torch.compile`
 #
-# Under autocast, a convolution computes in bfloat16. The layer takes its output and returns bfloat16, too, but its statistics are
-# accumulated in float32. `torch.compile` needs a C++ compiler on the CPU, so this cell uses the backend `"eager"`, which captures the same graph.
+# Under autocast, a convolution computes in bfloat16. The layer takes its output and returns bfloat16, too, but its
+# statistics are accumulated in float32. `torch.compile` needs a C++ compiler on the CPU, so this cell uses the
+# backend `"eager"`, which captures the same graph.
 
 # %%
 with torch.autocast("cpu", torch.bfloat16):
@@ -192,6 +194,6 @@ print(revert_batchnorm(whole)[2])
 # %% [markdown]
 # ## What's next
 #
-# - [What LocalBN works with](../docs/works-with.md) lists all that was tried: quantization, distributed training, ONNX.
+# - [What LocalBN works with](../docs/works-with.md) lists what was tested, such as distributed training and ONNX.
 # - [Train with Lightning](../docs/how-to/lightning.md) and [export](../docs/how-to/export.md) have complete programs.
 # - [Notebook 6](06_your_own_city.ipynb) makes a map of your own city.

@@ -38,9 +38,11 @@ def build_model(
     backbone : {"convlstm", "cnn", "cnn-lstm"}
         The network before its head. The CNN reads the times of its input as channels, the others
         have an LSTM over them.
-    norm : {"none", "global", "local", "local-batch", "offset"}
-        The normalization; see `tritonbn.models.norm.make_norm`. ``"offset"`` is a control without
-        normalization.
+    norm : {"none", "global", "local", "local-batch", "offset"} or callable
+        The normalization: none, `torch.nn.BatchNorm2d`, `tritonbn.LocalBN`, `LocalBN` with the
+        statistics of the batch in evaluation, too, or, as a control, a learned scale and offset per
+        cell. Or a function that returns a module, given the number of channels, such as
+        ``lambda channels: LocalBN(channels, levels, pooling=100.0)``.
     segments : Segments, tensor of ids or (height, width), optional
         The partition of the grid; its shape alone means one segment per cell, as published. Not
         needed for ``"none"`` and ``"global"`` with the convolution head.

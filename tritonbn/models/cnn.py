@@ -27,8 +27,8 @@ class CNN(nn.Module):
         Number of times in the input, which the first convolution reads as channels. Default 1.
     channels : int
         Number of channels of the hidden layers. Default 64.
-    norm : {"none", "global", "local", "local-batch", "offset"}
-        The normalization of the last hidden layer; see `make_norm`. Default ``"none"``.
+    norm : {"none", "global", "local", "local-batch", "offset"} or callable
+        The normalization of the last hidden layer, as in `build_model`. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
         The partition of the grid; its shape alone means one segment per cell, as published. Not
         needed for ``"none"`` and ``"global"`` with the convolution head.

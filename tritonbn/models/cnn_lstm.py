@@ -20,9 +20,9 @@ class CNNLSTM(CNN):
     ----------
     channels : int
         Number of channels of the hidden layers. Default 64.
-    norm : {"none", "global", "local", "local-batch", "offset"}
-        The normalization of the last hidden layer, with statistics over all times; see `make_norm`.
-        Default ``"none"``.
+    norm : {"none", "global", "local", "local-batch", "offset"} or callable
+        The normalization of the last hidden layer, with statistics over all times, as in
+        `build_model`. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width)
         The partition of the grid; its shape alone means one segment per cell. Always needed.
     in_channels : int

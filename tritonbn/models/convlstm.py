@@ -23,8 +23,8 @@ class ConvLSTM(nn.Module):
         Number of channels of the state. Default 64.
     kernel_size : int
         Width of the convolutions, an odd number. Default 3.
-    norm : {"none", "global", "local", "local-batch", "offset"}
-        The normalization of the last hidden state; see `make_norm`. Default ``"none"``.
+    norm : {"none", "global", "local", "local-batch", "offset"} or callable
+        The normalization of the last hidden state, as in `build_model`. Default ``"none"``.
     segments : Segments, tensor of ids or (height, width), optional
         The partition of the grid; its shape alone means one segment per cell, as published. Not
         needed for ``"none"`` and ``"global"`` with the convolution head and no `norm_recurrent`.

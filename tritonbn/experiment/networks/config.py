@@ -41,10 +41,10 @@ class RunConfig:
 
     Parameters
     ----------
-    backbone : str
-        A key of `BACKBONES`: ``"convlstm"``, ``"cnn"`` or ``"cnn-lstm"``.
+    backbone : {"convlstm", "cnn", "cnn-lstm"}
+        The network before its head.
     norm : str
-        The normalization, a key of `NORMS`. ``"none"``, ``"global"`` (`torch.nn.BatchNorm2d`) and
+        The normalization. ``"none"``, ``"global"`` (`torch.nn.BatchNorm2d`) and
         ``"local"`` (`tritonbn.LocalBN`, one segment per cell) are the published ones.
         ``"local-nearest"`` has one segment per nearest station; ``"local-stations"`` one per
         station, and the other cells together; ``"local-after"`` normalizes after the activation;
@@ -57,8 +57,8 @@ class RunConfig:
         these two, and needs scikit-learn. Controls without normalization: ``"offset"`` (a learned
         gain and offset per cell), ``"embedding"`` (learned channels per cell beside the input),
         ``"scaled"`` (readings standardized per station).
-    protocol : str
-        Which stations are hidden when, and what is predicted: a key of `PROTOCOLS`.
+    protocol : {"paper", "masked", "unseen"}
+        Which stations are hidden when, and what is predicted.
     design : {"published", "residual"}
         What the backbone reads and predicts. The input of residual networks has several time steps,
         a mask of the available readings and features of the surroundings of each cell. They predict
@@ -69,8 +69,12 @@ class RunConfig:
         What follows the normalization. Default ``"dense"``; residual networks have
         ``"convolution"``.
     without : sequence of str
-        Keys of `OPTIONS`, in any order: what a residual network is trained without. Default:
-        nothing.
+        What a residual network is trained without, in any order: ``"context"`` (features of the
+        whole grid), ``"window"`` (preceding time steps), ``"idw"``, ``"correction"`` (adding its
+        output to IDW), ``"surroundings"`` (features of the neighbourhood), ``"observed"`` (the mask
+        of readings), ``"hour"`` (of the day), ``"scaling"`` (of each sample by itself), ``"limit"``
+        (of readings), ``"several"`` (hidden stations in a sample), ``"hiding"`` (a loss on hidden
+        stations only) or ``"symmetry"`` (of the grid). Default: nothing.
     seed : int
         Decides the initial weights and the batches. Default 0.
     fold : int
@@ -82,11 +86,12 @@ class RunConfig:
         Width of the dense head. Default 1000.
     dropout : float
         Dropout probability in the dense head. Default 0.5.
-    scaling : str
-        Which reading is scaled to 1, a key of `SCALINGS`. Residual networks standardize each
-        sample by itself. Default ``"maximum"``.
+    scaling : {"maximum", "percentile", "all"}
+        Which reading is scaled to 1: the maximum or the 99th percentile of the training part or, as
+        published, the maximum of all readings, including the test. Residual networks standardize
+        each sample by itself. Default ``"maximum"``.
     parts : str
-        How the times are divided into training, validation and test, a key of `PARTS`:
+        How the times are divided into training, validation and test:
         ``"6:2:2"``, the same with the last half (``"3:3:2:2"``) or the last quarter
         (``"9:3:4:4"``) of the training times alone, or the published ``"161:26:46"``. Default
         ``"6:2:2"``.
