@@ -97,7 +97,7 @@ def test_map_refuses_runs_of_other_folders(
 
 
 @pytest.mark.parametrize(
-    ("option", "packages"), [("--geotiff", "rioxarray"), ("--html", "folium, xstatic")]
+    ("option", "packages"), [("--geotiff", "rioxarray"), ("--html", "folium, xstatic.pkg.leaflet")]
 )
 def test_map_names_what_is_not_installed_before_it_works(
     option: str,

@@ -121,7 +121,8 @@ def test_an_interrupted_run_resumes_from_its_checkpoint(
     monkeypatch.setattr(RunDisplay, "on_step", interrupt)
     with pytest.raises(KeyboardInterrupt):
         trained(city, tmp_path)
-    half = load_run(tmp_path / "runs" / in_memory.config.name)
+    with pytest.warns(RuntimeWarning, match=f"{in_memory.config.name} is not finished"):
+        half = load_run(tmp_path / "runs" / in_memory.config.name)
     assert [network.steps for network in half.networks] == [2]
     assert half.history()["step"].to_list() == [2]
     assert_same(in_memory, trained(city, tmp_path))
@@ -242,6 +243,34 @@ def test_a_combination_that_is_not_allowed_writes_nothing(city: CityData, tmp_pa
     with pytest.raises(ConfigError, match="backbone must be one of convlstm, cnn, cnn-lstm"):
         train(city, "unet", directory=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        (
+            {"backbones": ["cnn-lstm"], "timesteps": 1},
+            ConfigError,
+            "cnn-lstm needs timesteps of 2 or more, got 1",
+        ),
+        ({"scalings": ["maximum", "percentile"]}, DataError, "the 99th percentile of the readings"),
+    ],
+)
+def test_what_a_network_cannot_do_is_an_error_before_any_work(
+    city: CityData, tmp_path: Path, changed: dict[str, Any], error: type, message: str
+) -> None:
+    rain = np.where(np.arange(city.values.size).reshape(city.values.shape) % 200 == 0, 5.0, 0.0)
+    dry = replace(city, values=rain.astype(np.float32))
+    with pytest.raises(error, match=message):
+        compare(dry, directory=tmp_path / "out", progress=False, **{**ONE, **TINY, **changed})
+    assert not (tmp_path / "out" / "baselines").exists()
+
+
+def test_a_baseline_that_is_left_out_is_a_warning(make_city: MakeCity) -> None:
+    choices = {**ONE, "backbones": [], "baselines": ["kriging"]}
+    with pytest.warns(RuntimeWarning, match="kriging-masked is left out: station S0: kriging"):
+        table = compare(make_city(stations=3), progress=False, **choices)
+    assert table["model"].to_list() == ["idw"]
 
 
 def test_a_run_is_computed_on_the_device_asked_for(

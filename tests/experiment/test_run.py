@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import ipyleaflet
 import matplotlib.figure
@@ -14,6 +15,7 @@ from tritonbn.experiment.baselines import evaluate_baseline
 from tritonbn.experiment.figures.interactive import make_map
 from tritonbn.experiment.networks.predict import evaluate, predict_field
 from tritonbn.experiment.task.parts import split
+from tritonbn.experiment.views import heatmap
 
 MakeCity = Callable[..., CityData]
 
@@ -160,6 +162,10 @@ def test_what_cannot_be_shown_is_explained(city: CityData, masked: Run) -> None:
         masked.heatmap(9999)
     with pytest.raises(DataError, match="Testville has no time 1999"):
         masked.field("1999-01-01")
+    alone = city.values.copy()
+    alone[time] = np.where(np.arange(6) == 2, 20.0, np.nan)
+    with pytest.raises(DataError, match="no other station of Testville has a reading from which"):
+        heatmap(masked.networks, replace(city, values=alone), time, 2)
 
 
 def test_the_field_keeps_the_readings_of_the_stations(city: CityData, masked: Run) -> None:

@@ -88,7 +88,7 @@ def _map(options: argparse.Namespace, console: Console) -> None:
     if options.geotiff:
         require_maps("--geotiff", "rioxarray")
     if options.html:
-        require_maps("--html", "folium", "xstatic")
+        require_maps("--html", "folium", "xstatic.pkg.leaflet")
     folders = dict.fromkeys(folder.resolve() for folder in options.runs)
     opened = [open_run(folder, options.device) for folder in folders]
     results, *others = (results for results, _ in opened)

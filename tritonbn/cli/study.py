@@ -118,7 +118,7 @@ def _add_compare(commands: Commands) -> None:
         )
     parser.add_argument(
         "--heads",
-        nargs="*",
+        nargs="+",
         choices=HEADS,
         metavar="HEAD",
         help=f"heads of the published networks (choices: {', '.join(HEADS)}; default: {HEADS[0]})",

@@ -183,8 +183,9 @@ def compare(
         Default: ``("none", "global", "local")``.
     baselines : sequence of str, optional
         Any of ``mean-own``, ``mean``, ``nearest``, ``idw``, ``idw-offset``, ``kriging``, ``gp``,
-        ``ridge`` and ``boosting``. Default: all that a protocol allows. IDW is always there, as
-        the reference of the skill.
+        ``ridge`` and ``boosting``. Default: all that a protocol allows. Those that cannot be
+        fitted to the city are left out, with a warning. IDW is always there, as the reference of
+        the skill.
     protocols : sequence of {"paper", "masked", "unseen"}
         Default: ``("masked", "unseen")``.
     scalings : sequence of {"maximum", "percentile", "all"}, optional
@@ -218,6 +219,12 @@ def compare(
     DataFrame
         One row per run and baseline, with the columns of `Run.scores`.
 
+    Warns
+    -----
+    RuntimeWarning
+        If a baseline is left out, because it cannot be fitted to the city, or a run, because its
+        loss has become infinite or NaN.
+
     Raises
     ------
     ConfigError
@@ -232,8 +239,7 @@ def compare(
     CheckpointError
         If a checkpoint in `directory` is damaged or belongs to another run.
     FloatingPointError
-        If the loss of every run becomes infinite or NaN. If it is that of some runs, they are left
-        out, and a warning names them.
+        If the loss of every run becomes infinite or NaN.
     WorkersLostError
         If processes or workers of the cluster have ended; the same call resumes the work.
 
@@ -284,6 +290,11 @@ def load_run(directory: str | Path, *, device: Device = None) -> Run:
     -------
     Run
         With the weights of the best validation, also if training was interrupted.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the run is not finished.
 
     Raises
     ------

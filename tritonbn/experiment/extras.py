@@ -15,6 +15,13 @@ def require_maps(what: str, *packages: str) -> None:
     *packages : str
         The names by which they are imported.
     """
-    missing = [package for package in packages if find_spec(package) is None]
+    missing = [package for package in packages if not _is_installed(package)]
     if missing:
         raise DataError(f"{what} needs {', '.join(missing)}: pip install 'tritonbn[maps]'")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False

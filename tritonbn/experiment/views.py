@@ -29,12 +29,22 @@ def heatmap(networks: Sequence[TrainedNetwork], city: CityData, time: int, stati
         The city that they were trained on.
     time, station : int
         Index of the time, and row of the hidden station in `city.stations`.
+
+    Raises
+    ------
+    DataError
+        If there is no such time, or no reading of another station to estimate it from.
     """
     config = networks[0].config
     fields = {
         NORMS[network.config.norm].title: predict_field(network, city, time, station)
         for network in networks
     }
+    if any(np.isnan(field).all() for field in fields.values()):
+        raise DataError(
+            f"no other station of {city.name} has a reading from which station "
+            f"{city.stations['station'].iloc[station]} could be estimated at {city.times[time]}"
+        )
     subtitle = f"{config.network.title}, protocol {config.protocol}"
     return draw_heatmap(city, time, station, fields, config.fold_of(city).held_out, subtitle)
 
@@ -91,7 +101,7 @@ def estimate_hidden(
     Returns
     -------
     array of float32, shape (T, S)
-        In the unit of the readings.
+        In the unit of the readings; NaN where no other station has a reading to estimate from.
     """
     columns = []
     for station, cell in enumerate(city.cells):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_prep.city import DataError
 from data_prep.tidy import read_tidy
 from tritonbn.experiment.baselines import BASELINES, baselines_of, evaluate_baseline
 from tritonbn.experiment.networks.config import RunConfig
@@ -53,6 +54,14 @@ def test_what_must_know_a_station_is_no_baseline_where_it_is_unseen():
     unseen = baselines_of("unseen")
     assert {"idw", "kriging", "gp", "boosting"} <= set(unseen)
     assert not {"mean-own", "idw-offset", "ridge"} & set(unseen)
+
+
+def test_the_station_that_a_baseline_cannot_be_fitted_to_is_named(make_city):
+    city = make_city(stations=3, missing=0)
+    apart = city.values.copy()
+    apart[:180:2, 2] = apart[1:180:2, :2] = np.nan  # S2 has no reading together with another one
+    with pytest.raises(DataError, match="station S2: ridge regression needs two times"):
+        evaluate_baseline("ridge", replace(city, values=apart), "masked")
 
 
 @pytest.mark.parametrize("secret", [np.nan, 1e6])

@@ -79,5 +79,23 @@ def test_names_cannot_break_the_page(city, fields):
 
 def test_without_folium_the_error_names_the_extra(city, fields, monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"needs folium, xstatic: pip install 'tritonbn\[maps\]'"):
+    with pytest.raises(
+        DataError, match=r"needs folium, xstatic.pkg.leaflet: pip install 'tritonbn\[maps\]'"
+    ):
         html_map(city, TIMES, fields, city.values[TIMES], np.zeros(6, bool), "t")
+
+
+def test_a_part_of_a_package_that_is_not_installed_is_named():
+    with pytest.raises(DataError, match=r"the map needs no_such_package\.part: pip install"):
+        extras.require_maps("the map", "xstatic.pkg.leaflet", "no_such_package.part")
+
+
+def test_readings_below_zero_have_colours_of_their_own(city, fields):
+    cold = replace(city, values=-city.values, quantity="temperature", unit="°C")
+    page = html_map(cold, TIMES, -fields, cold.values[TIMES], np.zeros(6, bool), "t")
+    colors = {cell["properties"]["style"]["fillColor"] for cell in features(page, "Polygon")[0]}
+    assert len(colors) > 10
+    numbers = page.split('class="numbers">')[1].split("</div>")[0]
+    ticks = [float(text.split("<")[0]) for text in numbers.split('%">')[1:]]
+    assert ticks[0] < 0
+    assert ticks[-1] == 0

@@ -96,6 +96,7 @@ def test_a_setting_that_does_not_exist_is_refused():
             {"parts": "8:2:2"},
             "parts must be one of 6:2:2, 3:3:2:2, 9:3:4:4, 161:26:46, got '8:2:2'",
         ),
+        ({"seed": 2**64}, r"seed must be below 2\*\*64, got 18446744073709551616"),
         ({**RESIDUAL, "without": ["luck"]}, "without must be one of .*, got 'luck'"),
         (
             {**RESIDUAL, "without": "idw"},

@@ -114,6 +114,15 @@ def test_a_hidden_station_s_readings_change_no_prediction(run, city, secret):
         assert seen.tobytes() == predict_field(run, blind, time, hidden).tobytes()
 
 
+def test_without_another_reading_there_is_no_estimate(run, city):
+    alone = city.values.copy()
+    alone[249, 1:] = np.nan  # the prediction of time 250 ends with time 249
+    alone[249, 0] = 20.0
+    fields = predict_fields(run, replace(city, values=alone), np.array([250, 251]), 0)
+    assert np.isnan(fields[0]).all()
+    assert np.isfinite(fields[1]).all()
+
+
 def test_a_visible_station_s_readings_change_the_prediction(run, city):
     values = city.values.copy()
     values[298, 2] = 1e3

@@ -103,6 +103,12 @@ def test_what_is_named_twice_is_made_once() -> None:
         backbones=["cnn", "cnn"], norms=["local", "local"], protocols=["masked", "masked"]
     )
     assert runs_of(twice) == runs_of(plan_of())
+    one = plan_of(scalings=[None, "maximum"]).configs("quick", {})
+    assert one == plan_of().configs("quick", {})
+
+
+def test_no_heads_and_no_scalings_are_the_usual_ones() -> None:
+    assert runs_of(plan_of(heads=[], scalings=[])) == runs_of(plan_of())
 
 
 def test_each_protocol_has_the_baselines_that_it_allows() -> None:

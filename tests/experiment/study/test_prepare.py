@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,13 @@ def test_the_prepared_city_is_kept(data: Path, made: Results, tmp_path: Path) ->
     finally:
         moved.rename(data)
     np.testing.assert_array_equal(again.city.values, made.city.values)
+
+
+def test_results_go_on_where_the_same_data_have_another_place(
+    data: Path, made: Results, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(data, tmp_path / "copy")
+    assert quick(made.directory, copy).has_baseline("mean", "paper")
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,13 @@ def test_what_differs_by_chance_only_is_called_so() -> None:
     assert "not clearly different from global" in cnn
 
 
+def test_too_few_stations_for_an_interval_get_no_verdict_on_norms() -> None:
+    stations = stations_of()
+    five = stations[stations["station"].isin(stations["station"].unique()[:5])]
+    (line,) = verdicts(runs_of("masked"), five)
+    assert line.startswith("The network with the best validation score is")
+
+
 def test_an_arm_alone_gets_no_verdict() -> None:
     stations = stations_of()
     alone = stations[(stations["norm"] == "local") | (stations["model"] == "mean")]

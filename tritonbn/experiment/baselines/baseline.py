@@ -90,8 +90,7 @@ class Baseline(ABC):
             return self._fit(self.training.without(station), station)
         if np.isnan(self.training.readings[:, station]).all():
             raise DataError(
-                f"{self.title} needs readings of the station in the training part; "
-                f"station {station} has none"
+                f"{self.title} needs readings of the station in the training part; there are none"
             )
         return self._fit(self.training, station)
 

@@ -5,7 +5,7 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from data_prep.city import CityData
+from data_prep.city import CityData, DataError
 from tritonbn.experiment.baselines.baseline import Baseline
 from tritonbn.experiment.baselines.registry import BASELINES
 from tritonbn.experiment.baselines.training import Training
@@ -90,5 +90,9 @@ def _estimate(baseline: Baseline, fold: Fold, part: Part, count: int | None) -> 
         readings = windows.readings(times[asked])
         readings[..., fold.held_out] = np.nan
         readings[..., station] = np.nan
-        estimates[asked] = baseline.estimate(readings, int(station))
+        try:
+            estimates[asked] = baseline.estimate(readings, int(station))
+        except DataError as error:
+            name = fold.city.stations["station"].iloc[station]
+            raise DataError(f"station {name}: {error}") from error
     return estimates_table(fold.city, times, stations, estimates)

@@ -71,8 +71,8 @@ class OffsetInverseDistance(Baseline):
         residual = residuals(training, power)[:, station]
         if np.isnan(residual).all():
             raise DataError(
-                f"{self.title} needs simultaneous readings of the estimated station and another "
-                "station in the training part"
+                f"{self.title} needs simultaneous readings of the station and another one in "
+                "the training part"
             )
         offset = float(np.nanmean(residual))
         return lambda readings: plain(readings) + offset

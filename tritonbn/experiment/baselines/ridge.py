@@ -38,8 +38,8 @@ class Ridge(Baseline):
         complete = ~np.isnan(x).any(axis=1) & ~np.isnan(y)
         if complete.sum() < 2:
             raise DataError(
-                f"{self.title} needs two times of the training part at which station {station} and "
-                f"another station have readings, got {complete.sum()}"
+                f"{self.title} needs two times of the training part at which the station and "
+                f"another one have readings, got {complete.sum()}"
             )
         model = RidgeCV(ALPHAS).fit(x[complete], y[complete])
         return lambda readings: np.asarray(model.predict(inputs(readings[:, -1])))

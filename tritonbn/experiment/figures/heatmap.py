@@ -5,10 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 
 from data_prep.city import CityData
-from tritonbn.experiment.figures.map import COLORMAP, PANEL_INCHES, CityMap, window_around
+from tritonbn.experiment.figures.map import (
+    COLORMAP,
+    PANEL_INCHES,
+    CityMap,
+    scale_of,
+    window_around,
+)
 from tritonbn.experiment.figures.style import STYLE, Figure, label, unit
 from tritonbn.experiment.task.arrays import BoolArray, FloatArray
 
@@ -41,10 +46,10 @@ def draw_heatmap(
     Figure
         The upper row shows the whole grid, the lower row the cells around the hidden station; the
         first column shows the readings, the others the fields. All panels share one colour scale
-        from 0 to 1.25 times the highest reading, so that a field with a large error does not
-        compress the colours of the readings.
+        from 0 to 1.25 times the highest reading (and the lowest, if it is negative), so that a
+        field with a large error does not compress the colours of the readings.
     """
-    scale = Normalize(0, 1.25 * float(np.nanmax(city.values[time])))
+    scale = scale_of(1.25 * city.values[time])
     place = CityMap(city, time, scale, held_out, station)
     window = window_around(int(city.cells[station]), city.grid)
     when = np.datetime_as_string(city.times[time], "m").replace("T", " ")
@@ -80,7 +85,7 @@ def draw_heatmap(
             ScalarMappable(scale, COLORMAP),
             ax=[*whole, *enlarged],
             label=f"{city.quantity} ({unit(city)})",
-            extend="max",
+            extend="both" if scale.vmin else "max",
             fraction=0.03,
             aspect=40,
             pad=0.01,

@@ -85,7 +85,7 @@ def html_map(
     DataError
         If folium or XStatic-Leaflet is not installed (``pip install 'tritonbn[maps]'``).
     """
-    require_maps("the HTML map", "folium", "xstatic")
+    require_maps("the HTML map", "folium", "xstatic.pkg.leaflet")
     import folium
 
     west, east, south, north = cell_edges(city)
@@ -215,10 +215,14 @@ def _head() -> str:
 def _legend(city: CityData, times: IntArray, scale: Normalize, held_out: BoolArray) -> str:
     """Return the box with the quantity, the colours, and what the circles mean."""
     colors = ", ".join(to_hex(color) for color in colormaps[COLORMAP](np.linspace(0, 1, 17)))
-    highest = float(scale.vmax or 1)
-    ticks = [tick for tick in MaxNLocator(4).tick_values(0, highest) if 0 <= tick <= highest]
+    lowest, highest = float(scale.vmin or 0), float(scale.vmax or 0)
+    length = highest - lowest or 1.0
+    ticks = MaxNLocator(4).tick_values(lowest, lowest + length)
+    shares = {tick: (tick - lowest) / length for tick in ticks}
     numbers = "".join(
-        f'<span style="left: {100 * tick / highest:.1f}%">{tick:g}</span>' for tick in ticks
+        f'<span style="left: {100 * share:.1f}%">{tick:g}</span>'
+        for tick, share in shares.items()
+        if 0 <= share <= 1
     )
     circles = {"": "station, coloured by its reading"}
     if np.isnan(city.values[times]).any():

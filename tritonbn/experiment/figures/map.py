@@ -44,9 +44,14 @@ def window_around(cell: int, grid: tuple[int, int]) -> Window:
 def common_scale(
     city: CityData, time: int | IntArray, field: FloatArray, held_out: BoolArray
 ) -> Normalize:
-    """Return the colour scale of one or several fields and of the readings on them, from 0."""
+    """Return the colour scale of one or several fields and of the readings on them."""
     readings = city.values[time][..., ~held_out]
-    return Normalize(0, float(np.nanmax(np.append(readings, field))))
+    return scale_of(np.append(readings, field))
+
+
+def scale_of(values: FloatArray) -> Normalize:
+    """Return a colour scale that contains 0 and all values."""
+    return Normalize(min(0.0, float(np.nanmin(values))), max(0.0, float(np.nanmax(values))))
 
 
 class CityMap:

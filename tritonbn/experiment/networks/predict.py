@@ -76,7 +76,8 @@ def predict_fields(
     Returns
     -------
     array of float32, shape (B, H, W)
-        In the unit of the readings; row 0 in the south.
+        In the unit of the readings; row 0 in the south. NaN where only the hidden station has a
+        reading at the end of the window.
 
     Raises
     ------
@@ -97,6 +98,8 @@ def predict_fields(
     for rows in batches(network.model, np.zeros(len(times)), encoding.device):
         predicted = predict(network.model, encoding, times[rows], hide[rows])  # (B, 1, H, W)
         fields[rows] = predicted[:, 0].cpu().numpy()
+    last = encoding.windows.readings(times)[:, -1]
+    fields[(np.isnan(last) | hide).all(axis=1)] = np.nan
     if encoding.windows.horizon == 0:
         known = encoding.windows.city
         visible = known.observed[times] & ~hide

@@ -16,8 +16,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "parts": "161:26:46",
     },
 }
-"""Arguments of `RunConfig`. ``"quick"`` takes minutes on two cores; ``"thorough"`` takes the same
-steps and scores every time of the test; ``"paper"`` has the published sizes and parts."""
+"""Arguments of `RunConfig`; see `RunConfig.preset`."""
 
 RESIDUAL: dict[str, Any] = {
     "steps": 700,

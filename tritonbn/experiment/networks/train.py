@@ -38,8 +38,8 @@ class StepInfo:
     ----------
     fold : int
         Of the run's configuration.
-    step, steps : int
-        Steps taken, and the maximum.
+    step : int
+        Steps taken.
     loss : float
         Of the batch of this step.
     stopping_sprmse : float or None
@@ -49,7 +49,6 @@ class StepInfo:
 
     fold: int
     step: int
-    steps: int
     loss: float
     stopping_sprmse: float | None
 
@@ -184,7 +183,7 @@ def train_network(
                 checkpoint.write(directory)
             losses.clear()
         if on_step is not None:
-            on_step(StepInfo(config.fold, step, config.steps, value, sprmse))
+            on_step(StepInfo(config.fold, step, value, sprmse))
         if checkpoint.finished:
             break
     return TrainedNetwork.restore(checkpoint, city, device)

@@ -10,6 +10,7 @@ from tritonbn.experiment.networks.combinations import require_variation
 from tritonbn.experiment.study.display import RunDisplay
 from tritonbn.experiment.study.figures import COMPARISON, TRAINING, save_figures
 from tritonbn.experiment.study.plan import Plan
+from tritonbn.experiment.study.prepare import require_scale
 from tritonbn.experiment.study.report import write_report
 from tritonbn.experiment.study.results import Results
 from tritonbn.experiment.study.runner import make_runs
@@ -37,43 +38,36 @@ def fill_results(
     device : torch.device, optional
         Default: the GPU if there is one.
     console : Console
-        Where to show the progress. It names each baseline that cannot be fitted to the city, with
-        the reason.
+        Where to show the progress.
 
     Warns
     -----
     RuntimeWarning
-        If some runs are left out, because their loss has become infinite or NaN.
+        If a baseline is left out, because it cannot be fitted to the city, or a run, because its
+        loss has become infinite or NaN.
 
     Raises
     ------
+    ConfigError
+        Before any run, if a setting is not allowed for one of them.
     DataError
         Before any run, if the readings hardly vary in their unit, for a network that takes small
-        differences for noise.
+        differences for noise, or cannot be scaled.
     FloatingPointError
         If the loss of all runs of the plan has become infinite or NaN.
     """
-    runs = plan.runs()
-    for network, norm in dict.fromkeys((network, norm) for network, norm, *_ in runs):
+    configs = plan.configs(results.preset, results.settings)
+    for network, norm in dict.fromkeys((config.network, config.norm) for config in configs):
         require_variation(results.city, network, norm)
-    missing = [pair for pair in plan.baselines_by_protocol() if not results.has_baseline(*pair)]
+    for protocol, scaling in dict.fromkeys((config.protocol, config.scaling) for config in configs):
+        require_scale(results.city, results.config("cnn", "none", protocol, scaling=scaling))
+    references = [(REFERENCE, protocol) for protocol in plan.protocols]
+    baselines = dict.fromkeys([*references, *plan.baselines_by_protocol()])
+    missing = [pair for pair in baselines if not results.has_baseline(*pair)]
     if missing:
         with RunDisplay(len(missing), console, results) as display:
             for name, protocol in missing:
                 _test_baseline(results, name, protocol, display)
-    configs = [
-        results.config(
-            network.backbone,
-            norm,
-            protocol,
-            design=network.design,
-            head=network.head,
-            scaling=network.scaling,
-            without=network.without,
-            seed=seed,
-        )
-        for network, norm, protocol, seed in runs
-    ]
     if configs:
         try:
             make_runs(results, configs, device, console, workforce=workforce)
@@ -91,7 +85,8 @@ def _test_baseline(results: Results, name: str, protocol: str, display: RunDispl
     except DataError as error:
         if name == REFERENCE:
             raise
-        display.leave_out(label, error)
+        display.give_up(label)
+        warnings.warn(f"{label} is left out: {error}", RuntimeWarning, stacklevel=4)
     else:
         display.finish(label, row)
         results.write_tables()

@@ -99,7 +99,7 @@ class RunDisplay:
 
     def on_step(self, config: RunConfig, info: StepInfo) -> None:
         """Show a training step."""
-        share = (info.fold + info.step / info.steps) / PROTOCOLS[config.protocol].folds
+        share = (info.fold + info.step / config.steps) / PROTOCOLS[config.protocol].folds
         self._shares[config.name] = share
         self._progress.update(self._tasks[config.name], completed=share)
         self._progress.update(self._all, completed=self._done + sum(self._shares.values()))
@@ -124,12 +124,8 @@ class RunDisplay:
                 f"{steps}{result['seconds']:.0f} s"
             )
 
-    def leave_out(self, name: str, reason: Exception) -> None:
-        """Explain why a baseline is left out."""
-        self._console.print(f"{self._end(name)} {name} is left out: {reason}", soft_wrap=True)
-
     def give_up(self, name: str) -> None:
-        """Remove the bar of a run that diverged."""
+        """Remove the bar of a run that diverged, or a baseline that cannot be fitted."""
         self._end(name)
 
     def _end(self, name: str) -> str:

@@ -1,5 +1,6 @@
 """Load a run from its folder."""
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -23,6 +24,11 @@ def open_run(directory: Path, device: torch.device | None = None) -> tuple[Resul
     device : torch.device, optional
         Default: the GPU if there is one.
 
+    Warns
+    -----
+    RuntimeWarning
+        If the run is not finished.
+
     Raises
     ------
     DataError
@@ -44,6 +50,12 @@ def open_run(directory: Path, device: torch.device | None = None) -> tuple[Resul
     results = Results.open(around[0])
     networks = [load_network(fold, results.city, device) for fold in folds or [directory]]
     config = networks[0].config
+    if not any((folder / RESULT).exists() for folder in (directory, directory.parent)):
+        warnings.warn(
+            f"{config.name} is not finished; its estimates are those of a part of the training",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     record = read_record(directory) if (directory / RESULT).exists() else None
     known = results.has_baseline(REFERENCE, config.protocol)
     reference = results.reference(config.protocol) if known else None

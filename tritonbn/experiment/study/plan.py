@@ -1,6 +1,6 @@
 """Which runs a comparison consists of: all combinations that the protocols allow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
@@ -8,7 +8,12 @@ from typing import Any
 
 from tritonbn.experiment.baselines import BASELINES, baselines_of
 from tritonbn.experiment.networks.combinations import refusal
-from tritonbn.experiment.networks.config import ConfigError, integer, require_sequence
+from tritonbn.experiment.networks.config import (
+    ConfigError,
+    RunConfig,
+    integer,
+    require_sequence,
+)
 from tritonbn.experiment.networks.network import BACKBONES, DESIGNS, HEADS, OPTIONS, Network
 from tritonbn.experiment.networks.norms import NORMS
 from tritonbn.experiment.networks.scaling import SCALINGS
@@ -78,10 +83,10 @@ class Plan:
     def networks(self) -> list[Network]:
         """The networks, whether or not a protocol allows them."""
         networks = []
-        heads = HEADS[:1] if self.heads is None else self.heads
+        heads = self.heads or HEADS[:1]
         for design, backbone in product(self.designs, self.backbones):
             if design == "published":
-                choices = product(heads, self.scalings)
+                choices = product(heads, self.scalings or (None,))
                 networks += [Network(backbone, design, *choice) for choice in choices]
             else:
                 (head,) = DESIGNS[design].heads
@@ -101,6 +106,27 @@ class Plan:
             )
             if not refusal(network, norm, protocol)
         ]
+
+    def configs(self, preset: str, settings: Mapping[str, Any]) -> list[RunConfig]:
+        """Return the configuration of each run, with a preset and settings that differ from it.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is not allowed for one of them.
+        """
+        return list(
+            dict.fromkeys(
+                RunConfig.preset(
+                    preset,
+                    **{**settings, **vars(network)},
+                    norm=norm,
+                    protocol=protocol,
+                    seed=seed,
+                )
+                for network, norm, protocol, seed in self.runs()
+            )
+        )
 
     def baselines_by_protocol(self) -> list[tuple[str, str]]:
         """Return name and protocol of each baseline to test."""

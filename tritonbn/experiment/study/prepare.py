@@ -13,6 +13,7 @@ from data_prep.city import CityData, DataError
 from data_prep.load import is_quickly_read, load_city, split_source
 from tritonbn.experiment.networks.checkpoint import identity
 from tritonbn.experiment.networks.config import RunConfig
+from tritonbn.experiment.networks.folds import folds_of
 from tritonbn.experiment.networks.scaling import Scaler
 from tritonbn.experiment.study.results import CONFIG, FORMAT, Results, write_json
 from tritonbn.experiment.task.folds import Fold
@@ -46,8 +47,11 @@ def city_of(directory: Path, data: str, grid: tuple[int, int] | None = None) -> 
     results = _existing(directory)
     if results is None:
         return load_city(data, grid=grid)
-    _require_same(results, data=source_name(data), grid=grid)
-    return load_city(data, grid=results.city.grid) if is_quickly_read(data) else results.city
+    _require_same(results, grid=grid)
+    if is_quickly_read(data):
+        return load_city(data, grid=results.city.grid)
+    _require_same(results, data=source_name(data))
+    return results.city
 
 
 def source_name(data: str) -> str:
@@ -173,6 +177,12 @@ def require_trainable(
                 )
         for part in TESTED_PARTS:
             _require_scores(city, folds, part, config.test_times)
+
+
+def require_scale(city: CityData, config: RunConfig) -> None:
+    """Raise `DataError` if the readings that a run may know cannot be scaled."""
+    for fold in folds_of(config):
+        Scaler.fit(fold.fold_of(city).windows.city, config.scaling, config.parts)
 
 
 def _require_scores(city: CityData, folds: list[Fold], part: Part, count: int | None) -> None:

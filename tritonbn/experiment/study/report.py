@@ -71,13 +71,17 @@ def facts(results: Results) -> dict[str, str]:
     parts = results.config("cnn", "none", "masked").parts
     divided = ("left out", "training", "validation", "test")[-len(parts.split(":")) :]
     settings = PRESETS[results.preset] | results.settings
+    residual, held_out = (
+        {name: results.settings.get(name, value) for name, value in usual.items()}
+        for usual in (RESIDUAL, RESIDUAL_HELD_OUT)
+    )
     runs = results.runs()
     return {
         "Data": f"{label(city)} ({results.facts['data']})",
         "Readings": f"{len(city.stations)} stations in {city.grid[0]} x {city.grid[1]} cells, "
         f"{len(city.times):,} times from {first} to {last}, {1 - city.observed.mean():.1%} missing",
-        "Preset": f"{results.preset} ({_words(settings)}); residual networks: {_words(RESIDUAL)}, "
-        f"and {_words(RESIDUAL_HELD_OUT)} where stations are held out",
+        "Preset": f"{results.preset} ({_words(settings)}); residual networks: {_words(residual)}, "
+        f"and {_words(held_out)} where stations are held out",
         "Split": f"{parts} in chronological order ({', '.join(divided)}), with "
         f"{PARTS[parts]} left out between two parts; all scores except validation are of the test",
         "spRMSE": f"the RMSE of each station over time while it is hidden, averaged over "

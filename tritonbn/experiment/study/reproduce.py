@@ -62,9 +62,7 @@ def reproduce(
     network, protocol = plan.networks[0], plan.protocols[0]
     shown = []
     for norm in plan.norms:
-        config = results.config(
-            network.backbone, norm, protocol, head=network.head, scaling=network.scaling
-        )
+        config = results.config(norm=norm, protocol=protocol, **vars(network))
         folds = [fold for fold in folds_of(config) if fold.fold_of(results.city).tested[row]]
         if not folds:
             raise DataError(

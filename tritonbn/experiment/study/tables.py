@@ -215,6 +215,8 @@ def verdicts(runs: pd.DataFrame, stations: pd.DataFrame) -> list[str]:
             if not len(differences):
                 continue
             _, low, high = mean_difference(differences)
+            if np.isnan(low):
+                continue
             than = "better than" if high < 0 else "worse than" if low > 0 else NO_DIFFERENCE
             words.append(f"{than} {norm} ({sprmse[model, norm]:.2f})")
         if words:

@@ -92,9 +92,9 @@ def workforce_of(jobs: int, scheduler: str | None = None) -> Workforce | None:
 @contextmanager
 def local_processes(jobs: int, runs: int) -> Iterator[Workers]:
     """Start at most `jobs` processes, which share the cores of the processor."""
-    jobs = min(jobs, runs)
+    threads = max(1, (os.cpu_count() or 1) // jobs)  # however few runs are left, as it decides
+    jobs = min(jobs, runs)  # the last digits of their numbers
     context = get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
     manager = SyncManager(ctx=context)
     manager.start(_end_with_parent)
     with (
