@@ -20,6 +20,8 @@ from data_prep.grid import cells_of, shared_cells, unwrap_longitude
 MISSING_CODES = (-99.0, -999.0, -9999.0)
 
 _MANY = 1 << 20
+_SLOTS = 64
+"""Parts of a period, as many as an integer has bits."""
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -51,8 +53,9 @@ class Rules:
         a period are averaged, and the time is the beginning of the period. Default, and
         ``"none"``: the times of the readings are kept.
     least : float
-        The least share of readings of a period: of the number that the station usually has, which
-        is the 90th percentile over its periods. Default 0.75.
+        The least share of readings of a period: of the number of times at which the station usually
+        has readings, which is the 90th percentile over its periods. Times in the same 64th of a
+        period count once. Default 0.75.
     valid : (float, float), optional
         Smallest and largest valid reading. Default: all numbers are valid.
 
@@ -106,7 +109,7 @@ class Table(NamedTuple):
     dropped : dict
         The number of rows that do not count, by reason.
     impossible : Impossible
-        Readings that count although they are impossible.
+        Readings that are no reason to drop them although they are impossible.
     """
 
     times: npt.NDArray[np.int64]
@@ -206,7 +209,8 @@ def city_of(
         grid=grid,
         report=report | counts,
     )
-    warn_of_impossible_values(table.impossible, table.readings, city)
+    averaged_away = table.dropped.get("too_few_in_period", 0)
+    warn_of_impossible_values(table.impossible, table.readings + averaged_away, city)
     if rules.period is None:
         warn_of_scattered_times(city)
     return city
@@ -239,6 +243,7 @@ def _pivot(
     task = bar.add_task("reading", total=rows)
     shape = len(times), stations
     sums, numbers = np.zeros(shape), np.zeros(shape, np.uint32)
+    slots = np.zeros(shape if rules.period else (0, 0), np.uint64)
     dropped, impossible = Dropped(), Impossible()
     for batch in read():
         value, known = batch.value, batch.station >= 0
@@ -258,9 +263,12 @@ def _pivot(
         place = row * stations + batch.station[real]
         np.add.at(sums.ravel(), place, value[real])
         np.add.at(numbers.ravel(), place, np.uint32(1))
+        if rules.period:
+            slot = (batch.time[real] % rules.period * _SLOTS // rules.period).astype(np.uint64)
+            np.bitwise_or.at(slots.ravel(), place, np.uint64(1) << slot)
         bar.advance(task, len(value))
-    if rules.period is not None:
-        thin = numbers < rules.least * _usual_numbers(numbers)
+    if rules.period:
+        thin = _are_thin(slots, rules.least)
         dropped["too_few_in_period"] = int(numbers[thin].sum(dtype=np.int64))
         numbers[thin] = 0
         sums[thin] = 0
@@ -271,11 +279,18 @@ def _pivot(
     return Table(times, sums.astype(np.float32), readings, dict(dropped), impossible)
 
 
-def _usual_numbers(numbers: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
-    """Return how many readings a period of each station usually has, shape (S,)."""
-    return np.array(
-        [np.quantile(column[column > 0], 0.9) if column.any() else 0.0 for column in numbers.T]
-    )
+def _are_thin(slots: npt.NDArray[np.uint64], least: float) -> npt.NDArray[np.bool_]:
+    """Return which periods of each station have readings in fewer slots than they should.
+
+    Slots are counted, not readings, because files that occur twice, or a second instrument, would
+    otherwise make all periods without them look thin.
+    """
+    thin = np.zeros(slots.shape, np.bool_)
+    for station, column in enumerate(slots.T):
+        numbers = np.unpackbits(column.copy().view(np.uint8)).reshape(-1, _SLOTS).sum(axis=1)
+        if numbers.any():
+            thin[:, station] = numbers < least * np.quantile(numbers[numbers > 0], 0.9)
+    return thin
 
 
 def _beginning(time: npt.NDArray[np.int64], period: int | None) -> npt.NDArray[np.int64]:

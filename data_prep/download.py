@@ -101,7 +101,7 @@ def transfer_error(url: str, error: Exception, message: str) -> DataError:
         cause = before
     return DataError(
         f"{urlsplit(url).netloc} cannot be reached ({getattr(cause, 'strerror', None) or cause}). "
-        "If you have the data, give their path: --data PATH, or --data NAME:PATH"
+        "If you have the data, give their path in place of the name: PATH, or NAME:PATH"
     )
 
 

@@ -136,8 +136,9 @@ def _new_file(path: Path) -> tuple[int, Path]:
 
 def _remove_leftovers(path: Path) -> None:
     """Remove temporary files of `path` that processes left which were killed."""
+    mark = f"{_MARK}{path.suffix}"
     for leftover in path.parent.iterdir():
-        if leftover.name.startswith(f".{path.name}.") and leftover.stem.endswith(_MARK):
+        if leftover.name.startswith(f".{path.name}.") and leftover.name.endswith(mark):
             with suppress(OSError):
                 handle = os.open(leftover, os.O_RDWR)
                 try:

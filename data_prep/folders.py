@@ -8,6 +8,8 @@ from pathlib import Path
 def files_below(folder: Path) -> list[Path]:
     """Return the files of a folder and of its subfolders, sorted, also those that are links.
 
+    Hidden files and folders, whose names begin with a point, are left out.
+
     Examples
     --------
     >>> from pathlib import Path
@@ -30,4 +32,10 @@ def _entries(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         entered.add(real)
-        yield from (Path(place, name) for name in names)
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        yield from (Path(place, name) for name in names if not is_hidden(name))
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is one that users do not see."""
+    return name == "__MACOSX" or (name.startswith(".") and name not in (".", ".."))

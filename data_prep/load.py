@@ -97,7 +97,9 @@ def _is_small_tidy_city(path: Path) -> bool:
 def _is_senseurcity(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)
-    return any(path.glob("**/dataset/*.csv")) or any(path.glob("Antwerp_*.csv"))
+    below = ("dataset/*.csv", "*/dataset/*.csv")
+    devices = (f"{city}_*.csv" for city in ("Antwerp", "Oslo", "Zagreb"))
+    return any(any(path.glob(pattern)) for pattern in (*below, *devices))
 
 
 FORMATS = (

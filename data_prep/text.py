@@ -69,6 +69,9 @@ def number_hint(text: str, readings: Path | None = None) -> str:
     >>> number_hint("1,234.5")[:40]
     '; for commas between thousands, use thou'
     """
+    if re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", text):
+        purpose = "for a decimal comma (for commas between thousands --thousands ,)"
+        return _offer(purpose, "decimal", ",", readings)
     if re.fullmatch(r"[+-]?\d+,\d{1,2}|[+-]?\d+,\d{4,}|[+-]?0,\d+", text):
         return _offer("for a decimal comma", "decimal", ",", readings)
     if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", text):

@@ -49,8 +49,8 @@ def read_tidy(
         Average the readings over periods of this length, which must divide a day, such as
         ``"1h"``; the time is the beginning of the period. Default: the times are kept.
     least : float
-        The least share of a period's readings: of the number that the station usually has in a
-        period (90th percentile). Default 0.75.
+        The least share of readings of a period: of the number of times at which the station usually
+        has readings (90th percentile over its periods). Default 0.75.
     valid : (float, float), optional
         Smallest and largest valid reading in ug/m3; others count as missing. Default: all.
 
@@ -146,7 +146,7 @@ def _read_stations(path: Path) -> tuple[pd.DataFrame, set[str]]:
         reason = "a row has more cells than the header" if long else error
         raise DataError(f"{path} cannot be read: {reason}") from error
     if not {*_PLACE} <= {*given}:
-        hint = csv_hint("for other names or separators", readings)
+        hint = csv_hint("for other separators", readings)
         raise DataError(
             f"{path} must have the columns station, latitude and longitude, got {[*given]}{hint}"
         )

@@ -50,6 +50,8 @@ def _require_facts(city: CityData) -> None:
     interval = city.interval
     if interval is not None and not (isinstance(interval, _SPANS) and interval > pd.Timedelta(0)):
         raise DataError(f"interval must be a timedelta64 above 0, or None, got {interval!r}")
+    if interval is not None and interval % np.timedelta64(1, "s"):
+        raise DataError(f"interval must be whole seconds, got {interval!r}")
 
 
 def _require_stations(city: CityData) -> None:

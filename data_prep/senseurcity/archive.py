@@ -11,14 +11,18 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
 import pandas as pd
 
 from data_prep.city import DataError
+
+OTHER_SOURCES = "; the files of another source are named as NAME:PATH, such as aqs:PATH"
 
 SYNTHETIC_COMMENT = b"synthetic"
 """The comment of a zip file whose readings are synthetic."""
 
 File = Path | zipfile.Path
+_SITES = "metadata_sites.csv"
 _MOST_SITE_BYTES = 1 << 24
 _DEVICE = re.compile(r"(?P<city>[A-Za-z]+)_[0-9A-Za-z]+\.csv")
 
@@ -60,6 +64,7 @@ class Archive:
             )
             raise DataError(
                 f"{self.name} has no device of the city {city!r}; it has {there or 'no devices'}"
+                f"{OTHER_SOURCES}"
             )
         return devices
 
@@ -70,7 +75,7 @@ class Archive:
     def site_table(self) -> pd.DataFrame:
         """Return `metadata_sites.csv`: columns `site`, `city`, `latitude` and `longitude`.
 
-        Rows without valid coordinates are left out. Without the file, the table is empty.
+        Rows without a name or valid coordinates are left out. Without the file, the table is empty.
         """
         columns = {
             "location_id": "site",
@@ -79,18 +84,20 @@ class Archive:
             "longitude_dd": "longitude",
         }
         for folder in (self.dataset, self.metadata, self.metadata / "metadata"):
-            file = folder / "metadata_sites.csv"
+            file = folder / _SITES
             if file.is_file():
                 table = _read_sites(file, columns)
                 table = table.rename(columns=columns)[[*columns.values()]]
                 for name, limit in (("latitude", 90), ("longitude", 180)):
                     table[name] = pd.to_numeric(table[name], errors="coerce")
                     table = table[table[name].abs() <= limit]
-                return table
-        return pd.DataFrame(columns=[*columns.values()])
+                return table.dropna(subset="site")
+        empty = pd.DataFrame(columns=[*columns.values()])
+        return empty.astype({"latitude": np.float64, "longitude": np.float64})
 
     def _tables(self) -> list[File]:
-        return sorted(_csv_files(self.dataset), key=lambda file: file.name)
+        files = (file for file in _csv_files(self.dataset) if file.name != _SITES)
+        return sorted(files, key=lambda file: file.name)
 
 
 @contextmanager
@@ -145,7 +152,10 @@ def _find(root: File, name: str) -> Archive:
     for dataset, metadata in (*places, (root, root)):
         if dataset.is_dir() and any(_csv_files(dataset)):
             return Archive(name, dataset, metadata)
-    raise DataError(f"{name} is not a SensEURCity archive: it has no dataset folder with CSV files")
+    raise DataError(
+        f"{name} is not a SensEURCity archive: it has no dataset folder with CSV files"
+        f"{OTHER_SOURCES}"
+    )
 
 
 def _read_sites(file: File, columns: Iterable[str]) -> pd.DataFrame:

@@ -153,7 +153,7 @@ def read_device(
     value = np.where(valid, value, np.nan)
     minutes, places, means = _average(minute[located], site[located], value[located])
 
-    fixes = pd.DataFrame(columns=["latitude", "longitude"])
+    fixes = pd.DataFrame(columns=["latitude", "longitude"], dtype=np.float64)
     if with_fixes and not {"latitude", "longitude"} & {*missing}:
         fixes = table.select(["latitude", "longitude"]).to_pandas()[located]
         fixes = fixes.groupby(np.array(sites)[site[located]]).median()

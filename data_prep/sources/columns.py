@@ -64,13 +64,21 @@ def require_columns(
         )
 
 
-def factor_of(column: str, file: File) -> float:
-    """Return the factor to ug/m3 of a column such as ``PM2.5 (mg/m3)``, 1 without a unit."""
+def factor_of(column: str, file: File, named: bool = False) -> float:
+    """Return the factor to ug/m3 of a column such as ``PM2.5 (mg/m3)``, 1 without a unit.
+
+    Raises
+    ------
+    DataError
+        If what is in brackets is no known unit, unless the user has `named` the column.
+    """
     unit = re.search(r"[(\[](.*?)[)\]]", column)
     if unit is None:
         return 1.0
     (factor,) = to_ug_m3(pd.Series([unit[1]]))
     if np.isnan(factor):
+        if named:
+            return 1.0
         raise DataError(
             f"{file}: the column {column!r} must be in ug/m3, mg/m3 or ng/m3, got {unit[1]!r}; if "
             "that is no unit, name the column, on the command line --columns value=..."

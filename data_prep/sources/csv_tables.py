@@ -15,7 +15,7 @@ from data_prep.dropped import Dropped
 from data_prep.sources.columns import factor_of, find_columns, require_columns
 from data_prep.sources.files import File
 from data_prep.sources.importer import Importer, Rows
-from data_prep.sources.table import numbers, parse_zone, read_csv, seconds
+from data_prep.sources.table import numbers, parse_zone, read_csv, require_marks, seconds
 from data_prep.sources.units import convert
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -47,7 +47,9 @@ def _rows(
     unknown: dict[Path, set[str]] = {}
 
     def number(cells: "pd.Series[str]", file: File) -> npt.NDArray[np.float64]:
-        return numbers(cells, file, decimal=decimal, thousands=thousands, text=text)
+        values = numbers(cells, file, decimal=decimal, thousands=thousands, text=text)
+        require_marks(cells, values, file, decimal, thousands)
+        return values
 
     for file in files:
         path = Path(stations) if stations else file.path.parent / _STATIONS
@@ -55,7 +57,7 @@ def _rows(
             known[path] = _read_places(File(path), encoding, decimal)
         elif stations and not path.exists():
             raise DataError(f"{path} does not exist; expected a table of stations")
-        if file.path == path:
+        if file.path.resolve() == path.resolve():
             continue
         places = known.get(path)
         for table in read_csv(file, None, delimiter=_delimiter(file, encoding), encoding=encoding):
@@ -76,9 +78,8 @@ def _rows(
                 unknown.setdefault(path, set()).update(names)
             else:
                 _require_degrees(table, found, rows, file, decimal)
-            if "value" not in (columns or {}):
-                factor = factor_of(found["value"], file)
-                rows["value"] = convert(rows["value"].to_numpy(), factor)
+            factor = factor_of(found["value"], file, named="value" in (columns or {}))
+            rows["value"] = convert(rows["value"].to_numpy(), factor)
             yield rows
     for path, names in unknown.items():
         warn_of_unknown_stations(names, path)
@@ -172,13 +173,17 @@ def _read_places(file: File, encoding: str, decimal: str) -> pd.DataFrame:
     tables = []
     for table in read_csv(file, None, delimiter=_delimiter(file, encoding), encoding=encoding):
         found = find_columns(table.columns, {}, file)
-        require_columns(found, ["station", "latitude", "longitude"], table.columns, file)
+        if missing := [key for key in ("station", "latitude", "longitude") if key not in found]:
+            raise DataError(
+                f"{file} must have the columns station, latitude and longitude, got "
+                f"{[*table.columns]}; rename those for {' and '.join(missing)}"
+            )
         degrees = {
             axis: numbers(table[found[axis]], file, decimal=decimal)
             for axis in ("latitude", "longitude")
         }
         tables.append(pd.DataFrame(degrees, index=table[found["station"]].str.strip()))
-    places = pd.concat(tables) if tables else pd.DataFrame()
+    places = pd.concat(tables)
     if places.index.has_duplicates:
         twice = places.index[places.index.duplicated()][0]
         raise DataError(f"{file}: station {twice!r} occurs twice")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from data_prep.city import DataError
-from data_prep.folders import files_below
+from data_prep.folders import files_below, is_hidden
 
 LARGEST_RATIO = 200
 """How many times its size a compressed file may have when it is read."""
@@ -141,7 +141,11 @@ def _unpacked(path: Path) -> Iterator[File]:
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [member.filename for member in archive.infolist() if not member.is_dir()]
+            names = [
+                member.filename
+                for member in archive.infolist()
+                if not (member.is_dir() or any(map(is_hidden, Path(member.filename).parts)))
+            ]
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     yield from (File(path, name) for name in sorted(names))

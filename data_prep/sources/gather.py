@@ -69,8 +69,9 @@ class Gatherer:
         latitude, longitude = table["latitude"], table["longitude"]
         nowhere = latitude.isna() | longitude.isna() | ((latitude == 0) & (longitude == 0))
         table = self._keep(table, "no_position", ~nowhere)
-        real = (table["latitude"].abs() <= 90) & (table["longitude"].abs() <= 180)
+        real = (table["latitude"].abs() <= 90) & (table["longitude"].abs() <= 360)
         table = self._keep(table, "impossible_position", real)
+        table = table.assign(longitude=within_180(table["longitude"]))
         table = self._keep(table, "outside_bounds", self._is_inside(table))
         if table.empty:
             return
@@ -130,6 +131,12 @@ class Gatherer:
         after, before = longitude >= west, longitude <= east
         across = after & before if west <= east else after | before
         return table["latitude"].between(south, north) & across
+
+
+def within_180(longitude: "pd.Series[float]") -> "pd.Series[float]":
+    """Return longitudes within 360 degrees as those from -180 to 180 degrees."""
+    turn = 360 * ((longitude < -180).astype(int) - (longitude > 180).astype(int))
+    return longitude + turn
 
 
 def _are_bounds(bounds: tuple[float, float, float, float]) -> bool:

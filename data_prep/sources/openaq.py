@@ -41,7 +41,7 @@ def _rows(files: Iterator[File], dropped: Dropped) -> Rows:
 OPENAQ = Importer(
     help="files of the OpenAQ archive (csv.gz, a location and day each)",
     licence="that of each provider, see openaq.org; cite OpenAQ and the providers",
-    patterns=("location-*.csv", "loc-*.csv", "*.csv"),
+    patterns=("*.csv",),
     rows=_rows,
     marks_end=True,
 )

@@ -118,8 +118,8 @@ def download_openaq(
 
 
 def _check_locations(locations: int | str | Iterable[int | str]) -> list[str]:
-    if isinstance(locations, int | str):
-        locations = [str(locations)]
+    if not isinstance(locations, Iterable) or isinstance(locations, str):
+        locations = [locations]
     given = [str(location) for location in locations]
     if not given or not all(re.fullmatch(r"[0-9]+", location) for location in given):
         raise DataError(f"locations must be numbers of locations of OpenAQ, got {given}")

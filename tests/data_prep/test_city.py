@@ -198,6 +198,7 @@ def test_readings_of_another_city_are_refused(city, change, message):
         ({"stations": {"station": ["a"]}}, "stations must be a DataFrame, got {"),
         ({"interval": "1h"}, "interval must be a timedelta64 above 0, or None, got '1h'"),
         ({"interval": np.timedelta64(0, "s")}, "interval must be a timedelta64 above 0"),
+        ({"interval": np.timedelta64(1500, "ms")}, "interval must be whole seconds, got"),
         ({"values": np.full((2, 3), np.inf, np.float32)}, "values must be finite, or NaN"),
     ],
 )

@@ -101,6 +101,13 @@ def test_another_dataset_is_one_clear_error(city, spoil, message):
         CityData.from_xarray(spoil(city.to_xarray()))
 
 
+@pytest.mark.parametrize("column", ["time", "reading"])
+def test_a_column_that_the_dataset_has_itself_is_an_error(city, column):
+    stations = city.stations.assign(**{column: 1})
+    with pytest.raises(DataError, match=f"a column of the stations may not be called '{column}'"):
+        replace(city, stations=stations).to_xarray()
+
+
 @pytest.mark.parametrize(("fact", "value"), [("station_columns", "[]"), ("grid", [2.5, 3.0])])
 def test_attributes_of_other_kinds_are_an_error(city, fact, value):
     dataset = city.to_xarray().assign_attrs({fact: value})

@@ -58,10 +58,11 @@ def test_after_an_error_the_old_file_is_still_there_and_nothing_else(tmp_path, e
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
-    path = tmp_path / "table.csv"
+@pytest.mark.parametrize("name", ["table.csv", "table"])
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path, name):
+    path = tmp_path / name
     kill(hold(f"atomic_path(Path({str(path)!r}))"))
-    mine = tmp_path / ".table.csv.mine"
+    mine = tmp_path / f".{name}.mine"
     mine.write_text("of the user")
     assert len([*tmp_path.iterdir()]) == 2
     with atomic_path(path) as temporary:

@@ -41,6 +41,12 @@ def test_senseurcity_is_read_from_a_zip_or_a_folder(place, tmp_path):
     assert city.values.tolist() == [[30], [30]]
 
 
+def test_devices_of_another_city_are_known_in_a_folder_without_others(tmp_path):
+    path = write_archive(tmp_path / "bare", {"Oslo_64A291.csv": ROWS}, "")
+    with pytest.raises(DataError, match="no coordinates for"):
+        load_city(path, city="oslo", progress=False)
+
+
 def test_senseurcity_by_name_is_downloaded(tmp_path, monkeypatch):
     path = write_archive(tmp_path / "data.zip", {"Antwerp_402B00.csv": ROWS})
     monkeypatch.setattr("data_prep.senseurcity.readings.download", lambda progress: path)
@@ -90,7 +96,7 @@ def test_an_archive_is_known_by_its_name_or_by_its_content(tmp_path):
         load_city(tmp_path / "half.ZIP")
     with zipfile.ZipFile(tmp_path / "content", "w") as archive:
         archive.writestr("a.txt", "")
-    with pytest.raises(DataError, match="content is not a SensEURCity archive"):
+    with pytest.raises(DataError, match=r"content is not a SensEURCity archive.*as NAME:PATH"):
         load_city(tmp_path / "content")
 
 

@@ -17,6 +17,7 @@ FILES = {
 SITES = """location_id,city,latitude_dd,longitude_dd,notes,pm10_unit
 OSL_REF_KVN,Oslo,59.9323,10.72454,"quiet, no road",\u00b5g/m\u00b3
 VITO, Antwerp, 51,19821, 5,03767
+,Antwerp,51.2,4.4,,
 ANT_REF_R801,Antwerp,51.2096166,4.4317877,,
 """
 
@@ -58,9 +59,10 @@ def test_without_a_site_table_no_site_is_known(tmp_path):
 
 
 def test_a_city_that_is_not_there_is_told_from_those_that_are(tmp_path):
+    files = FILES | {"metadata_sites.csv": SITES}
     with (
-        open_archive(write_archive(tmp_path / "data", FILES)) as archive,
-        pytest.raises(DataError, match=r"'paris'; it has antwerp \(2\), oslo \(1\)"),
+        open_archive(write_archive(tmp_path / "data", files)) as archive,
+        pytest.raises(DataError, match=r"'paris'; it has antwerp \(2\), oslo \(1\); .* NAME:PATH"),
     ):
         archive.devices("paris")
 

@@ -155,7 +155,7 @@ def test_a_record_without_the_file_is_an_error(zenodo, fetch, tmp_path, record):
 
 
 def test_without_a_network_the_error_names_the_server_and_the_way_out(tmp_path):
-    expected = r"^127\.0\.0\.1:9 cannot be reached \(Connection refused\)\. If .*: --data PATH"
+    expected = r"^127\.0\.0\.1:9 cannot be reached \(Connection refused\)\. If .*, or NAME:PATH$"
     with pytest.raises(DataError, match=expected):
         download(tmp_path, record_url="http://127.0.0.1:9/record", progress=False)
 

@@ -244,6 +244,17 @@ def test_another_city_takes_its_sites_from_the_archive_and_else_from_gps(read):
     assert "published" not in city.report["window"]
 
 
+def test_a_device_without_gps_takes_the_coordinates_of_another_one_there(read):
+    without = device_csv(stay("OSL_NEW_A", T + "00", [1]), without=("latitude", "longitude"))
+    devices = {
+        "Oslo_64A291.csv": without,
+        "Oslo_64A292.csv": fixed("OSL_NEW_A", 59.95, 10.71),
+        "Oslo_64A293.csv": fixed("OSL_NEW_B", 59.90, 10.75),
+    }
+    city = read(devices, city="oslo")
+    assert city.stations["latitude"].to_list() == [59.95, 59.9]
+
+
 def test_a_site_without_any_coordinates_is_an_error(read):
     with pytest.raises(DataError, match=r"no coordinates for \['ZAG_REF_IMI'\]"):
         read({"Zagreb_64C52B.csv": stay("ZAG_REF_IMI", T + "00", [1])}, city="zagreb")

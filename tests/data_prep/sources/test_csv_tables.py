@@ -186,6 +186,22 @@ def test_odd_cells(tmp_path, cell, options, value, message):
 
 
 @pytest.mark.parametrize(
+    ("cell", "options", "message"),
+    [
+        ("1.234", {"decimal": ","}, "a number with ',' as the decimal mark, got '1.234' in row 1"),
+        ("12,5", {"thousands": ","}, "and ',' between groups of three digits, got '12,5' in row 1"),
+        ("1,2345", {"thousands": ","}, "and ',' between groups of three digits, got '1,2345'"),
+        ("1.234", {"decimal": ",", "text": "missing"}, "a number with ',' as the decimal mark"),
+    ],
+)
+def test_marks_of_another_notation_are_refused_instead_of_misread(tmp_path, cell, options, message):
+    text = f"time;station;latitude;longitude;value\n2024-01-01;A;51;4;{cell}\n"
+    (tmp_path / "mine.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, **options)
+
+
+@pytest.mark.parametrize(
     ("time", "zone", "utc"),
     [
         ("2024-07-01T02:00", "UTC", "2024-07-01T02:00:00"),
@@ -232,6 +248,17 @@ def test_times_that_a_change_of_clocks_makes_unclear_are_refused(tmp_path, time)
             "columns must be different columns",
         ),
         ("time,value,value \n2024-01-01,1,2\n", {}, "the columns must have different names"),
+        ("time,A,A\n2024-01-01,1,2\n", {}, "the columns must have different names"),
+        (
+            "date,time,lat,lon,value\n2024-01-01,10:00,51,4,1\n",
+            {"time_format": "%H:%M"},
+            "the format of times must have a date, such as %Y-%m-%d, got '%H:%M'",
+        ),
+        (
+            "time,lat,lon,value\n2024-01-01T10:00+05:00,51,4,1\n",
+            {"time_format": "mixed"},
+            "the format of times must have a date, .* got 'mixed'",
+        ),
         ("time,station,lat,lon,value\n2024-01-01,A,51,4,1,9\n", {}, "more cells than the header"),
         ("time,a\n2024-01-01,1\n", {"stations": "nowhere.csv"}, r"nowhere\.csv does not exist"),
         (
@@ -281,6 +308,34 @@ def test_an_unknown_unit_is_refused_unless_the_column_is_given(tmp_path):
     with pytest.raises(DataError, match=r"must be in ug/m3, mg/m3 or ng/m3, got 'raw'; if"):
         read(tmp_path)
     assert read(tmp_path, columns={"value": "PM2.5 (raw)"}).values.tolist() == [[5.0]]
+
+
+def test_the_unit_of_a_column_that_is_given_counts(tmp_path):
+    (tmp_path / "a.csv").write_text("time,lat,lon,Staub (mg/m³)\n2024-01-01,51,4,0.012\n")
+    city = read(tmp_path, columns={"value": "Staub (mg/m³)"})
+    assert city.values.tolist() == [[12.0]]
+
+
+def test_a_table_of_stations_with_other_names_is_refused(readings, tmp_path):
+    STATIONS.rename(columns={"latitude": "Breite"}).to_csv(tmp_path / "stations.csv", index=False)
+    readings.to_csv(tmp_path / "mine.csv")
+    with pytest.raises(DataError, match=r"'Breite', .*; rename those for latitude$"):
+        read(tmp_path)
+
+
+def test_the_table_of_stations_may_be_named_in_another_way(readings, tmp_path, monkeypatch):
+    STATIONS.to_csv(tmp_path / "places.csv", index=False)
+    readings.to_csv(tmp_path / "mine.csv")
+    monkeypatch.chdir(tmp_path)
+    assert_same_readings(read(".", stations=tmp_path / "places.csv"), readings)
+
+
+def test_columns_without_a_name_are_left_out(readings, tmp_path):
+    STATIONS.to_csv(tmp_path / "stations.csv", index=False)
+    readings.assign(**{"": "", " ": ""}).to_csv(tmp_path / "mine.csv")
+    city = read(tmp_path / "mine.csv")
+    assert_same_readings(city, readings)
+    assert city.report["dropped"] == {}
 
 
 def test_columns_of_a_wide_table_without_a_station_are_counted(readings, tmp_path):

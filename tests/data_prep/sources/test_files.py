@@ -22,6 +22,16 @@ def test_files_of_a_folder_with_archives_in_the_order_of_their_names(tmp_path):
     assert str(files[2]) == f"{tmp_path / 'three.zip'}: deep/3.csv.gz"
 
 
+def test_hidden_files_are_no_data(tmp_path):
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    for name in ("a.csv", ".b.csv", ".ipynb_checkpoints/a-checkpoint.csv"):
+        (tmp_path / name).write_text("1")
+    with zipfile.ZipFile(tmp_path / "mac.zip", "w") as archive:
+        for name in ("c.csv", "__MACOSX/._c.csv", ".hidden/d.csv"):
+            archive.writestr(name, "1")
+    assert [file.name for file in files_of(tmp_path, ("*.csv",))] == ["a.csv", "c.csv"]
+
+
 def test_a_single_file_may_have_any_name(tmp_path):
     path = tmp_path / "readings.2024"
     path.write_text("1")

@@ -45,6 +45,16 @@ def test_a_place_may_jitter_also_across_the_date_line():
     assert gatherer.moved == []
 
 
+def test_longitudes_may_go_from_0_to_360():
+    _, stations, readings = gather(
+        table(("w", 51.5, 359.5), ("e", 51.5, 0.25)),
+        table(("w", 51.5, -0.5)),
+        bounds=(-1, 51, 1, 52),
+    )
+    assert stations["longitude"].to_list() == [0.25, -0.5]
+    assert len(readings) == 3
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
@@ -56,7 +66,7 @@ def test_a_place_may_jitter_also_across_the_date_line():
         (("x", 51.0, np.nan), "no_position"),
         (("x", 0.0, 0.0), "no_position"),
         (("x", 91.0, 4.0), "impossible_position"),
-        (("x", 51.0, 181.0), "impossible_position"),
+        (("x", 51.0, 361.0), "impossible_position"),
     ],
 )
 def test_rows_without_a_place_are_counted(row, reason):

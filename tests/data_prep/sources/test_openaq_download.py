@@ -256,6 +256,7 @@ def test_bounds_leave_out_locations_after_their_first_file(bucket, fetch):
     ("options", "message"),
     [
         ({"locations": []}, r"locations must be numbers of locations of OpenAQ, got \[\]"),
+        ({"locations": 2.5}, r"locations must be numbers of locations of OpenAQ, got \['2.5'\]"),
         ({"locations": ["../2178"]}, r"locations must be numbers .* got \['../2178'\]"),
         ({"start": "05/02/2022"}, "must be days such as 2022-05-02, got 05/02/2022 and 2022-05-04"),
         ({"start": "2022-05-05"}, "start must not be after end, got 2022-05-05 and 2022-05-04"),
@@ -288,7 +289,7 @@ def test_the_progress_bar_counts_files(bucket, fetch, tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("location", ["2178", 2178])
+@pytest.mark.parametrize("location", ["2178", 2178, np.int64(2178)])
 def test_a_single_location_needs_no_list(bucket, tmp_path, location):
     folder = download_openaq(
         location, "2022-05-02", "2022-05-02", tmp_path, url=bucket.url, progress=False

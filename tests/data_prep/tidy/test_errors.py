@@ -151,7 +151,7 @@ def test_names_that_differ_only_in_spaces_are_one(write):
     [
         ('"12,5"', "--decimal ,"),
         ('"1,234.5"', "--thousands ,"),
-        ('"1,234"', "--thousands ,"),
+        ('"1,234"', "--decimal ,"),
         ("<2", "--text missing"),
     ],
 )

@@ -34,6 +34,22 @@ def test_impossible_readings_are_a_warning_also_where_they_are_averaged(write):
         assert read_tidy(folder, every="1h").values[0, 0] > 100
 
 
+def test_the_warning_counts_readings_of_periods_that_are_left_out(write):
+    rows = "".join(f"2024-01-01T00:{minute:02},B,8\n" for minute in range(60))
+    folder = write(f"time,station,value\n{rows}2024-01-01T01:00,B,9999\n")
+    with pytest.warns(DataWarning, match="1 of 61 readings"):
+        assert read_tidy(folder, every="1h").observed.sum() == 1
+
+
+def test_a_second_reading_of_some_times_makes_no_other_period_thin(write):
+    rows = [f"2024-01-{day:02}T{hour:02}:00,B,8\n" for day in (1, 2) for hour in range(24)]
+    folder = write(f"time,station,value\n{''.join(rows)}{''.join(rows[-20:])}")
+    for every in ("1h", "1d"):
+        city = read_tidy(folder, every=every)
+        assert city.observed.all()
+        assert city.report["dropped"] == {}
+
+
 def test_readings_are_kept_as_they_are_without_a_period(write):
     assert_same_city(read_tidy(write(), every="none"), read_tidy(write()))
 
