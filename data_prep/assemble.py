@@ -109,7 +109,7 @@ class Table(NamedTuple):
     dropped : dict
         The number of rows that do not count, by reason.
     impossible : Impossible
-        Readings that are no reason to drop them although they are impossible.
+        Impossible readings, which are not dropped for that reason.
     """
 
     times: npt.NDArray[np.int64]
@@ -209,8 +209,8 @@ def city_of(
         grid=grid,
         report=report | counts,
     )
-    averaged_away = table.dropped.get("too_few_in_period", 0)
-    warn_of_impossible_values(table.impossible, table.readings + averaged_away, city)
+    in_thin_periods = table.dropped.get("too_few_in_period", 0)
+    warn_of_impossible_values(table.impossible, table.readings + in_thin_periods, city)
     if rules.period is None:
         warn_of_scattered_times(city)
     return city
@@ -272,6 +272,8 @@ def _pivot(
         dropped["too_few_in_period"] = int(numbers[thin].sum(dtype=np.int64))
         numbers[thin] = 0
         sums[thin] = 0
+        del thin
+    del slots
     readings = int(numbers.sum(dtype=np.int64))
     with np.errstate(invalid="ignore"):  # 0 / 0 = NaN where there is no reading
         np.divide(sums, numbers, out=sums)

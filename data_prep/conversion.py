@@ -29,7 +29,9 @@ _COORDINATES = {
 def to_dataset(city: CityData) -> xr.Dataset:
     """Return what `CityData.to_xarray` describes."""
     if taken := {"time", "reading"} & {*city.stations}:
-        raise DataError(f"a column of the stations may not be called {taken.pop()!r} here")
+        raise DataError(
+            f"no column of the stations may be called {taken.pop()!r}, the name of a variable here"
+        )
     reading = {"long_name": city.quantity, **cf_attributes(city)}
     columns = {
         column: ("station", city.stations[column].to_numpy(), _COORDINATES.get(column, {}))

@@ -8,7 +8,7 @@ from pathlib import Path
 def files_below(folder: Path) -> list[Path]:
     """Return the files of a folder and of its subfolders, sorted, also those that are links.
 
-    Hidden files and folders, whose names begin with a point, are left out.
+    Hidden files and folders, whose names begin with a dot, and ``__MACOSX`` are left out.
 
     Examples
     --------

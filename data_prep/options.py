@@ -96,7 +96,12 @@ bounds = _numbers(",", "W,S,E,N")
 _GROUPS: dict[str, tuple[Option, ...]] = {
     "which readings count": (
         ("--every", str, "PERIOD", "average over periods: 15min, 1h, 1d, ...; or none"),
-        ("--least", float, "SHARE", "of the readings of a period that it needs (default: 0.75)"),
+        (
+            "--least",
+            float,
+            "SHARE",
+            "of the usual times in a period that have readings (default: 0.75)",
+        ),
         ("--valid", _numbers(":", "MIN:MAX"), "MIN:MAX", "such as 0:1000, or --valid=-50:1000"),
     ),
     "options of single sources": (

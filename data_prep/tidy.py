@@ -50,7 +50,8 @@ def read_tidy(
         ``"1h"``; the time is the beginning of the period. Default: the times are kept.
     least : float
         The least share of readings of a period: of the number of times at which the station usually
-        has readings (90th percentile over its periods). Default 0.75.
+        has readings (90th percentile over its periods). Times in the same 64th of a period count
+        once. Default 0.75.
     valid : (float, float), optional
         Smallest and largest valid reading in ug/m3; others count as missing. Default: all.
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from data_prep.city import DataError
 
-OTHER_SOURCES = "; the files of another source are named as NAME:PATH, such as aqs:PATH"
+_OTHER_SOURCES = "; the files of another source are named as NAME:PATH, such as aqs:PATH"
 
 SYNTHETIC_COMMENT = b"synthetic"
 """The comment of a zip file whose readings are synthetic."""
@@ -64,7 +64,7 @@ class Archive:
             )
             raise DataError(
                 f"{self.name} has no device of the city {city!r}; it has {there or 'no devices'}"
-                f"{OTHER_SOURCES}"
+                f"{_OTHER_SOURCES}"
             )
         return devices
 
@@ -154,7 +154,7 @@ def _find(root: File, name: str) -> Archive:
             return Archive(name, dataset, metadata)
     raise DataError(
         f"{name} is not a SensEURCity archive: it has no dataset folder with CSV files"
-        f"{OTHER_SOURCES}"
+        f"{_OTHER_SOURCES}"
     )
 
 

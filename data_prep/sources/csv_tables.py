@@ -1,5 +1,6 @@
 """CSV tables of any origin: a row for each reading, or a column for each station."""
 
+import csv
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,8 @@ Numbers = Callable[["pd.Series[str]", File], npt.NDArray[np.float64]]
 _STATIONS = "stations.csv"
 _TIME_HINT = "; give --time-format, such as %d.%m.%Y %H:%M (time_format in Python)"
 _HEAD_BYTES = 1 << 16
+_NAMELESS = "Unnamed: "
+"""What pandas calls columns without a name, before their number."""
 
 
 def _rows(
@@ -51,6 +54,9 @@ def _rows(
         require_marks(cells, values, file, decimal, thousands)
         return values
 
+    def degree(cells: "pd.Series[str]", file: File) -> npt.NDArray[np.float64]:
+        return numbers(cells, file, decimal=decimal, text=text)
+
     for file in files:
         path = Path(stations) if stations else file.path.parent / _STATIONS
         if path.exists() and path not in known:
@@ -60,19 +66,24 @@ def _rows(
         if file.path.resolve() == path.resolve():
             continue
         places = known.get(path)
-        for table in read_csv(file, None, delimiter=_delimiter(file, encoding), encoding=encoding):
+        delimiter, header = _header(file, encoding)
+        for table in read_csv(file, None, delimiter=delimiter, encoding=encoding):
             found = find_columns(table.columns, columns or {}, file)
             require_columns(found, ["time"], table.columns, file)
             times = seconds(
                 table[found["time"]], file, format=time_format, zone=zone, hint=_TIME_HINT
             )
             if places is not None and not {"station", "value"} & {*found}:
-                others = [str(name) for name in table if name not in (*places.index, found["time"])]
+                _require_once(header, {found["time"], *places.index}, file)
+                ours = ("", found["time"], *places.index)
+                others = [str(name) for name in table if name not in ours]
+                others = [name for name in others if not name.startswith(_NAMELESS)]
                 dropped["unknown_station"] += len(others) * len(table)
                 unknown.setdefault(path, set()).update(others)
                 yield from _wide(table, times, places, file, number)
                 continue
-            rows = _long(table, found, times, places, file, number)
+            _require_once(header, {*found.values()}, file)
+            rows = _long(table, found, times, places, file, number, degree)
             if places is not None:
                 names = {*rows["station"].str.strip()} - {"", *places.index}
                 unknown.setdefault(path, set()).update(names)
@@ -114,6 +125,7 @@ def _long(
     places: pd.DataFrame | None,
     file: File,
     number: Numbers,
+    degree: Numbers,
 ) -> pd.DataFrame:
     """Return the readings of a table with a row for each."""
     degrees = [] if places is not None else ["latitude", "longitude"]
@@ -121,7 +133,7 @@ def _long(
     require_columns(found, needed, table.columns, file)
     rows = pd.DataFrame({"time": times, "value": number(table[found["value"]], file)})
     for axis in degrees:
-        rows[axis] = number(table[found[axis]], file)
+        rows[axis] = degree(table[found[axis]], file)
     if "station" in found:
         rows["station"] = table[found["station"]].to_numpy()
     else:
@@ -171,7 +183,8 @@ def _located(rows: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
 def _read_places(file: File, encoding: str, decimal: str) -> pd.DataFrame:
     """Return latitude and longitude by the name of the station."""
     tables = []
-    for table in read_csv(file, None, delimiter=_delimiter(file, encoding), encoding=encoding):
+    delimiter, _ = _header(file, encoding)
+    for table in read_csv(file, None, delimiter=delimiter, encoding=encoding):
         found = find_columns(table.columns, {}, file)
         if missing := [key for key in ("station", "latitude", "longitude") if key not in found]:
             raise DataError(
@@ -190,14 +203,23 @@ def _read_places(file: File, encoding: str, decimal: str) -> pd.DataFrame:
     return places.rename_axis("station")
 
 
-def _delimiter(file: File, encoding: str) -> str:
+def _require_once(header: list[str], used: set[str], file: File) -> None:
+    """Raise `DataError` if a column that is used occurs twice in the header."""
+    if twice := [name for name in header if name in used and header.count(name) > 1]:
+        raise DataError(f"{file} must have the column {twice[0]!r} once, got {header}")
+
+
+def _header(file: File, encoding: str) -> tuple[str, list[str]]:
+    """Return the delimiter of a table, and the names of its columns as they stand in the file."""
     with file.open() as stream:
         head = stream.read(_HEAD_BYTES)
     try:
         header = head.decode(encoding, errors="ignore").partition("\n")[0]
     except (LookupError, ValueError) as error:
         raise DataError(f"encoding must be one of Python, such as latin-1: {error}") from error
-    return max(DELIMITERS, key=header.count)
+    delimiter = max(DELIMITERS, key=header.count)
+    names = next(csv.reader([header.strip("\ufeff\r")], delimiter=delimiter), [])
+    return delimiter, [name.strip() for name in names]
 
 
 CSV = Importer(

@@ -71,7 +71,7 @@ class Gatherer:
         table = self._keep(table, "no_position", ~nowhere)
         real = (table["latitude"].abs() <= 90) & (table["longitude"].abs() <= 360)
         table = self._keep(table, "impossible_position", real)
-        table = table.assign(longitude=within_180(table["longitude"]))
+        table = table.assign(longitude=_within_180(table["longitude"]))
         table = self._keep(table, "outside_bounds", self._is_inside(table))
         if table.empty:
             return
@@ -133,7 +133,7 @@ class Gatherer:
         return table["latitude"].between(south, north) & across
 
 
-def within_180(longitude: "pd.Series[float]") -> "pd.Series[float]":
+def _within_180(longitude: "pd.Series[float]") -> "pd.Series[float]":
     """Return longitudes within 360 degrees as those from -180 to 180 degrees."""
     turn = 360 * ((longitude < -180).astype(int) - (longitude > 180).astype(int))
     return longitude + turn

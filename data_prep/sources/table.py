@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, timedelta, timezone, tzinfo
-from typing import Any, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -57,33 +57,28 @@ def read_csv(
     ------
     DataFrame
         At most `ROWS` rows. The index counts the rows of the file from 0. Empty cells are ``""``.
-        Columns without a name are left out.
 
     Raises
     ------
     DataError
         If the file is not such a table, or lacks a column.
     """
-    notation: dict[str, Any] = {
-        "sep": delimiter,
-        "encoding": "utf-8-sig" if encoding == "utf-8" else encoding,
-        "dtype": str,
-        "na_filter": False,
-        "index_col": False,
-        "quoting": csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
-    }
     try:
-        header = [*names] if names is not None else _header(file, notation)
         with file.open() as stream:
             reader = pd.read_csv(
                 stream,
+                sep=delimiter,
+                encoding="utf-8-sig" if encoding == "utf-8" else encoding,
                 header=0 if names is None else None,
-                names=None if names is None else header,
+                names=None if names is None else [*names],
+                dtype=str,
+                na_filter=False,
+                index_col=False,
+                quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE,
                 chunksize=ROWS,
-                **notation,
             )
             with reader:
-                while (table := _next(reader, header)) is not None:
+                while (table := _next(reader)) is not None:
                     missing = [name for name in columns or () if name not in table]
                     if missing:
                         raise DataError(f"{file} must have the columns {missing}, got {[*table]}")
@@ -101,18 +96,7 @@ def read_csv(
         raise DataError(f"{file} cannot be read: {error}") from error
 
 
-def _header(file: File, notation: dict[str, Any]) -> list[str]:
-    """Return the names of the columns as they stand in the file."""
-    with file.open() as stream:
-        first = pd.read_csv(stream, header=None, nrows=1, **notation)
-    header = [str(name).strip() for name in first.iloc[0]]
-    named = [name for name in header if name]
-    if len({*named}) < len(named):
-        raise DataError(f"the columns must have different names, got {named}")
-    return header
-
-
-def _next(reader: "pd.io.parsers.TextFileReader", header: list[str]) -> pd.DataFrame | None:
+def _next(reader: "pd.io.parsers.TextFileReader") -> pd.DataFrame | None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
@@ -120,8 +104,10 @@ def _next(reader: "pd.io.parsers.TextFileReader", header: list[str]) -> pd.DataF
         except pd.errors.ParserWarning as error:
             raise DataError("a row has more cells than the header") from error
     if table is not None:
-        table.columns = pd.Index(header)
-        table = table[[name for name in header if name]]
+        names = [str(name).strip() for name in table.columns]
+        if len({*names}) < len(names):
+            raise DataError(f"the columns must have different names, got {names}")
+        table.columns = names
     return table
 
 
@@ -186,7 +172,7 @@ def require_marks(
     values : array of float64
         What `numbers` has returned.
     """
-    groups = rf"|\d{{1,3}}({re.escape(thousands)}\d{{3}})+" if thousands else ""
+    groups = rf"|[1-9]\d{{0,2}}({re.escape(thousands)}\d{{3}})+" if thousands else ""
     notation = rf"[+-]?(\d+{groups}|)({re.escape(decimal)}\d*)?([eE][+-]?\d+)?"
     plain = cells.str.strip()
     between = f" and {thousands!r} between groups of three digits" if thousands else ""
@@ -221,14 +207,16 @@ def seconds(
     Raises
     ------
     DataError
-        If `format` has no date, or a cell is not a time, has no offset although one is needed, or
+        If `format` has no year, or a cell is not a time, has no offset although one is needed, or
         does not exist or exists twice in `zone`, where clocks change.
     """
     plain = cells.str.strip()
     if format == "ISO8601":
         times, located = parse_times(plain)
     elif not re.search("%[YyGcx]", format):
-        raise DataError(f"the format of times must have a date, such as %Y-%m-%d, got {format!r}")
+        raise DataError(
+            f"the format of times must have a year, such as %d.%m.%Y %H:%M, got {format!r}"
+        )
     else:
         located = pd.Series("%z" in format.lower(), plain.index)
         try:

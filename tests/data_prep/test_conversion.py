@@ -104,7 +104,7 @@ def test_another_dataset_is_one_clear_error(city, spoil, message):
 @pytest.mark.parametrize("column", ["time", "reading"])
 def test_a_column_that_the_dataset_has_itself_is_an_error(city, column):
     stations = city.stations.assign(**{column: 1})
-    with pytest.raises(DataError, match=f"a column of the stations may not be called '{column}'"):
+    with pytest.raises(DataError, match=f"no column of the stations may be called '{column}'"):
         replace(city, stations=stations).to_xarray()
 
 

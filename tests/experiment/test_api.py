@@ -121,7 +121,7 @@ def test_an_interrupted_run_resumes_from_its_checkpoint(
     monkeypatch.setattr(RunDisplay, "on_step", interrupt)
     with pytest.raises(KeyboardInterrupt):
         trained(city, tmp_path)
-    with pytest.warns(RuntimeWarning, match=f"{in_memory.config.name} is not finished"):
+    with pytest.warns(RuntimeWarning, match=f"the run {in_memory.config.name} is not finished"):
         half = load_run(tmp_path / "runs" / in_memory.config.name)
     assert [network.steps for network in half.networks] == [2]
     assert half.history()["step"].to_list() == [2]

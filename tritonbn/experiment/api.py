@@ -228,14 +228,15 @@ def compare(
     Raises
     ------
     ConfigError
-        Before any run: if a name is unknown, a choice takes part in no run, a setting is decided
-        by another argument, as ``head`` by `heads`, a library of a baseline is not installed, or
-        the scheduler cannot be reached.
+        Before any run: if a name is unknown, a choice takes part in no run, a network refuses a
+        setting, a setting is decided by another argument, as ``head`` by `heads`, a library of a
+        baseline is not installed, or the scheduler cannot be reached.
     TypeError
         Before any run: if a setting is no argument of `RunConfig`.
     DataError, FolderInUseError
-        Before any run: if the city has too few stations or readings, or a unit that a network
-        cannot read, `directory` holds other results, or another process writes to it.
+        Before any run: if the city has too few stations or readings, or readings in a unit that a
+        network cannot read or that cannot be scaled, `directory` holds other results, or another
+        process writes to it.
     CheckpointError
         If a checkpoint in `directory` is damaged or belongs to another run.
     FloatingPointError

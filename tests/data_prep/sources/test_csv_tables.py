@@ -172,6 +172,8 @@ def test_latin_1(long, tmp_path):
         ('"1,234.5"', {"thousands": ","}, 1234.5, "thousands=','"),
         ("<2", {"text": "missing"}, None, "text='missing'"),
         ("1.234,5", {"thousands": ".", "decimal": ","}, 1234.5, None),
+        ("+1,5e2", {"decimal": ","}, 150.0, None),
+        (",5", {"decimal": ","}, 0.5, None),
     ],
 )
 def test_odd_cells(tmp_path, cell, options, value, message):
@@ -190,6 +192,7 @@ def test_odd_cells(tmp_path, cell, options, value, message):
     [
         ("1.234", {"decimal": ","}, "a number with ',' as the decimal mark, got '1.234' in row 1"),
         ("12,5", {"thousands": ","}, "and ',' between groups of three digits, got '12,5' in row 1"),
+        ("0,123", {"thousands": ","}, "and ',' between groups of three digits, got '0,123'"),
         ("1,2345", {"thousands": ","}, "and ',' between groups of three digits, got '1,2345'"),
         ("1.234", {"decimal": ",", "text": "missing"}, "a number with ',' as the decimal mark"),
     ],
@@ -248,16 +251,20 @@ def test_times_that_a_change_of_clocks_makes_unclear_are_refused(tmp_path, time)
             "columns must be different columns",
         ),
         ("time,value,value \n2024-01-01,1,2\n", {}, "the columns must have different names"),
-        ("time,A,A\n2024-01-01,1,2\n", {}, "the columns must have different names"),
+        (
+            "time,lat,lon,value,value\n2024-01-01,51,4,1,2\n",
+            {},
+            r"a\.csv must have the column 'value' once, got \['time', 'lat', .*, 'value'\]",
+        ),
         (
             "date,time,lat,lon,value\n2024-01-01,10:00,51,4,1\n",
             {"time_format": "%H:%M"},
-            "the format of times must have a date, such as %Y-%m-%d, got '%H:%M'",
+            "the format of times must have a year, such as %d.%m.%Y %H:%M, got '%H:%M'",
         ),
         (
             "time,lat,lon,value\n2024-01-01T10:00+05:00,51,4,1\n",
             {"time_format": "mixed"},
-            "the format of times must have a date, .* got 'mixed'",
+            "the format of times must have a year, .* got 'mixed'",
         ),
         ("time,station,lat,lon,value\n2024-01-01,A,51,4,1,9\n", {}, "more cells than the header"),
         ("time,a\n2024-01-01,1\n", {"stations": "nowhere.csv"}, r"nowhere\.csv does not exist"),
@@ -330,12 +337,32 @@ def test_the_table_of_stations_may_be_named_in_another_way(readings, tmp_path, m
     assert_same_readings(read(".", stations=tmp_path / "places.csv"), readings)
 
 
-def test_columns_without_a_name_are_left_out(readings, tmp_path):
+def test_coordinates_may_have_points_where_readings_have_commas(tmp_path):
+    (tmp_path / "a.csv").write_text("time;lat;lon;value\n2024-01-01;51.2;4.4;12,5\n")
+    assert read(tmp_path, decimal=",").values.tolist() == [[12.5]]
+
+
+def test_columns_that_are_not_used_may_have_one_name(tmp_path):
+    (tmp_path / "a.csv").write_text("time,lat,lon,value,flag,flag\n2024-01-01,51,4,1,x,y\n")
+    assert read(tmp_path).values.tolist() == [[1.0]]
+
+
+def test_a_station_has_one_column(readings, tmp_path):
+    STATIONS.to_csv(tmp_path / "stations.csv", index=False)
+    (tmp_path / "mine.csv").write_text("time,North,North\n2024-01-01,1,2\n")
+    with pytest.raises(DataError, match="must have the column 'North' once"):
+        read(tmp_path)
+
+
+def test_columns_without_a_name_are_left_out_unless_they_are_given(readings, tmp_path):
     STATIONS.to_csv(tmp_path / "stations.csv", index=False)
     readings.assign(**{"": "", " ": ""}).to_csv(tmp_path / "mine.csv")
     city = read(tmp_path / "mine.csv")
     assert_same_readings(city, readings)
     assert city.report["dropped"] == {}
+    readings.rename_axis(index=None).to_csv(tmp_path / "mine.csv")
+    again = read(tmp_path / "mine.csv", columns={"time": "Unnamed: 0"})
+    assert_same_readings(again, readings)
 
 
 def test_columns_of_a_wide_table_without_a_station_are_counted(readings, tmp_path):

@@ -50,6 +50,16 @@ def test_a_second_reading_of_some_times_makes_no_other_period_thin(write):
         assert city.report["dropped"] == {}
 
 
+def test_times_in_the_same_64th_of_a_period_count_once(write):
+    times = pd.date_range("2024-01-01", "2024-01-03", freq="6min", inclusive="left")
+    first, second = times[:240], times[240::4]  # a 64th of a day is 22.5 minutes
+    rows = "".join(f"{time.isoformat()},B,8\n" for time in [*first, *second])
+    city = read_tidy(write(f"time,station,value\n{rows}"), every="1d")
+    assert city.observed.tolist() == [[True], [True]]
+    city = read_tidy(write(f"time,station,value\n{rows}"), every="1d", least=1)
+    assert city.observed.tolist() == [[True], [False]]
+
+
 def test_readings_are_kept_as_they_are_without_a_period(write):
     assert_same_city(read_tidy(write(), every="none"), read_tidy(write()))
 

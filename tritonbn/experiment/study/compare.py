@@ -59,8 +59,8 @@ def fill_results(
     configs = plan.configs(results.preset, results.settings)
     for network, norm in dict.fromkeys((config.network, config.norm) for config in configs):
         require_variation(results.city, network, norm)
-    for protocol, scaling in dict.fromkeys((config.protocol, config.scaling) for config in configs):
-        require_scale(results.city, results.config("cnn", "none", protocol, scaling=scaling))
+    for config in {(config.protocol, config.scaling): config for config in configs}.values():
+        require_scale(results.city, config)
     references = [(REFERENCE, protocol) for protocol in plan.protocols]
     baselines = dict.fromkeys([*references, *plan.baselines_by_protocol()])
     missing = [pair for pair in baselines if not results.has_baseline(*pair)]

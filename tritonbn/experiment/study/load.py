@@ -50,9 +50,9 @@ def open_run(directory: Path, device: torch.device | None = None) -> tuple[Resul
     results = Results.open(around[0])
     networks = [load_network(fold, results.city, device) for fold in folds or [directory]]
     config = networks[0].config
-    if not any((folder / RESULT).exists() for folder in (directory, directory.parent)):
+    if not any((folder / RESULT).exists() for folder in (directory, directory.resolve().parent)):
         warnings.warn(
-            f"{config.name} is not finished; its estimates are those of a part of the training",
+            f"the run {config.name} is not finished; its networks may not be fully trained",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -41,8 +41,8 @@ def city_of(directory: Path, data: str, grid: tuple[int, int] | None = None) -> 
     Raises
     ------
     DataError
-        If the city cannot be loaded, or the folder holds data, or results of another source of data
-        or grid.
+        If the city cannot be loaded, or the folder holds data, or results of another grid, or of
+        another source of data where these are not read.
     """
     results = _existing(directory)
     if results is None:

@@ -92,8 +92,9 @@ def workforce_of(jobs: int, scheduler: str | None = None) -> Workforce | None:
 @contextmanager
 def local_processes(jobs: int, runs: int) -> Iterator[Workers]:
     """Start at most `jobs` processes, which share the cores of the processor."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)  # however few runs are left, as it decides
-    jobs = min(jobs, runs)  # the last digits of their numbers
+    # it decides the last digits of the numbers, and so must not depend on how many runs are left
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    jobs = min(jobs, runs)
     context = get_context("spawn")
     manager = SyncManager(ctx=context)
     manager.start(_end_with_parent)
