@@ -192,6 +192,7 @@ TABLES: dict[str, Callable[[], str]] = {
         ],
     ),
     "levels/tau": partial(layouts.choice_of_tau, LEVELS, ["masked", "unseen"], OF_LEVELS, "pooled"),
+    "levels/steps": partial(layouts.as_measured, "level-steps", RIGHT),
     "levels/hours": partial(layouts.scores, FEWER_HOURS, ["masked"], [*PUBLISHED, "idw"]),
     "levels/hours-differences": partial(
         layouts.differences,
