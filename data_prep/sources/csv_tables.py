@@ -85,13 +85,15 @@ def _rows(
             _require_once(header, {*found.values()}, file)
             rows = _long(table, found, times, places, file, number, degree)
             if places is not None:
-                names = {*rows["station"].str.strip()} - {"", *places.index}
-                unknown.setdefault(path, set()).update(names)
+                given = rows["station"].str.strip()
+                strange = ~given.isin(["", *places.index])
+                dropped["unknown_station"] += int(strange.sum())
+                unknown.setdefault(path, set()).update(given[strange])
+                rows = rows[~strange]
             else:
                 _require_degrees(table, found, rows, file, decimal)
             factor = factor_of(found["value"], file, named="value" in (columns or {}))
-            rows["value"] = convert(rows["value"].to_numpy(), factor)
-            yield rows
+            yield rows.assign(value=convert(rows["value"].to_numpy(), factor))
     for path, names in unknown.items():
         warn_of_unknown_stations(names, path)
 
@@ -218,7 +220,7 @@ def _header(file: File, encoding: str) -> tuple[str, list[str]]:
     except (LookupError, ValueError) as error:
         raise DataError(f"encoding must be one of Python, such as latin-1: {error}") from error
     delimiter = max(DELIMITERS, key=header.count)
-    names = next(csv.reader([header.strip("\ufeff\r")], delimiter=delimiter), [])
+    names = next(csv.reader(header.strip("\ufeff").splitlines(), delimiter=delimiter), [])
     return delimiter, [name.strip() for name in names]
 
 

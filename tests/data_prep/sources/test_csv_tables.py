@@ -113,13 +113,13 @@ def test_positions_in_a_table_beside_the_readings(long, readings, tmp_path, wide
     assert_same_readings(read(tmp_path, stations=tmp_path / "stations.csv"), readings)
 
 
-def test_an_unknown_station_has_no_position(long, tmp_path):
+def test_rows_of_an_unknown_station_are_counted(long, tmp_path):
     STATIONS[:2].to_csv(tmp_path / "stations.csv", index=False)
     long.drop(columns=["latitude", "longitude"]).to_csv(tmp_path / "mine.csv", index=False)
     with pytest.warns(DataWarning, match=r"csv does not have 1 of the stations in .* out: NA$"):
         city = read(tmp_path / "mine.csv")
     assert city.stations["station"].to_list() == ["North", "South"]
-    assert city.report["dropped"] == {"no_position": HOURS}
+    assert city.report["dropped"] == {"unknown_station": HOURS}
     assert city.report["rows"] == 3 * HOURS
 
 

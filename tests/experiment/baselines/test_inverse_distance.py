@@ -70,7 +70,5 @@ def test_an_offset_needs_a_time_in_common(field):
     readings[:100, 3] = np.nan
     readings[100:] = np.where(np.arange(8) == 3, 5.0, np.nan)
     baseline = OffsetInverseDistance(replace(training, readings=readings))
-    with pytest.raises(
-        DataError, match="simultaneous readings of the estimated station and another"
-    ):
+    with pytest.raises(DataError, match="simultaneous readings of the station and another"):
         baseline.estimate(windows, 3)

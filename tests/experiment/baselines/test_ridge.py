@@ -66,5 +66,8 @@ def test_one_reading_in_common_is_too_little(field):
     readings = training.readings.copy()
     readings[1:, 2] = np.nan
     readings[0] = 5.0
-    with pytest.raises(DataError, match="needs two times of the training part at which station 2"):
+    with pytest.raises(
+        DataError,
+        match="needs two times of the training part at which the station and another one have",
+    ):
         Ridge(replace(training, readings=readings)).estimate(windows, 2)
