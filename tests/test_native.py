@@ -20,10 +20,12 @@ SEGMENTS = {
 }
 
 
-@pytest.fixture(params=["NumPy", "PyTorch"])
+@pytest.fixture(params=["NumPy", "NumPy, one channel at a time", "PyTorch"])
 def _arithmetic(request, monkeypatch):
     """Compute as on a CPU, or as on other devices, which the machine need not have."""
-    chosen = {"NumPy": arithmetic.NUMPY, "PyTorch": arithmetic.PYTORCH}[request.param]
+    chosen = arithmetic.PYTORCH if request.param == "PyTorch" else arithmetic.NUMPY
+    if "one channel" in request.param:
+        monkeypatch.setattr(arithmetic, "_BLOCK", 1)
     for module in (tritonbn.native.columns, tritonbn.native.layout):
         monkeypatch.setattr(module, "arithmetic_on", lambda device: chosen)
 

@@ -6,9 +6,9 @@ program uses one of the cores. NumPy computes in the thread that calls it, and n
 a call. An *array* is a NumPy array or a tensor.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,10 @@ from torch import Tensor
 from tritonbn.partition import Partition
 
 Array = Any
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+_BLOCK = 8192  # numbers: 64 KiB in float64
 
 
 class Arithmetic(Protocol):
@@ -24,6 +28,13 @@ class Arithmetic(Protocol):
 
     def of(self, tensor: Tensor) -> Array:
         """Return the array of a tensor; it shares its memory if possible."""
+
+    def blocks(self, channels: int, width: int) -> list[slice]:
+        """Divide the channels, of `width` numbers each, into blocks to compute one by one.
+
+        NumPy allocates memory for the result of every operation. For a large array this takes
+        longer than the operation, and its numbers do not stay in the cache of the processor.
+        """
 
     def tensor(self, array: Array) -> Tensor:
         """Return the tensor of an array, contiguous in memory and not read-only."""
@@ -58,14 +69,15 @@ class Arithmetic(Protocol):
     def sums(self, array: Array, partition: Partition) -> Array:
         """Sum the cells of each segment along the last axis."""
 
-    def silent(self) -> AbstractContextManager[None]:
-        """Return the context for values that may not be finite."""
-
 
 class _OfNumPy:
     def of(self, tensor: Tensor) -> Array:
         tensor = tensor.detach()
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+    def blocks(self, channels: int, width: int) -> list[slice]:
+        size = max(1, _BLOCK // width)
+        return [slice(start, start + size) for start in range(0, channels, size)]
 
     def tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(array if array.flags.carray else array.copy())
@@ -109,13 +121,13 @@ class _OfNumPy:
         sorted_cells = np.take(array, self.of(partition.members)[:inside], axis=-1)
         return np.add.reduceat(sorted_cells, begins, axis=-1)
 
-    def silent(self) -> AbstractContextManager[None]:
-        return np.errstate(all="ignore")
-
 
 class _OfPyTorch:
     def of(self, tensor: Tensor) -> Array:
         return tensor
+
+    def blocks(self, channels: int, width: int) -> list[slice]:
+        return [slice(None)]
 
     def tensor(self, array: Array) -> Tensor:
         contiguous: Tensor = array.contiguous()
@@ -156,12 +168,20 @@ class _OfPyTorch:
         sums = array.new_zeros(*array.shape[:-1], segments + (partition.outside > 0))
         return sums.scatter_add_(-1, index.expand_as(array), array)[..., :segments]
 
-    def silent(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
 
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 NUMPY, PYTORCH = _OfNumPy(), _OfPyTorch()
+
+
+def silent(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Let a function compute with values that are not finite without warnings of NumPy."""
+
+    @wraps(function)
+    def call(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def arithmetic_on(device: torch.device) -> Arithmetic:

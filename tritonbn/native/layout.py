@@ -1,8 +1,9 @@
 """The columns of x and their segments."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,11 +74,36 @@ class Layout(NamedTuple):
         """View a mask as (N, 1, L) or (N, L, 1)."""
         return None if mask is None else self.rows(mask.expand(x.shape[0], 1, *x.shape[2:]))
 
+    def channels_first(self, columns: Array) -> Array:
+        """View columns of x as (C, L)."""
+        return columns.swapaxes(-1, -2) if self.channels_last else columns
+
+    def columns(self, array: Array) -> Tensor:
+        """Return an array (C, L) as columns of x, contiguous in memory."""
+        return self.arithmetic.tensor(self.channels_first(array))
+
+    def by_channels(
+        self, function: Callable[..., Array], mean: Tensor | Array, *others: Tensor | Array | None
+    ) -> Array:
+        """Call a function with each block of channels of arrays (C, ...).
+
+        Returns its result for all channels: K arrays (C, ...).
+        """
+        of = self.arithmetic.of
+        arrays = [of(t) if isinstance(t, Tensor) else t for t in (mean, *others)]
+        width = max(array.shape[1] for array in arrays if array is not None)
+        blocks = self.arithmetic.blocks(len(mean), width)
+        if len(blocks) == 1:
+            return function(*arrays)
+        parts = [
+            function(*(None if array is None else array[channels] for array in arrays))
+            for channels in blocks
+        ]
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
     def merge(self, *columns: Array) -> Array:
-        """Sum the columns of each segment, for K kinds of numbers: the result is (K, C, S)."""
+        """Sum columns (C, L) of each segment, for K kinds of numbers: the result is (K, C, S)."""
         stacked = self.arithmetic.stack(columns, self.wide)
-        if self.channels_last:
-            stacked = stacked.swapaxes(-1, -2)
         if self.frames > 1:
             cells = len(self.partition.ids)
             stacked = stacked.reshape(*stacked.shape[:2], self.frames, cells).sum(-2)
@@ -94,7 +120,7 @@ class Layout(NamedTuple):
         neutral: Sequence[float] = (0.0,),
         dtype: torch.dtype | None = None,
     ) -> Array:
-        """Copy K values (C, S) of each segment to its columns: the result is (K, *columns).
+        """Copy K values (C, S) of each segment to its columns: the result is (K, C, L).
 
         Segments that are not `present`, and cells in no segment, get the `neutral` values, of which
         there may be more than K. The default dtype is the compute dtype.
@@ -112,7 +138,7 @@ class Layout(NamedTuple):
             shape = (*columns.shape[:2], self.frames, len(ids))
             columns = self.arithmetic.expand(columns[..., None, :], shape)
             columns = columns.reshape(*shape[:2], -1)
-        return columns.swapaxes(-1, -2) if self.channels_last else columns
+        return columns
 
     @property
     def _is_single(self) -> bool:

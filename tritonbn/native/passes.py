@@ -7,7 +7,8 @@ from torch import Tensor
 
 from tritonbn import ranks
 from tritonbn.native import columns
-from tritonbn.native.coefficients import center_and_scale, center_of, coefficients_of
+from tritonbn.native.arithmetic import Array, silent
+from tritonbn.native.coefficients import Normalization
 from tritonbn.native.layout import Layout, result_tiles
 from tritonbn.native.running import update
 from tritonbn.partition import Partition
@@ -15,6 +16,7 @@ from tritonbn.pooling import Estimate, Pooling, no_estimates, no_tau
 from tritonbn.tensors import Affine, Running, Statistics, empty_like
 
 
+@silent
 def forward(
     x: Tensor,
     partition: Partition,
@@ -64,19 +66,20 @@ def forward(
             own = ranks.merge(ranks.gather(Statistics(*own), group))
         if running is not None:
             update(running, *own, layout.arithmetic)
-    mean, var = own[:2] if given is None else (t.to(layout.wide) for t in given)
+    mean, var = own[:2] if given is None else given
     count = own[2]
     if given is None and pooling is not None:
         estimates = pooling.finest(*own)
         mean, var, _ = estimates
         count = count if mask is None else pooling.counts(count)
     present = None if mask is None or given is not None else count > 0
-    coefficients = coefficients_of(layout, mean, var, affine, present)
+    coefficients = Normalization(layout, mean, var, affine, present).of_x()
     for tile, result in result_tiles(rows, y_rows):
         _apply(rows[tile], *coefficients, result=result)
     return y, *own, estimates
 
 
+@silent
 def backward(
     dy: Tensor,
     x: Tensor,
@@ -126,57 +129,38 @@ def backward(
         Empty without pooling.
     """
     layout = Layout.of(x, partition)
-    arithmetic = layout.arithmetic
-    mean, var = (t.to(layout.wide) for t in statistics[:2])
-    batch_statistics = statistics.counts is not None
-    count = own_count = mean.new_ones(()) if statistics.counts is None else statistics.counts
+    mean, var, counts = statistics
+    count = own_count = mean.new_ones(()) if counts is None else counts
     levels: list[Estimate] = []
-    if pooling is not None and batch_statistics:
+    if pooling is not None and counts is not None:
         levels = pooling.restore(estimates, mean, var, count)
         mean, var, _ = levels[0]
         count = count if mask is None else pooling.counts(count)
     dx = empty_like(x)
     rows, dy_rows, dx_rows = (layout.rows(t) for t in (x, dy, dx))
     mask_rows = layout.mask_rows(mask, x)
-    present = None if mask is None else arithmetic.of(count) > 0
-    with arithmetic.silent():
-        center, rstd, scale = center_and_scale(layout, mean, var, affine)
-        near = arithmetic.tensor(layout.spread(center)[0])
-        sums = columns.gradient_sums(dy_rows, rows, mask_rows, near, dx_rows)
-        dbias, dweight = layout.merge(*sums)
-        dweight = (dweight + (center - arithmetic.of(mean)) * dbias) * rstd
-        if present is not None:
-            dbias, dweight = (arithmetic.where(present, t, 0.0) for t in (dbias, dweight))
-    exact = arithmetic.tensor(dweight), arithmetic.tensor(dbias)
-    dweight, dbias = (
-        arithmetic.tensor(arithmetic.cast(t, layout.compute)) for t in (dweight, dbias)
-    )
-    if not batch_statistics:
-        (scale_q,) = layout.spread(scale, present=present, neutral=(1.0,))
-        torch.mul(dy_rows, arithmetic.tensor(scale_q), out=dx_rows)
+    normalization = Normalization(layout, mean, var, affine, None if mask is None else count > 0)
+    sums = columns.gradient_sums(dy_rows, rows, mask_rows, normalization.center(), dx_rows)
+    rstd, exact_dweight, exact_dbias, dweight, dbias = normalization.gradients(*sums)
+    if counts is None:
+        torch.mul(dy_rows, normalization.scale(), out=dx_rows)
         return dx, dweight, dbias, no_tau(x, pooling)
 
-    total = exact if group is None else ranks.sum_gradients(*exact, group)
+    own = exact_dweight, exact_dbias
+    total = own if group is None else ranks.sum_gradients(*own, group)
     if pooling is None:
-        total_dweight, total_dbias = (arithmetic.of(t) for t in total)
-        per_value = scale / -arithmetic.at_least_1(arithmetic.of(count))
-        slope, constant = per_value * rstd * total_dweight, per_value * total_dbias
+        scale_q, *through = normalization.of_dx(rstd, *total, count)
         dtau = no_tau(x, pooling)
     else:
-        given = levels, own_count, arithmetic.tensor(scale), arithmetic.tensor(rstd)
-        *line, dtau = pooling.gradients(*given, *total)
-        slope, constant = (arithmetic.of(t) for t in line)
+        scale = rstd if affine.weight is None else rstd * affine.weight
+        given = levels, own_count, scale, rstd
+        slope, constant, dtau = pooling.gradients(*given, *total)
         if group is not None and estimates is None:  # as of weight and bias, that of this rank
-            *_, dtau = pooling.gradients(*given, *exact)
-    with arithmetic.silent():
-        subtracted, low = center_of(layout, mean, rstd)
-        values = (scale, slope, constant - slope * low, *subtracted)
-        scale_q, *through = layout.spread(*values, present=present, neutral=(1.0, 0.0, 0.0, 0.0))
-    scale_q, *through = (arithmetic.tensor(t) for t in (scale_q, *through))
+            *_, dtau = pooling.gradients(*given, *own)
+        scale_q, *through = normalization.of_dx(rstd, slope, constant, None)
     passing = None
-    if partition.outside or present is not None:
-        ones = arithmetic.expand(arithmetic.constants([1.0], scale)[0], scale.shape)
-        passing = arithmetic.tensor(layout.spread(ones, present=present)[0] == 0)
+    if partition.outside or mask is not None:
+        passing = normalization.passing()
     for tile, result in result_tiles(rows, dx_rows):
         _apply(rows[tile], *through, result=result)
         if passing is not None:
@@ -187,6 +171,7 @@ def backward(
     return dx, dweight, dbias, dtau
 
 
+@silent
 def statistics(x: Tensor, partition: Partition) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and variance (C, S) and count (S,) of x (N, C, *extra, *grid), not empty."""
     layout = Layout.of(x, partition)
@@ -205,40 +190,43 @@ def spread(
     Cells in no segment get the `neutral` values.
     """
     layout = Layout.of_frames(1, partition, channels_last, values.dtype, dtype)
-    columns = layout.arithmetic.tensor(
-        layout.spread(*layout.arithmetic.of(values), neutral=neutral)
-    )
+    columns = layout.columns(layout.spread(*layout.arithmetic.of(values), neutral=neutral))
     return columns.mT if channels_last else columns
 
 
 def merge(columns: Tensor, partition: Partition) -> Tensor:
     """Sum K numbers of the cells of each segment: from (K, C, cells) to (K, C, S)."""
     layout = Layout.of(columns, partition)
-    return layout.arithmetic.tensor(layout.merge(*layout.arithmetic.of(layout.rows(columns))))
+    arrays = layout.arithmetic.of(layout.rows(columns))
+    return layout.arithmetic.tensor(layout.merge(*map(layout.channels_first, arrays)))
 
 
 def _segment_statistics(
     rows: Tensor, mask_rows: Tensor | None, layout: Layout, memory: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and variance (C, S) and count (S,)."""
-    (counts, mean, column_var), pivot = columns.statistics(rows, mask_rows, memory)
+    (counts, *moments), pivot = columns.statistics(rows, mask_rows, memory)
     arithmetic, partition = layout.arithmetic, layout.partition
-    with arithmetic.silent():
+    if isinstance(counts, int):
+        begins = arithmetic.of(partition.offsets)[:-1]
+        cells = arithmetic.cast(begins[1:] - begins[:-1], layout.wide)
+        total = cells * (counts * layout.frames)
+    else:
+        counts = layout.channels_first(counts)
+        ((total,),) = layout.merge(counts)
+    m = arithmetic.at_least_1(total)
+
+    def of_channels(mean: Array, column_var: Array, pivot: Array) -> Array:
         column_mean = arithmetic.cast(mean, layout.wide) + pivot
-        if isinstance(counts, int):
-            begins = arithmetic.of(partition.offsets)[:-1]
-            cells = arithmetic.cast(begins[1:] - begins[:-1], layout.wide)
-            total = cells * (counts * layout.frames)
-        else:
-            ((total,),) = layout.merge(counts)
         if layout.is_identity and layout.frames == 1 and isinstance(counts, int):
-            segment_mean, var = layout.merge(column_mean, column_var)
-        else:
-            m = arithmetic.at_least_1(total)
-            segment_mean = layout.merge(counts * column_mean)[0] / m
-            distance = column_mean - layout.spread(segment_mean, dtype=layout.wide)[0]
-            var = layout.merge(counts * (column_var + distance * distance))[0] / m
-    return arithmetic.tensor(segment_mean), arithmetic.tensor(var), arithmetic.tensor(total)
+            return layout.merge(column_mean, column_var)
+        segment_mean = layout.merge(counts * column_mean)[0] / m
+        distance = column_mean - layout.spread(segment_mean, dtype=layout.wide)[0]
+        return segment_mean, layout.merge(counts * (column_var + distance * distance))[0] / m
+
+    given = (layout.channels_first(array) for array in (*moments, pivot))
+    mean, var = (arithmetic.tensor(array) for array in layout.by_channels(of_channels, *given))
+    return mean, var, arithmetic.tensor(total)
 
 
 def _apply(rows: Tensor, scale: Tensor, shift: Tensor, *center: Tensor, result: Tensor) -> None:

@@ -20,10 +20,11 @@ def update(
     """
     share = running.momentum if running.share is None else arithmetic.of(running.share)
     batch_mean, batch_var, m = (arithmetic.of(t) for t in (mean, var, count))
-    with arithmetic.silent():
-        share_or_0 = share * m.clip(max=1)
-        if not unbiased:
-            batch_var = batch_var * (m / arithmetic.at_least_1(m - 1))
-        for kept, batch in ((running.mean, batch_mean), (running.var, batch_var)):
+    share_or_0 = share * m.clip(max=1)
+    correction = 1.0 if unbiased else m / arithmetic.at_least_1(m - 1)
+    for channels in arithmetic.blocks(*mean.shape):
+        batch = (batch_mean[channels], batch_var[channels] * correction)
+        for whole, new in zip((running.mean, running.var), batch, strict=True):
+            kept = whole[channels]
             old = arithmetic.of(kept)
-            arithmetic.assign(kept, old + share_or_0 * (batch - old))
+            arithmetic.assign(kept, old + share_or_0 * (new - old))
