@@ -116,8 +116,7 @@ FEWER_HOURS = {
     "levels-kolkata-half": "Kolkata, half",
     "levels-kolkata-quarter": "Kolkata, quarter",
 }
-PUBLISHED = ["cnn-dense", "cnn-convolution"]
-OF_LEVELS = ["cnn-residual", *PUBLISHED]
+OF_LEVELS = ["cnn-residual", "cnn-dense", "cnn-convolution"]
 
 BEFORE = "h100-2026-11-27-before"
 
@@ -193,12 +192,12 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "levels/tau": partial(layouts.choice_of_tau, LEVELS, ["masked", "unseen"], OF_LEVELS, "pooled"),
     "levels/steps": partial(layouts.as_measured, "level-steps", RIGHT),
-    "levels/hours": partial(layouts.scores, FEWER_HOURS, ["masked"], [*PUBLISHED, "idw"]),
+    "levels/hours": partial(layouts.scores, FEWER_HOURS, ["masked"], [*OF_LEVELS, "idw"]),
     "levels/hours-differences": partial(
         layouts.differences,
         FEWER_HOURS,
         ["masked"],
-        [(model, "pooled", other) for model in PUBLISHED for other in ("none", "global", "local")],
+        [(model, "pooled", other) for model in OF_LEVELS for other in ("none", "global", "local")],
     ),
     "earlier/scores": partial(layouts.as_measured, "earlier/scores", RIGHT),
     "earlier/differences": partial(layouts.as_measured, "earlier/differences", LEFT),
