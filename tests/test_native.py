@@ -30,8 +30,8 @@ def _arithmetic(request, monkeypatch):
         monkeypatch.setattr(module, "arithmetic_on", lambda device: chosen)
 
 
-def results_of(backend, segments, x, dy, mask, training, dtype):
-    layer = LocalBN(2, segments, backend=backend, dtype=dtype).train(training)
+def results_of(backend, segments, x, dy, mask, training, dtype, **options):
+    layer = LocalBN(2, segments, backend=backend, dtype=dtype, **options).train(training)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for tensor in (*layer.parameters(), layer.running_mean, layer.running_var):
@@ -60,6 +60,20 @@ def test_results_are_those_of_the_definition(name, extra, layout, masked, traini
     expected = results_of("reference", *given, torch.float64)
     for got, wanted in zip(results_of("native", *given, torch.float32), expected, strict=True):
         torch.testing.assert_close(got, wanted, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.usefixtures("_arithmetic")
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_results_with_levels_are_those_of_the_definition(layout):
+    generator = torch.Generator().manual_seed(0)
+    x, dy = torch.randn(2, 5, 2, *GRID, generator=generator) + 3
+    mask = torch.rand(5, 1, *GRID, generator=generator) < 0.7
+    levels = [SEGMENTS[name] for name in ("per cell", "nearest", "single")]
+    given = (levels, in_layout(x, layout), dy, mask, True)
+    options = {"pooling": 4.0, "learn_pooling": True}
+    expected = results_of("reference", *given, torch.float64, **options)
+    got = results_of("native", *given, torch.float32, **options)
+    torch.testing.assert_close(got, expected, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.usefixtures("_arithmetic")

@@ -20,7 +20,7 @@ Array = Any
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
-_BLOCK = 8192  # numbers: 64 KiB in float64
+_BLOCK = 32768  # numbers: 256 KiB in float64
 
 
 class Arithmetic(Protocol):
