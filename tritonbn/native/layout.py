@@ -83,16 +83,16 @@ class Layout(NamedTuple):
         return self.arithmetic.tensor(self.channels_first(array))
 
     def by_channels(
-        self, function: Callable[..., Array], mean: Tensor | Array, *others: Tensor | Array | None
+        self, function: Callable[..., Array], first: Tensor | Array, *others: Tensor | Array | None
     ) -> Array:
-        """Call a function with each block of channels of arrays (C, ...).
+        """Return the result of a function of arrays (C, ...), which is K arrays (C, ...).
 
-        Returns its result for all channels: K arrays (C, ...).
+        The function is called with each block of channels. It must treat channels alike.
         """
         of = self.arithmetic.of
-        arrays = [of(t) if isinstance(t, Tensor) else t for t in (mean, *others)]
+        arrays = [of(t) if isinstance(t, Tensor) else t for t in (first, *others)]
         width = max(array.shape[1] for array in arrays if array is not None)
-        blocks = self.arithmetic.blocks(len(mean), width)
+        blocks = self.arithmetic.blocks(len(first), width)
         if len(blocks) == 1:
             return function(*arrays)
         parts = [
