@@ -1,4 +1,4 @@
-"""Stage 2 after the merge: the numbers with which each column of x and dy is multiplied."""
+"""Stage 2: the coefficients of each column, and the gradients of weight and bias."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -46,7 +46,7 @@ class Normalization(NamedTuple):
         return self._columns(self.layout.by_channels(of_channels, self.mean, self.var, *parameters))
 
     def center(self) -> Tensor:
-        """Return the mean of each column, rounded as x is."""
+        """Return the mean of each column in the compute dtype."""
         return self._columns(self.layout.by_channels(self.layout.spread, self.mean))[0]
 
     def scale(self) -> Tensor:
@@ -83,8 +83,9 @@ class Normalization(NamedTuple):
         """Return scale, slope, shift and, if it is needed, the center of each column.
 
         The gradient of an included value, ``dy * scale + slope * (x - mean) + constant``, is
-        computed as ``dy * scale + slope * (x - center) + shift``. With the number of values per
-        channel (S,), slope and constant are computed from dweight and dbias given in their place.
+        computed as ``dy * scale + slope * (x - center) + shift``. If `count`, the number of values
+        per channel (S,), is given, `slope` and `constant` are instead dweight and dbias, from which
+        they are computed.
         """
         arithmetic, centered = self.layout.arithmetic, self._is_centered()
         m = None if count is None else arithmetic.at_least_1(arithmetic.of(count))
@@ -134,7 +135,7 @@ class Normalization(NamedTuple):
     def _center_and_rest(self, mean: Array, centered: bool) -> tuple[tuple[Array, ...], Array]:
         """Return what is subtracted from x before x is multiplied, and the rest of the mean.
 
-        The first is the mean, rounded as x is, or nothing.
+        The first is the mean, rounded to the compute dtype, or nothing.
         """
         cast = self.layout.arithmetic.cast
         mean = cast(mean, self.layout.wide)

@@ -81,12 +81,11 @@ def gradient_sums(
             gradient = gradient.masked_fill(lost, 0.0)
         total = gradient.sum(0, dtype=scratch.dtype)
         parts.append((total, scratch.mul_(gradient).sum(0)))
-    of = arithmetic_on(rows.device).of
-    if len(parts) == 1:
-        return of(parts[0][0]), of(parts[0][1])
     arithmetic, wide = arithmetic_on(rows.device), wide_dtype(rows)
-    arrays = [[arithmetic.cast(arithmetic.of(t), wide) for t in part] for part in parts]
-    return reduce(add, (part[0] for part in arrays)), reduce(add, (part[1] for part in arrays))
+    sums = [[arithmetic.of(t) for t in part] for part in parts]
+    if len(parts) > 1:
+        sums = [[arithmetic.cast(array, wide) for array in part] for part in sums]
+    return reduce(add, (part[0] for part in sums)), reduce(add, (part[1] for part in sums))
 
 
 def _moments(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -75,11 +75,11 @@ class Layout(NamedTuple):
         return None if mask is None else self.rows(mask.expand(x.shape[0], 1, *x.shape[2:]))
 
     def channels_first(self, columns: Array) -> Array:
-        """View columns of x as (C, L)."""
+        """View columns of x as (..., C, L)."""
         return columns.swapaxes(-1, -2) if self.channels_last else columns
 
     def columns(self, array: Array) -> Tensor:
-        """Return an array (C, L) as columns of x, contiguous in memory."""
+        """Return an array (..., C, L) as columns of x, contiguous in memory."""
         return self.arithmetic.tensor(self.channels_first(array))
 
     def by_channels(
@@ -87,7 +87,8 @@ class Layout(NamedTuple):
     ) -> Array:
         """Return the result of a function of arrays (C, ...), which is K arrays (C, ...).
 
-        The function is called with each block of channels. It must treat channels alike.
+        The function is called with each block of channels, so each channel of its result may depend
+        on that channel alone. Tensors are passed to it as arrays, and None as it is.
         """
         of = self.arithmetic.of
         arrays = [of(t) if isinstance(t, Tensor) else t for t in (first, *others)]

@@ -178,6 +178,7 @@ def statistics(x: Tensor, partition: Partition) -> tuple[Tensor, Tensor, Tensor]
     return _segment_statistics(layout.rows(x), None, layout, None)
 
 
+@silent
 def spread(
     values: Tensor,
     neutral: Sequence[float],
@@ -194,6 +195,7 @@ def spread(
     return columns.mT if channels_last else columns
 
 
+@silent
 def merge(columns: Tensor, partition: Partition) -> Tensor:
     """Sum K numbers of the cells of each segment: from (K, C, cells) to (K, C, S)."""
     layout = Layout.of(columns, partition)
