@@ -35,7 +35,7 @@ class Normalization(NamedTuple):
         centered = self._is_centered()
 
         def of_channels(mean: Array, var: Array, weight: Array | None, bias: Array | None) -> Array:
-            scale = _times(self._rstd(var), weight)
+            scale = scale_of(self._rstd(var), weight)
             center, low = self._center_and_rest(mean, centered)
             shift = low * scale
             shift = -shift if bias is None else bias - shift
@@ -53,7 +53,7 @@ class Normalization(NamedTuple):
         """Return what dy is multiplied by in each column if the statistics were given."""
 
         def of_channels(var: Array, weight: Array | None) -> Array:
-            return self._spread(_times(self._rstd(var), weight), neutral=(1.0,))
+            return self._spread(scale_of(self._rstd(var), weight), neutral=(1.0,))
 
         return self._columns(self.layout.by_channels(of_channels, self.var, self.affine.weight))[0]
 
@@ -93,7 +93,7 @@ class Normalization(NamedTuple):
         def of_channels(
             mean: Array, weight: Array | None, rstd: Array, slope: Array, constant: Array
         ) -> Array:
-            scale = _times(rstd, weight)
+            scale = scale_of(rstd, weight)
             if m is not None:
                 per_value = scale / -m
                 slope, constant = per_value * rstd * slope, per_value * constant
@@ -155,5 +155,6 @@ class Normalization(NamedTuple):
         return None if self.present is None else self.layout.arithmetic.of(self.present)
 
 
-def _times(rstd: Array, weight: Array | None) -> Array:
+def scale_of(rstd: Array, weight: Array | None) -> Array:
+    """Return rstd times weight, if there is one."""
     return rstd if weight is None else rstd * weight

@@ -1,7 +1,6 @@
 """Stage 1: reduce the rows to a few numbers per column."""
 
 from functools import reduce
-from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -82,10 +81,12 @@ def gradient_sums(
         total = gradient.sum(0, dtype=scratch.dtype)
         parts.append((total, scratch.mul_(gradient).sum(0)))
     arithmetic, wide = arithmetic_on(rows.device), wide_dtype(rows)
-    sums = [[arithmetic.of(t) for t in part] for part in parts]
-    if len(parts) > 1:
-        sums = [[arithmetic.cast(array, wide) for array in part] for part in sums]
-    return reduce(add, (part[0] for part in sums)), reduce(add, (part[1] for part in sums))
+
+    def add(one: Array, other: Array) -> Array:
+        return arithmetic.cast(one, wide) + other
+
+    sum_dy, sum_dy_x = (reduce(add, map(arithmetic.of, sums)) for sums in zip(*parts, strict=True))
+    return sum_dy, sum_dy_x
 
 
 def _moments(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from tritonbn import ranks
 from tritonbn.native import columns
 from tritonbn.native.arithmetic import Array, silent
-from tritonbn.native.coefficients import Normalization
+from tritonbn.native.coefficients import Normalization, scale_of
 from tritonbn.native.layout import Layout, result_tiles
 from tritonbn.native.running import update
 from tritonbn.partition import Partition
@@ -152,8 +152,7 @@ def backward(
         scale_q, *through = normalization.of_dx(rstd, *total, count)
         dtau = no_tau(x, pooling)
     else:
-        scale = rstd if affine.weight is None else rstd * affine.weight
-        given = levels, own_count, scale, rstd
+        given = levels, own_count, scale_of(rstd, affine.weight), rstd
         slope, constant, dtau = pooling.gradients(*given, *total)
         if group is not None and estimates is None:  # as of weight and bias, that of this rank
             *_, dtau = pooling.gradients(*given, *own)
