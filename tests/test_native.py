@@ -63,6 +63,21 @@ def test_results_are_those_of_the_definition(name, extra, layout, masked, traini
 
 
 @pytest.mark.usefixtures("_arithmetic")
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_batch_of_several_tiles_of_rows(masked):
+    generator = torch.Generator().manual_seed(0)
+    x, dy = torch.randn(2, 1300, 2, *GRID, generator=generator)
+    mask = torch.rand(1300, 1, *GRID, generator=generator) < 0.7 if masked else None
+    given = (SEGMENTS["nearest"], x + 3, dy, mask, True)
+    expected = results_of("reference", *given, torch.float64)
+    got = results_of("native", *given, torch.float32)
+    for mine, exact in zip(got, expected, strict=True):
+        torch.testing.assert_close(
+            mine, exact, rtol=0, atol=2e-6 * float(exact.detach().abs().max())
+        )
+
+
+@pytest.mark.usefixtures("_arithmetic")
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_results_with_levels_are_those_of_the_definition(layout):
     generator = torch.Generator().manual_seed(0)
